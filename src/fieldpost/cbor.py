@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict deterministic CBOR: the only codec, and one encoding per value.
+
+The subset: integers within ±2^63, byte strings, UTF-8 text, arrays, maps with integer, text or
+byte-string keys, tags, true, false, null. Encoding is RFC 8949 §4.2.1 core deterministic:
+shortest heads, definite lengths, map keys sorted by their encoded bytes.
+
+The decoder refuses everything that the encoder would not have written, so `encode(decode(x)) == x`
+holds for every `x` it accepts. Arrays decode to tuples, maps to dicts in encoded key order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fieldpost.errors import Malformed
+
+MAX_DEPTH: Final = 16
+MAX_INT: Final = 2**63 - 1
+MIN_INT: Final = -(2**63)
+
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tagged value (major type 6)."""
+
+    number: int
+    value: "Value"
+
+
+# Values as the decoder gives them; the encoder takes lists as well as tuples.
+Key = int | str | bytes
+Value = int | bytes | str | bool | None | tuple["Value", ...] | dict[Key, "Value"] | Tag
+Encodable = (
+    int
+    | bytes
+    | str
+    | bool
+    | None
+    | tuple["Encodable", ...]
+    | list["Encodable"]
+    | Mapping[Key, "Encodable"]
+    | Mapping[int, "Encodable"]
+    | Mapping[str, "Encodable"]
+    | Tag
+)
+
+_SIMPLE: Final[dict[int, bool | None]] = {0xF4: False, 0xF5: True, 0xF6: None}
+_MIN_OF_WIDTH: Final = {24: 24, 25: 0x100, 26: 0x10000, 27: 0x1_0000_0000}
+
+
+def encode(value: object) -> bytes:
+    """Encode `value` deterministically.
+
+    Raises ValueError for what is outside the subset: that is a bug of the caller, not bad input.
+    """
+    out = bytearray()
+    _write(out, value)
+    return bytes(out)
+
+
+def _head(major: int, argument: int) -> bytes:
+    top = major << 5
+    if argument < 24:
+        return bytes((top | argument,))
+    if argument < 0x100:
+        return bytes((top | 24, argument))
+    if argument < 0x10000:
+        return bytes((top | 25,)) + argument.to_bytes(2, "big")
+    if argument < 0x1_0000_0000:
+        return bytes((top | 26,)) + argument.to_bytes(4, "big")
+    return bytes((top | 27,)) + argument.to_bytes(8, "big")
+
+
+def _write(out: bytearray, value: object) -> None:  # noqa: C901 - one branch per major type
+    match value:
+        case None:
+            out.append(0xF6)
+        case bool():
+            out.append(0xF5 if value else 0xF4)
+        case int():
+            if not MIN_INT <= value <= MAX_INT:
+                raise ValueError(f"integer {value} is outside ±2^63")
+            out += _head(0, value) if value >= 0 else _head(1, -1 - value)
+        case bytes():
+            out += _head(2, len(value)) + value
+        case str():
+            text = value.encode()
+            out += _head(3, len(text)) + text
+        case tuple() | list():
+            out += _head(4, len(value))
+            for item in value:
+                _write(out, item)
+        case Mapping():
+            out += _head(5, len(value))
+            for key, item in sorted((_encode_key(k), v) for k, v in value.items()):
+                out += key
+                _write(out, item)
+        case Tag():
+            out += _head(6, value.number)
+            _write(out, value.value)
+        case _:
+            raise ValueError(f"{type(value).__name__} has no place in deterministic CBOR")
+
+
+def _encode_key(key: object) -> bytes:
+    if isinstance(key, bool) or not isinstance(key, int | str | bytes):
+        raise ValueError(f"a map key must be an integer, text or bytes, not {type(key).__name__}")
+    return encode(key)
+
+
+def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Value:
+    """Decode exactly one deterministic item that fills `data`.
+
+    Raises Malformed for anything else, including valid CBOR that is not deterministic, more than
+    `max_depth` nested arrays, maps and tags, and trailing bytes.
+    """
+    value, end = _read(data, 0, max_depth)
+    if end != len(data):
+        raise Malformed(f"CBOR: {len(data) - end} bytes after the item")
+    return value
+
+
+def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
+    if at >= len(data):
+        raise Malformed("CBOR: the item is cut off")
+    first = data[at]
+    major, info = first >> 5, first & 31
+    at += 1
+    if info < 24:
+        return major, info, at
+    if info > 27:
+        raise Malformed("CBOR: indefinite lengths and reserved heads are refused")
+    width = 1 << (info - 24)
+    if at + width > len(data):
+        raise Malformed("CBOR: the item is cut off")
+    argument = int.from_bytes(data[at : at + width], "big")
+    if major != 7 and argument < _MIN_OF_WIDTH[info]:
+        raise Malformed("CBOR: an integer or length is not in its shortest form")
+    return major, argument, at + width
+
+
+def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    start = at
+    major, argument, at = _read_head(data, at)
+    if major <= 1:
+        if argument > MAX_INT:
+            raise Malformed("CBOR: an integer is outside ±2^63")
+        return (argument if major == 0 else -1 - argument), at
+    if major <= 3:
+        end = at + argument
+        if end > len(data):
+            raise Malformed("CBOR: the item is cut off")
+        chunk = data[at:end]
+        if major == 2:
+            return chunk, end
+        try:
+            return chunk.decode("utf-8"), end
+        except UnicodeDecodeError as error:
+            raise Malformed("CBOR: text is not UTF-8") from error
+    if major == 7:
+        if data[start] not in _SIMPLE:
+            raise Malformed("CBOR: floats and simple values other than true, false, null are refused")
+        return _SIMPLE[data[start]], at
+    if depth == 0:
+        raise Malformed("CBOR: nested too deeply")
+    if major == 4:
+        return _read_array(data, at, argument, depth - 1)
+    if major == 5:
+        return _read_map(data, at, argument, depth - 1)
+    if argument > MAX_INT:
+        raise Malformed("CBOR: a tag number is too large")
+    inner, at = _read(data, at, depth - 1)
+    return Tag(argument, inner), at
+
+
+def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
+    # Every item takes at least a byte, so a count beyond the rest is a lie; no memory for it.
+    if count > len(data) - at:
+        raise Malformed("CBOR: the item is cut off")
+    items: list[Value] = []
+    for _ in range(count):
+        item, at = _read(data, at, depth)
+        items.append(item)
+    return tuple(items), at
+
+
+def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
+    if 2 * count > len(data) - at:
+        raise Malformed("CBOR: the item is cut off")
+    result: dict[Key, Value] = {}
+    previous = b""
+    for _ in range(count):
+        key_start = at
+        key, at = _read(data, at, depth)
+        if isinstance(key, bool) or not isinstance(key, int | str | bytes):
+            raise Malformed("CBOR: a map key must be an integer, text or bytes")
+        encoded = data[key_start:at]
+        # Sorted by encoded bytes and strictly increasing: order and duplicates in one check.
+        if encoded <= previous:
+            raise Malformed("CBOR: map keys are out of order or repeated")
+        previous = encoded
+        result[key], at = _read(data, at, depth)
+    return result, at
