@@ -20,7 +20,6 @@ MAX_INT: Final = 2**63 - 1
 MIN_INT: Final = -(2**63)
 
 
-
 @dataclass(frozen=True, slots=True)
 class Tag:
     """A tagged value (major type 6)."""
@@ -161,7 +160,9 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
             raise Malformed("CBOR: text is not UTF-8") from error
     if major == 7:
         if data[start] not in _SIMPLE:
-            raise Malformed("CBOR: floats and simple values other than true, false, null are refused")
+            raise Malformed(
+                "CBOR: floats and simple values other than true, false, null are refused"
+            )
         return _SIMPLE[data[start]], at
     if depth == 0:
         raise Malformed("CBOR: nested too deeply")
