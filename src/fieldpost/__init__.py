@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fieldpost."""
+"""Fieldpost: the public bulletin board of signed software releases for devices in the field."""

@@ -140,7 +140,7 @@ def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
     return major, argument, at + width
 
 
-def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:  # noqa: C901 - as `_write`
     start = at
     major, argument, at = _read_head(data, at)
     if major <= 1:

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target sets up what it needs; the commands here are the commands of continuous integration.
+#
+#   make demo ARGS="--json"     arguments for the program
+#   make test TESTS=tests/unit  part of the tests
+#   make PYTHON=python3.12 ...  another interpreter
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+TESTS  ?=
+JOBS   ?= 2
+
+PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+SOURCES   := src tests tools
+
+.PHONY: help setup demo test check fmt docs lock dist clean
+
+help: ## this list
+	@echo "Fieldpost. Targets:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## the virtual environment .venv with everything locked by hash
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) tools/check_python.py
+	@echo "setup: virtual environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setup: locked packages (a minute on a first run, then cached)"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
+	@echo "setup: fieldpost itself, editable"
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: $(STAMP) ## real firmware over a board to 20 devices, then attacks on them (ARGS="--help")
+	@$(BIN)/fieldpost demo $(ARGS)
+
+test: $(STAMP) ## every test, under 10 minutes on 2 cores
+	$(BIN)/pytest -n $(JOBS) $(TESTS) $(ARGS)
+
+check: $(STAMP) ## style, types, import contracts, generated docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/draw_architecture.py --check
+
+fmt: $(STAMP) ## format, and fix what can be fixed by machine
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## write the generated parts of the docs again
+	$(BIN)/python tools/draw_architecture.py
+
+lock: ## resolve the dependencies again into requirements/dev.lock
+	@$(PYTHON) tools/check_python.py
+	@test -x .cache/uv/bin/uv || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install $(PIP_FLAGS) uv; }
+	UV_CUSTOM_COMPILE_COMMAND="make lock" .cache/uv/bin/uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --extra node --group dev pyproject.toml -o requirements/dev.lock
+
+dist: $(STAMP) ## wheel and sdist in dist/, the wheel tried in a clean environment
+	@rm -rf dist .cache/dist && mkdir -p .cache/dist
+	@echo "dist: building (the wheel is built from the sdist)"
+	@$(BIN)/python -m build --no-isolation --outdir dist . > .cache/dist/build.log 2>&1 \
+	  || { cat .cache/dist/build.log; exit 1; }
+	@echo "dist: installing the wheel alone, with what a device needs"
+	@sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;\\]*\).*/\1/p' requirements/dev.lock > .cache/dist/versions.txt
+	@$(PYTHON) -m venv .cache/dist/venv
+	@.cache/dist/venv/bin/python -m pip install $(PIP_FLAGS) -c .cache/dist/versions.txt dist/*.whl
+	@cd .cache/dist && venv/bin/python -c "import fieldpost" && venv/bin/fieldpost --version
+	@ls -l dist
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
