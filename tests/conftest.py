@@ -1,11 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test may lean on: where the vectors that nobody here wrote are kept."""
+"""What every test may lean on: outside vectors, and how hard property tests search.
 
+`HYPOTHESIS_PROFILE=explore pytest tests/property` searches with fresh randomness and for longer.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# The same examples on every run and every machine: a red run can be repeated. No deadline, because
+# how long one example takes says more about the machine than about the code.
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", deadline=None, max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session")
