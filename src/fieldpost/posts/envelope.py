@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The envelope of every post: a SCITT Signed Statement (RFC 9943) in COSE (RFC 9052).
+
+One signature: tag 18, COSE_Sign1 [protected, {}, payload, signature] with protected
+
+    {1: alg, 3: "application/vnd.fieldpost.<kind>+cbor", 4: kid, 15: {1: iss, 2: sub, 3: aud}}
+
+Several: tag 98, COSE_Sign [protected, {}, payload, [[protected, {}, signature]…]]; the body holds
+{3, 15}, each signer {1, 4}; signatures are sorted by kid, one per key. One signature never wears
+tag 98, unprotected maps are empty, everything is deterministic CBOR: a post has one encoding per
+set of signatures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fieldpost import cbor
+from fieldpost.errors import Malformed
+from fieldpost.keys import SIGNATURE_BYTES, Algorithm, Signer
+from fieldpost.records.fields import check_text
+from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_NAME, MAX_SIGNATURES, MAX_TEXT
+
+SIGN1: Final = 18
+SIGN: Final = 98
+_TYPE_PREFIX: Final = "application/vnd.fieldpost."
+_TYPE_SUFFIX: Final = "+cbor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What is signed: a payload of a kind, by whom, about what, for which board."""
+
+    kind: str
+    issuer: str
+    subject: str
+    audience: str
+    payload: bytes
+
+    def _claims(self) -> dict[int, object]:
+        content_type = f"{_TYPE_PREFIX}{self.kind}{_TYPE_SUFFIX}"
+        return {3: content_type, 15: {1: self.issuer, 2: self.subject, 3: self.audience}}
+
+    def signed_bytes(self, algorithm: Algorithm, kid: bytes, *, alone: bool) -> bytes:
+        """The COSE Sig_structure: what a key signs, alone (tag 18) or beside others (tag 98)."""
+        own: dict[int, object] = {1: int(algorithm), 4: kid}
+        if alone:
+            protected = cbor.encode(self._claims() | own)
+            return cbor.encode(["Signature1", protected, b"", self.payload])
+        return cbor.encode(
+            ["Signature", cbor.encode(self._claims()), cbor.encode(own), b"", self.payload]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PostSignature:
+    """One signature over a statement. `kid` is the key's thumbprint."""
+
+    kid: bytes
+    algorithm: Algorithm
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A statement with its signatures, sorted by kid. Nothing here says that they are valid."""
+
+    statement: Statement
+    signatures: tuple[PostSignature, ...]
+
+    def __post_init__(self) -> None:
+        kids = [signature.kid for signature in self.signatures]
+        if not kids or len(kids) > MAX_SIGNATURES or kids != sorted(set(kids)):
+            raise Malformed("a post has 1…32 signatures, sorted by kid, one per key")
+
+    def signed_bytes(self, signature: PostSignature) -> bytes:
+        """What `signature` must have signed."""
+        return self.statement.signed_bytes(
+            signature.algorithm, signature.kid, alone=len(self.signatures) == 1
+        )
+
+    def encode(self) -> bytes:
+        """The entry: tag 18 or 98."""
+        claims = self.statement._claims()
+        if len(self.signatures) == 1:
+            only = self.signatures[0]
+            protected = cbor.encode(claims | {1: int(only.algorithm), 4: only.kid})
+            return cbor.encode(
+                cbor.Tag(SIGN1, (protected, {}, self.statement.payload, only.signature))
+            )
+        signers: tuple[cbor.Value, ...] = tuple(
+            (cbor.encode({1: int(s.algorithm), 4: s.kid}), {}, s.signature) for s in self.signatures
+        )
+        return cbor.encode(
+            cbor.Tag(SIGN, (cbor.encode(claims), {}, self.statement.payload, signers))
+        )
+
+
+def sign_statement(statement: Statement, signer: Signer, *, alone: bool) -> PostSignature:
+    """One signature; `alone` says whether it will be the post's only one."""
+    key = signer.public_key
+    kid = key.thumbprint()
+    message = statement.signed_bytes(key.algorithm, kid, alone=alone)
+    return PostSignature(kid, key.algorithm, signer.sign(message))
+
+
+def sign_post(statement: Statement, signers: Sequence[Signer]) -> Post:
+    """A post signed by all of `signers`."""
+    alone = len(signers) == 1
+    signatures = [sign_statement(statement, signer, alone=alone) for signer in signers]
+    return Post(statement, tuple(sorted(signatures, key=lambda s: s.kid)))
+
+
+def decode_post(entry: bytes) -> Post:
+    """Read an entry as a post. Raises Malformed; judges no signature."""
+    if len(entry) > MAX_ENTRY_BYTES:
+        raise Malformed(f"a post of {len(entry)} bytes; at most {MAX_ENTRY_BYTES}")
+    match cbor.decode(entry):
+        case cbor.Tag(18, (bytes(protected), dict(unprotected), bytes(payload), bytes(signature))):
+            header = _header(protected, {1, 3, 4, 15})
+            _check_empty(unprotected)
+            signer = _signature(header, signature)
+            return Post(_statement(header, payload), (signer,))
+        case cbor.Tag(98, (bytes(protected), dict(unprotected), bytes(payload), tuple(signers))):
+            header = _header(protected, {3, 15})
+            _check_empty(unprotected)
+            if not 2 <= len(signers) <= MAX_SIGNATURES:
+                raise Malformed("tag 98 carries 2…32 signatures; one alone wears tag 18")
+            signatures = tuple(_read_signer(value) for value in signers)
+            return Post(_statement(header, payload), signatures)
+        case _:
+            raise Malformed("a post is a COSE_Sign1 (tag 18) or COSE_Sign (tag 98)")
+
+
+def _read_signer(value: cbor.Value) -> PostSignature:
+    match value:
+        case (bytes(protected), dict(unprotected), bytes(signature)):
+            _check_empty(unprotected)
+            return _signature(_header(protected, {1, 4}), signature)
+        case _:
+            raise Malformed("a COSE_Signature is [protected, {}, signature]")
+
+
+def _header(protected: bytes, labels: set[int]) -> dict[cbor.Key, cbor.Value]:
+    header = cbor.decode(protected)
+    if not isinstance(header, dict) or set(header) != labels:
+        raise Malformed(f"a protected header must hold exactly the labels {sorted(labels)}")
+    return header
+
+
+def _check_empty(unprotected: dict[cbor.Key, cbor.Value]) -> None:
+    if unprotected:
+        raise Malformed("the unprotected header must be empty")
+
+
+def _signature(header: dict[cbor.Key, cbor.Value], signature: bytes) -> PostSignature:
+    kid, number = header[4], header[1]
+    if not isinstance(kid, bytes) or len(kid) != 32:
+        raise Malformed("kid must be a 32-byte thumbprint")
+    try:
+        algorithm = Algorithm(number)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise Malformed("alg must be -19, -9 or -48") from error
+    if len(signature) != SIGNATURE_BYTES[algorithm]:
+        raise Malformed("a signature has a wrong length")
+    return PostSignature(kid, algorithm, signature)
+
+
+def _statement(header: dict[cbor.Key, cbor.Value], payload: bytes) -> Statement:
+    content_type, claims = header[3], header[15]
+    if (
+        not isinstance(content_type, str)
+        or not content_type.startswith(_TYPE_PREFIX)
+        or not content_type.endswith(_TYPE_SUFFIX)
+    ):
+        raise Malformed("the content type must be application/vnd.fieldpost.<kind>+cbor")
+    if not isinstance(claims, dict) or set(claims) != {1, 2, 3}:
+        raise Malformed("the CWT claims must be iss, sub and aud")
+    kind = content_type[len(_TYPE_PREFIX) : -len(_TYPE_SUFFIX)]
+    return Statement(
+        kind=check_text(kind, "the kind", MAX_NAME),
+        issuer=check_text(claims[1], "iss", MAX_NAME),
+        subject=check_text(claims[2], "sub", MAX_TEXT),
+        audience=check_text(claims[3], "aud", MAX_TEXT),
+        payload=payload,
+    )

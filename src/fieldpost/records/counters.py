@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values that rules write beside the signed records (docs/spec/state-map.md).
+
+    link              [epoch, SHA-256 of the entry]
+    nonce             uint
+    used key          [holder, role name]
+    classes of maker  [class id…], sorted
+    class counters    {1: newest sequence, 2: floor, 3: devices enrolled}
+    release counters  {1: salt, 2: {channel: highest threshold}, 3: withdrawal}   1, 3 optional
+    manifest          [class id, sequence]
+
+These bytes only rules write, so readers trust their shape and fail as bugs, not as bad input.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from fieldpost import cbor
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The last link of a record: its epoch, and the SHA-256 of its entry."""
+
+    epoch: int
+    digest: bytes
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        return cbor.encode([self.epoch, self.digest])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Inverse of `encode`."""
+        match cbor.decode(data):
+            case (int(epoch), bytes(digest)):
+                return cls(epoch, digest)
+        raise AssertionError("a link value that no rule writes")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCounters:
+    """Newest published sequence, floor (offers below it are refused), devices enrolled."""
+
+    newest: int = 0
+    floor: int = 0
+    devices: int = 0
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        return cbor.encode({1: self.newest, 2: self.floor, 3: self.devices})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Inverse of `encode`."""
+        match cbor.decode(data):
+            case {1: int(newest), 2: int(floor), 3: int(devices)}:
+                return cls(newest, floor, devices)
+        raise AssertionError("class counters that no rule writes")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCounters:
+    """Salt (from the first offer on), highest threshold per channel, reason of a withdrawal."""
+
+    salt: bytes | None = None
+    highest: Mapping[str, int] = field(default_factory=dict)
+    withdrawn: str | None = None
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        value: dict[int, object] = {2: dict(self.highest)}
+        if self.salt is not None:
+            value[1] = self.salt
+        if self.withdrawn is not None:
+            value[3] = self.withdrawn
+        return cbor.encode(value)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Inverse of `encode`."""
+        match cbor.decode(data):
+            case {2: dict(highest), **rest}:
+                counters = cls(highest={str(k): int(str(v)) for k, v in highest.items()})
+                for label, value in rest.items():
+                    if label == 1 and isinstance(value, bytes):
+                        counters = replace(counters, salt=value)
+                    elif label == 3 and isinstance(value, str):
+                        counters = replace(counters, withdrawn=value)
+                return counters
+        raise AssertionError("release counters that no rule writes")

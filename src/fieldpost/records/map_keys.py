@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of the state map: SHA-256 of the deterministic CBOR array [kind, id…].
+
+A verifier computes the key of what it asks for, and never takes one from a proof. Records that
+keys signed and counters that rules write stand under different kinds (docs/spec/state-map.md).
+"""
+
+from hashlib import sha256
+
+from fieldpost import cbor
+
+
+def _key(*parts: str | bytes | int) -> bytes:
+    return sha256(cbor.encode(list(parts))).digest()
+
+
+# --- signed records: the value is the payload of the post that last wrote it ---
+
+
+def board() -> bytes:
+    """The board record."""
+    return _key("board")
+
+
+def maker(maker_id: bytes) -> bytes:
+    """A maker record."""
+    return _key("maker", maker_id)
+
+
+def device_class(class_id: bytes) -> bytes:
+    """A class record."""
+    return _key("class", class_id)
+
+
+def release(class_id: bytes, sequence: int) -> bytes:
+    """A release record."""
+    return _key("release", class_id, sequence)
+
+
+def lot(lot_id: bytes) -> bytes:
+    """A lot record."""
+    return _key("lot", lot_id)
+
+
+# --- what rules make of them ---
+
+
+def head(class_id: bytes, channel: str) -> bytes:
+    """The head of a channel: the value that check-ins prove."""
+    return _key("head", class_id, channel)
+
+
+def status(lot_id: bytes, page: int) -> bytes:
+    """256 bytes of two-bit device statuses: page = ⌊index / 1024⌋."""
+    return _key("status", lot_id, page)
+
+
+def link(record_key: bytes) -> bytes:
+    """[epoch, SHA-256 of the entry] of the last link under `record_key` (board, maker, class)."""
+    return _key("link", record_key)
+
+
+def nonce_of_key(thumbprint: bytes) -> bytes:
+    """The last nonce used by a key whose role has threshold 1."""
+    return _key("nonce", thumbprint)
+
+
+def nonce_of_role(maker_id: bytes, role: int) -> bytes:
+    """The last nonce used by a maker's role whose threshold exceeds 1."""
+    return _key("nonce", maker_id, role)
+
+
+def used_key(thumbprint: bytes) -> bytes:
+    """[holder, role] of a signing key: it occurs once per board."""
+    return _key("key", thumbprint)
+
+
+def maker_classes(maker_id: bytes) -> bytes:
+    """The sorted class ids of a maker."""
+    return _key("classes", maker_id)
+
+
+def class_counters(class_id: bytes) -> bytes:
+    """Newest sequence, floor and enrolled devices of a class."""
+    return _key("class-counters", class_id)
+
+
+def release_counters(class_id: bytes, sequence: int) -> bytes:
+    """Salt, highest threshold per channel and withdrawal of a release."""
+    return _key("release-counters", class_id, sequence)
+
+
+def manifest(digest: bytes) -> bytes:
+    """[class id, sequence] of the release that a SUIT manifest digest names."""
+    return _key("manifest", digest)
+
+
+def quota(holder: str, role: int) -> bytes:
+    """[UTC day, posts, bytes] of a maker's role or an operator."""
+    return _key("quota", holder, role)
