@@ -37,7 +37,8 @@ class Statement:
     audience: str
     payload: bytes
 
-    def _claims(self) -> dict[int, object]:
+    def claims(self) -> dict[int, object]:
+        """The protected header members that say what is signed: {3: content type, 15: CWT claims}."""
         content_type = f"{_TYPE_PREFIX}{self.kind}{_TYPE_SUFFIX}"
         return {3: content_type, 15: {1: self.issuer, 2: self.subject, 3: self.audience}}
 
@@ -45,10 +46,10 @@ class Statement:
         """The COSE Sig_structure: what a key signs, alone (tag 18) or beside others (tag 98)."""
         own: dict[int, object] = {1: int(algorithm), 4: kid}
         if alone:
-            protected = cbor.encode(self._claims() | own)
+            protected = cbor.encode(self.claims() | own)
             return cbor.encode(["Signature1", protected, b"", self.payload])
         return cbor.encode(
-            ["Signature", cbor.encode(self._claims()), cbor.encode(own), b"", self.payload]
+            ["Signature", cbor.encode(self.claims()), cbor.encode(own), b"", self.payload]
         )
 
 
@@ -81,7 +82,7 @@ class Post:
 
     def encode(self) -> bytes:
         """The entry: tag 18 or 98."""
-        claims = self.statement._claims()
+        claims = self.statement.claims()
         if len(self.signatures) == 1:
             only = self.signatures[0]
             protected = cbor.encode(claims | {1: int(only.algorithm), 4: only.kid})
