@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state map itself: an immutable Merkle Patricia tree with structure shared between versions.
+
+`update` returns a new map and leaves the old one whole, so a node can serve proofs against the
+last published root while it works on the next; memory of an old version goes when its last
+reference goes. The order of updates never shows: one set of pairs has one root.
+
+Nodes are plain tuples: they cost least, and the garbage collector stops looking at them.
+A leaf is (key, value); its hash is cheap and made when asked for. An inner node is (bit, left,
+right, hash, some key below it); the key tells where a write leaves the subtree's common prefix.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Union
+
+from fieldpost.statemap.hashing import (
+    BIT_PREFIX,
+    EMPTY_ROOT,
+    KEY_BITS,
+    KEY_BYTES,
+    encode_uvarint,
+    inner_hash,
+    leaf_hash,
+)
+
+_Leaf = tuple[bytes, bytes]
+_Inner = tuple[int, "_Node", "_Node", bytes, bytes]
+_Node = Union[_Leaf, _Inner]  # noqa: UP007 - the alias is recursive
+_TOP: Final = KEY_BITS - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class StateMap:
+    """An immutable map from 32-byte keys to byte strings, with a root hash and proofs."""
+
+    _node: _Node | None
+    _count: int
+
+    @staticmethod
+    def empty() -> "StateMap":
+        """The map without keys; its root is SHA-256 of nothing."""
+        return StateMap(None, 0)
+
+    @staticmethod
+    def build(items: Iterable[tuple[bytes, bytes]]) -> "StateMap":
+        """A map of many pairs at once, in any order.
+
+        Raises ValueError for a repeated key or one that is not 32 bytes: a bug of the caller.
+        """
+        pairs = sorted(items)
+        for (key, _), (following, _) in pairwise(pairs):
+            if key == following:
+                raise ValueError(f"key {key.hex()} occurs twice")
+        _check_keys(key for key, _ in pairs)
+        return StateMap(_build(pairs), len(pairs))
+
+    def update(self, writes: Mapping[bytes, bytes | None]) -> "StateMap":
+        """The map after `writes`, of which None deletes. This map stays as it is.
+
+        One pass over the batch: an inner node that several writes touch is hashed once.
+        Raises ValueError for a key that is not 32 bytes: a bug of the caller.
+        """
+        _check_keys(writes)
+        merge = _Merge(writes)
+        node = merge.into(self._node, 0, len(merge.keys))
+        return StateMap(node, self._count + merge.added)
+
+    @property
+    def root(self) -> bytes:
+        """The 32-byte root hash."""
+        return EMPTY_ROOT if self._node is None else _hash(self._node)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __repr__(self) -> str:
+        return f"StateMap({self._count} keys, root {self.root.hex()})"
+
+    def value(self, key: bytes) -> bytes | None:
+        """The value under `key`, or None."""
+        node = self._node
+        walk = int.from_bytes(key, "big")
+        while node is not None:
+            if len(node) == 2:
+                return node[1] if node[0] == key else None
+            node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
+        return None
+
+    def prove(self, key: bytes) -> tuple[bytes | None, bytes]:
+        """The value under `key` (None: absent) and the path that proves it (see `proof`).
+
+        Raises ValueError for a key that is not 32 bytes: a bug of the caller.
+        """
+        _check_keys((key,))
+        node = self._node
+        if node is None:
+            return None, b""
+        walk = int.from_bytes(key, "big")
+        steps: list[bytes] = []
+        while len(node) == 5:
+            bit, left, right, _, _ = node
+            node, sibling = (right, left) if walk >> (_TOP - bit) & 1 else (left, right)
+            # Deepest first is the order of the path, so it is filled backwards.
+            steps += (
+                sibling[3] if len(sibling) == 5 else leaf_hash(*sibling),
+                BIT_PREFIX[bit],
+            )
+        found, value = node
+        if found != key:
+            steps += (
+                value,
+                encode_uvarint(len(value)),
+                found,
+                encode_uvarint(KEY_BYTES),
+            )
+            steps.reverse()
+            return None, b"".join(steps)
+        steps.reverse()
+        return value, b"".join(steps)
+
+
+def _check_keys(keys: Iterable[bytes]) -> None:
+    for key in keys:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a state map key has {KEY_BYTES} bytes, not {len(key)}")
+
+
+def _hash(node: _Node) -> bytes:
+    return node[3] if len(node) == 5 else leaf_hash(*node)
+
+
+def _join(bit: int, left: _Node, right: _Node) -> _Inner:
+    # Written out rather than calling `_hash`: most of an update's time passes here.
+    if len(left) == 5:
+        left_hash, some_key = left[3:]
+    else:
+        left_hash, some_key = leaf_hash(*left), left[0]
+    right_hash = right[3] if len(right) == 5 else leaf_hash(*right)
+    return bit, left, right, inner_hash(bit, left_hash, right_hash), some_key
+
+
+def _build(pairs: Iterable[_Leaf]) -> _Node | None:
+    """The tree over sorted pairs with distinct keys, in one pass from left to right.
+
+    The stack holds finished subtrees, and between neighbours the bit that parts them; those bits
+    grow from bottom to top, so a pair is joined as soon as a smaller bit turns up.
+    """
+    nodes: list[_Node] = []
+    bits: list[int] = []
+    previous = 0
+    for pair in pairs:
+        walk = int.from_bytes(pair[0], "big")
+        if nodes:
+            apart = KEY_BITS - (walk ^ previous).bit_length()
+            while bits and bits[-1] > apart:
+                right = nodes.pop()
+                nodes[-1] = _join(bits.pop(), nodes[-1], right)
+            bits.append(apart)
+        nodes.append(pair)
+        previous = walk
+    while bits:
+        right = nodes.pop()
+        nodes[-1] = _join(bits.pop(), nodes[-1], right)
+    return nodes[0] if nodes else None
+
+
+class _Merge:
+    """One batch of writes on its way down a tree: sorted, so that a branch takes a range of it."""
+
+    __slots__ = ("added", "keys", "values", "walks")
+
+    def __init__(self, writes: Mapping[bytes, bytes | None]) -> None:
+        self.keys = sorted(writes)
+        self.values = [writes[key] for key in self.keys]
+        self.walks = [int.from_bytes(key, "big") for key in self.keys]
+        self.added = 0
+
+    def into(self, node: _Node | None, first: int, end: int) -> _Node | None:
+        """`node` after the writes `first` to `end`, which all belong where it stands."""
+        if first == end:
+            return node
+        if node is None:
+            return self._fresh(first, end)
+        if len(node) == 2:
+            return self._into_leaf(node, first, end)
+        if end - first == 1 and (value := self.values[first]) is not None:
+            return self._set_one(node, self.walks[first], (self.keys[first], value))
+        bit, left, right, _, some_key = node
+        below = int.from_bytes(some_key, "big")
+        low, high = self.walks[first], self.walks[end - 1]
+        # The batch is sorted, so its outermost keys part from the subtree's prefix first.
+        apart = KEY_BITS - ((low ^ below) | (high ^ below)).bit_length()
+        if apart >= bit:
+            middle = self._split(bit, first, end)
+            return _rejoin(bit, self.into(left, first, middle), self.into(right, middle, end), node)
+        middle = self._split(apart, first, end)
+        if below >> (_TOP - apart) & 1:
+            return _rejoin(apart, self._fresh(first, middle), self.into(node, middle, end))
+        return _rejoin(apart, self.into(node, first, middle), self._fresh(middle, end))
+
+    def _set_one(self, top: _Node, walk: int, leaf: _Leaf) -> _Node:
+        """`into` for one pair, without recursion: nearly all of a batch's work ends up here."""
+        node = top
+        above: list[_Inner] = []
+        while len(node) == 5:
+            above.append(node)
+            node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
+        if node == leaf:
+            return top
+        if node[0] == leaf[0]:
+            node, digest = leaf, leaf_hash(*leaf)
+        else:
+            self.added += 1
+            apart = KEY_BITS - (walk ^ int.from_bytes(node[0], "big")).bit_length()
+            while above and above[-1][0] > apart:
+                node = above.pop()
+            ones = walk >> (_TOP - apart) & 1
+            node = _join(apart, node, leaf) if ones else _join(apart, leaf, node)
+            digest = node[3]
+        while above:
+            bit, left, right, _, some_key = above.pop()
+            if walk >> (_TOP - bit) & 1:
+                right = node
+                digest = inner_hash(bit, _hash(left), digest)
+            else:
+                left = node
+                digest = inner_hash(bit, digest, _hash(right))
+            node = bit, left, right, digest, some_key
+        return node
+
+    def _split(self, bit: int, first: int, end: int) -> int:
+        """Where the writes with a 1 in `bit` begin; all agree in the bits before it."""
+        shift = _TOP - bit
+        return bisect_left(self.walks, (self.walks[first] >> shift | 1) << shift, first, end)
+
+    def _fresh(self, first: int, end: int) -> _Node | None:
+        pairs = list(self._set(first, end))
+        self.added += len(pairs)
+        return _build(pairs)
+
+    def _set(self, first: int, end: int) -> Iterator[_Leaf]:
+        for index in range(first, end):
+            value = self.values[index]
+            if value is not None:
+                yield self.keys[index], value
+
+    def _into_leaf(self, leaf: _Leaf, first: int, end: int) -> _Node | None:
+        key = leaf[0]
+        at = bisect_left(self.keys, key, first, end)
+        pairs = list(self._set(first, end))
+        self.added += len(pairs) - 1
+        if at < end and self.keys[at] == key:
+            if pairs == [leaf]:
+                return leaf
+        else:
+            pairs.append(leaf)
+            pairs.sort()
+            self.added += 1
+        return _build(pairs)
+
+
+def _rejoin(
+    bit: int, left: _Node | None, right: _Node | None, before: _Inner | None = None
+) -> _Node | None:
+    """Join what is left of two sides; the node from `before` is kept where nothing changed."""
+    if left is None:
+        return right
+    if right is None:
+        return left
+    if before is not None and left is before[1] and right is before[2]:
+        return before
+    return _join(bit, left, right)
