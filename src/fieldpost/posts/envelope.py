@@ -38,7 +38,7 @@ class Statement:
     payload: bytes
 
     def claims(self) -> dict[int, object]:
-        """The protected header members that say what is signed: {3: content type, 15: CWT claims}."""
+        """The protected header members {3: content type, 15: CWT claims}."""
         content_type = f"{_TYPE_PREFIX}{self.kind}{_TYPE_SUFFIX}"
         return {3: content_type, 15: {1: self.issuer, 2: self.subject, 3: self.audience}}
 
