@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cosignatures: what a cosigner says about a checkpoint, and when (C2SP tlog-cosignature).
+r"""Cosignatures: what a cosigner says about a checkpoint, and when (C2SP tlog-cosignature).
 
-    0x04 Ed25519    signs   cosignature/v1\\n  time <T>\\n  <checkpoint text>
-    0x06 ML-DSA-44  signs   "subtree/v1\\n\\0" ‖ u8 len ‖ cosigner name ‖ u64 T ‖
+    0x04 Ed25519    signs   cosignature/v1\n  time <T>\n  <checkpoint text>
+    0x06 ML-DSA-44  signs   "subtree/v1\n\0" ‖ u8 len ‖ cosigner name ‖ u64 T ‖
                             u8 len ‖ origin ‖ u64 start = 0 ‖ u64 end = size ‖ root
     payload         u64 T ‖ signature                                    (big-endian)
 

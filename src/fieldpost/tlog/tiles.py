@@ -109,11 +109,13 @@ def tiles_for(old_size: int, size: int) -> list[Tile]:
     """
     if not 0 <= old_size <= size:
         raise ValueError(f"a log does not go from size {old_size} to {size}")
-    tiles = []
+    tiles: list[Tile] = []
     level, old, new = 0, old_size, size
     while old != new:
-        for index in range(old // FULL_WIDTH, -(-new // FULL_WIDTH)):
-            tiles.append(Tile(level, index, min(FULL_WIDTH, new - index * FULL_WIDTH)))
+        tiles.extend(
+            Tile(level, index, min(FULL_WIDTH, new - index * FULL_WIDTH))
+            for index in range(old // FULL_WIDTH, -(-new // FULL_WIDTH))
+        )
         level, old, new = level + 1, old // FULL_WIDTH, new // FULL_WIDTH
     return tiles
 
