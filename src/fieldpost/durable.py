@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes to files that survive a power cut: either the old content is there, whole, or the new.
+
+Apart from slots and SQLite this is the only place that opens a file for writing. Every change
+follows one order (rename(2), fsync(2)): write a temporary file beside the target, fsync it, put
+it in place by one atomic step, fsync the directory. What a call returned from is on the disk; a
+call that raised changed nothing, or has changed everything but may not be durable yet.
+
+Every system call goes through a `Disk`, so that tests can let any one of them fail. OSError
+becomes Unavailable with what to do; a path that is taken becomes Conflict.
+"""
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from fieldpost.errors import Conflict, Unavailable
+
+
+class Disk(Protocol):
+    """The system calls that change a disk. Each raises OSError."""
+
+    def open(self, path: Path, flags: int, mode: int) -> int:
+        """Open a file (or a directory, to fsync it): its descriptor."""
+        ...
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """Write from the descriptor's position: how many bytes were taken."""
+        ...
+
+    def seek_end(self, fd: int) -> int:
+        """Go to the end of the file: its size in bytes."""
+        ...
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut the file to `size` bytes, and go there."""
+        ...
+
+    def fsync(self, fd: int) -> None:
+        """Wait until file or directory is on the medium."""
+        ...
+
+    def close(self, fd: int) -> None:
+        """Give the descriptor back."""
+        ...
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Put `source` in the place of `target`, atomically."""
+        ...
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give `source` a second name, unless the name is taken."""
+        ...
+
+    def symlink(self, pointing_to: str, path: Path) -> None:
+        """Make a symbolic link."""
+        ...
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name."""
+        ...
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Make one directory."""
+        ...
+
+
+class OsDisk:
+    """The real disk."""
+
+    def open(self, path: Path, flags: int, mode: int) -> int:
+        """See `Disk`."""
+        return os.open(path, flags | os.O_CLOEXEC, mode)
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """See `Disk`."""
+        return os.write(fd, data)
+
+    def seek_end(self, fd: int) -> int:
+        """See `Disk`."""
+        return os.lseek(fd, 0, os.SEEK_END)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """See `Disk`."""
+        os.ftruncate(fd, size)
+        os.lseek(fd, size, os.SEEK_SET)
+
+    def fsync(self, fd: int) -> None:
+        """See `Disk`."""
+        os.fsync(fd)
+
+    def close(self, fd: int) -> None:
+        """See `Disk`."""
+        os.close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `Disk`."""
+        source.replace(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """See `Disk`."""
+        target.hardlink_to(source)
+
+    def symlink(self, pointing_to: str, path: Path) -> None:
+        """See `Disk`."""
+        path.symlink_to(pointing_to)
+
+    def unlink(self, path: Path) -> None:
+        """See `Disk`."""
+        path.unlink()
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """See `Disk`."""
+        path.mkdir(mode)
+
+
+OS: Final[Disk] = OsDisk()
+
+_LEFTOVER: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
+_WHAT_TO_DO: Final = {
+    errno.ENOSPC: "the disk is full: free some space and try again",
+    errno.EDQUOT: "the quota is used up: free some space and try again",
+    errno.EROFS: "the file system is read-only: remount it for writing",
+    errno.EACCES: "permission denied: let this user write here",
+    errno.EPERM: "not permitted here: the file system may lack hard links, or forbid the change",
+    errno.ENOENT: "the directory does not exist",
+    errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
+    errno.EIO: "the disk reports an input/output error: check its health",
+}
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = OS) -> None:
+    """Put `data` in the place of whatever `path` held, whole or not at all, and durably.
+
+    Raises Unavailable. `mode` is that of the new file, less the umask.
+    """
+    with _explained(path):
+        temporary = _write_temporary(path, data, mode, disk)
+        _place(disk, temporary, lambda: disk.rename(temporary, path))
+        _sync_directory(disk, path.parent)
+
+
+def create_file(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = OS) -> None:
+    """Like `write_file`, but raises Conflict, and leaves all as it was, where `path` exists."""
+    with _explained(path):
+        temporary = _write_temporary(path, data, mode, disk)
+        try:
+            _place(disk, temporary, lambda: disk.link(temporary, path))
+        except FileExistsError as error:
+            raise Conflict(f"{path} exists already", str(path)) from error
+        # The file stands under its own name; a temporary name that stays does no harm.
+        with suppress(OSError):
+            disk.unlink(temporary)
+        _sync_directory(disk, path.parent)
+
+
+def replace_link(link: Path, target: str, *, disk: Disk = OS) -> None:
+    """Let the symbolic link `link` point to `target`, atomically and durably.
+
+    `target` is the text of the link, relative to its directory unless absolute. Raises
+    Unavailable; whoever follows the link meanwhile finds the old target or the new one.
+    """
+    with _explained(link):
+        temporary = _temporary_beside(link)
+        disk.symlink(target, temporary)
+        _place(disk, temporary, lambda: disk.rename(temporary, link))
+        _sync_directory(disk, link.parent)
+
+
+def remove(path: Path, *, disk: Disk = OS) -> None:
+    """Remove a file or link durably; one that is not there is already removed."""
+    with _explained(path):
+        try:
+            disk.unlink(path)
+        except FileNotFoundError:
+            return
+        _sync_directory(disk, path.parent)
+
+
+def make_dirs(path: Path, *, mode: int = 0o755, disk: Disk = OS) -> None:
+    """Make a directory and those above it that are missing, durably. Raises Unavailable."""
+    if path.is_dir():
+        return
+    make_dirs(path.parent, mode=mode, disk=disk)
+    with _explained(path):
+        try:
+            disk.mkdir(path, mode)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        _sync_directory(disk, path.parent)
+
+
+def remove_leftovers(directory: Path, *, disk: Disk = OS) -> None:
+    """Remove the temporary files that a power cut left in `directory`.
+
+    For the one process that owns the directory, at its start, before it writes.
+    """
+    with _explained(directory):
+        for path in directory.iterdir():
+            if _LEFTOVER.fullmatch(path.name):
+                disk.unlink(path)
+
+
+class Partial:
+    """A file that grows at its end, for transfers that may be taken up again later.
+
+    Its content is not trusted after a power cut: whoever publishes it has checked a digest. Use
+    as a context manager, or `close` it. Every method raises Unavailable.
+    """
+
+    __slots__ = ("_disk", "_fd", "_path", "size")
+
+    def __init__(self, path: Path, fd: int, size: int, disk: Disk) -> None:
+        self._path = path
+        self._fd = fd
+        self._disk = disk
+        self.size = size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def append(self, data: bytes) -> None:
+        """Write all of `data` at the end. `size` counts what was taken, also after an error."""
+        with _explained(self._path):
+            for taken in _write_all(self._disk, self._fd, data):
+                self.size += taken
+
+    def truncate(self, size: int) -> None:
+        """Cut off what is beyond `size` bytes: the way to start anew after a bad digest."""
+        with _explained(self._path):
+            self._disk.truncate(self._fd, size)
+            self.size = size
+
+    def sync(self) -> None:
+        """Wait until everything appended so far is on the medium."""
+        with _explained(self._path):
+            self._disk.fsync(self._fd)
+
+    def close(self) -> None:
+        """Give the descriptor back. Unsynced bytes may be lost in a power cut."""
+        with _explained(self._path):
+            self._disk.close(self._fd)
+
+
+def open_partial(path: Path, *, mode: int = 0o644, disk: Disk = OS) -> Partial:
+    """Open `path` to append to it, making it if need be. Raises Unavailable."""
+    with _explained(path):
+        fd = disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, mode)
+        try:
+            return Partial(path, fd, disk.seek_end(fd), disk)
+        except BaseException:
+            disk.close(fd)
+            raise
+
+
+def append_stream(path: Path, offset: int, chunks: Iterable[bytes], *, disk: Disk = OS) -> int:
+    """Append `chunks` to the partial file at `path`, of which `offset` bytes are there already.
+
+    Returns the new size. Raises Conflict, with the size that stands, for another offset. When
+    `chunks` raises, what came before is kept and synced, so that the transfer can be resumed.
+    """
+    with open_partial(path, disk=disk) as partial:
+        if partial.size != offset:
+            raise Conflict(f"{path.name} has {partial.size} bytes, not {offset}", str(partial.size))
+        try:
+            for chunk in chunks:
+                partial.append(chunk)
+        finally:
+            partial.sync()
+        return partial.size
+
+
+def publish(temporary: Path, final: Path, *, disk: Disk = OS) -> None:
+    """Give a finished partial file its final name on the same file system, durably.
+
+    The content is synced first, whoever wrote it. Raises Unavailable.
+    """
+    with _explained(final):
+        _sync(disk, temporary, os.O_RDONLY | os.O_NOFOLLOW)
+        disk.rename(temporary, final)
+        _sync_directory(disk, final.parent)
+        if temporary.parent != final.parent:
+            _sync_directory(disk, temporary.parent)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = _WHAT_TO_DO.get(error.errno or 0, error.strerror or str(error))
+        raise Unavailable(f"cannot change {path}: {hint}") from error
+
+
+def _temporary_beside(path: Path) -> Path:
+    # The name does not grow with the target's, which may be as long as a name can be.
+    return path.with_name(f".{secrets.token_hex(8)}.tmp")
+
+
+def _write_temporary(path: Path, data: bytes, mode: int, disk: Disk) -> Path:
+    temporary = _temporary_beside(path)
+    fd = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+
+    def fill() -> None:
+        try:
+            for _ in _write_all(disk, fd, data):
+                pass
+            disk.fsync(fd)
+        finally:
+            disk.close(fd)
+
+    _place(disk, temporary, fill)
+    return temporary
+
+
+def _place(disk: Disk, temporary: Path, step: Callable[[], None]) -> None:
+    """Take one step with a temporary file; if it fails, leave no temporary file behind."""
+    try:
+        step()
+    except BaseException:
+        with suppress(OSError):
+            disk.unlink(temporary)
+        raise
+
+
+def _write_all(disk: Disk, fd: int, data: bytes) -> Iterator[int]:
+    """Write all of `data`, yielding how many bytes each call took."""
+    rest = memoryview(data)
+    while rest:
+        taken = disk.write(fd, rest)
+        rest = rest[taken:]
+        yield taken
+
+
+def _sync(disk: Disk, path: Path, flags: int) -> None:
+    fd = disk.open(path, flags, 0)
+    try:
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)
+
+
+def _sync_directory(disk: Disk, path: Path) -> None:
+    _sync(disk, path, os.O_RDONLY | os.O_DIRECTORY)
