@@ -29,6 +29,7 @@ help: ## this list
 setup: $(STAMP) ## the virtual environment .venv with everything locked by hash
 
 $(STAMP): requirements/dev.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "setup: there is no $(PYTHON) here; name one: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) tools/check_python.py
 	@echo "setup: virtual environment in $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
