@@ -66,7 +66,9 @@ PROOFS = st.builds(
     OfflineProof,
     index=NUMBERS,
     path=st.lists(HASHES, max_size=63).map(tuple),
-    checkpoint_note=NOTES.map(format_note),
+    checkpoint_note=st.builds(
+        Note, text=CHECKPOINTS.map(format_checkpoint), signatures=st.tuples(SIGNATURES)
+    ).map(format_note),
     extra=st.none() | st.binary(min_size=1, max_size=99),
 )
 TILES = st.builds(Tile, level=st.integers(0, 63), index=NUMBERS, width=st.integers(1, 256))

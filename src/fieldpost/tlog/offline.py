@@ -19,7 +19,7 @@ from fieldpost.tlog.hashing import HASH_BYTES, Hash, leaf_hash
 from fieldpost.tlog.note import MAX_NOTE_BYTES, format_base64, parse_base64, parse_note
 from fieldpost.tlog.policy import Policy
 from fieldpost.tlog.proof import verify_inclusion
-from fieldpost.tlog.treehead import MAX_SIZE, Checkpoint, parse_decimal
+from fieldpost.tlog.treehead import MAX_SIZE, Checkpoint, parse_checkpoint, parse_decimal
 
 MAX_PATH: Final = 63
 MAX_EXTRA_BYTES: Final = 65_535
@@ -33,7 +33,7 @@ class OfflineProof:
     """A proof as it came: nothing is verified. `path` runs from leaf to root.
 
     Raises Malformed for an index outside 0…2^63-1, over 63 hashes, hashes that are not 32
-    bytes, an empty `extra` or one over 65,535 bytes, a checkpoint that is no signed note.
+    bytes, an empty `extra` or one over 65,535 bytes, a note that holds no checkpoint.
     """
 
     index: int
@@ -48,7 +48,7 @@ class OfflineProof:
             raise Malformed(f"a proof has at most {MAX_PATH} hashes of 32 bytes")
         if self.extra is not None and not 1 <= len(self.extra) <= MAX_EXTRA_BYTES:
             raise Malformed("extra data of a proof is absent or 1 to 65,535 bytes")
-        parse_note(self.checkpoint_note)
+        parse_checkpoint(parse_note(self.checkpoint_note).text, extensions=True)
 
 
 def parse_offline_proof(data: bytes) -> OfflineProof:

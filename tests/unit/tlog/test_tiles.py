@@ -102,7 +102,9 @@ def test_a_tile_is_as_wide_as_the_log_has_it() -> None:
             tile_at(level=level, index=index, size=300)
 
 
-@pytest.mark.parametrize("coordinates", [(-1, 0, 1), (64, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257)])
+@pytest.mark.parametrize(
+    "coordinates", [(-1, 0, 1), (64, 0, 1), (0, -1, 1), (0, 0, 0), (0, 0, 257)]
+)
 def test_no_tile_lies_outside_the_grid(coordinates: tuple[int, int, int]) -> None:
     with pytest.raises(Malformed):
         Tile(*coordinates)
