@@ -10,7 +10,7 @@ The side that a sibling stands on is the key's own bit. Absence is shown by anot
 walk for the key ends at: its key agrees with the absent one in every listed bit, and differs.
 A walk has one end, so no two values of one key verify against one root, even in a malformed tree.
 
-Limits: bits are strictly decreasing below 256, so a path has at most 256 steps (8,832 bytes).
+Limits: bits are strictly decreasing below 256, so a path has at most 256 steps (8,576 bytes).
 A real map of SHA-256 keys needs about log2(n) + 5. Length limits of values are the caller's.
 """
 
