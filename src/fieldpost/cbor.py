@@ -47,6 +47,8 @@ Encodable = (
 
 _SIMPLE: Final[dict[int, bool | None]] = {0xF4: False, 0xF5: True, 0xF6: None}
 _MIN_OF_WIDTH: Final = {24: 24, 25: 0x100, 26: 0x10000, 27: 0x1_0000_0000}
+_KEY_TYPES: Final = (int, str, bytes)
+_BYTE: Final = tuple(bytes((number,)) for number in range(256))
 
 
 def encode(value: object) -> bytes:
@@ -62,7 +64,7 @@ def encode(value: object) -> bytes:
 def _head(major: int, argument: int) -> bytes:
     top = major << 5
     if argument < 24:
-        return bytes((top | argument,))
+        return _BYTE[top | argument]
     if argument < 0x100:
         return bytes((top | 24, argument))
     if argument < 0x10000:
@@ -72,39 +74,48 @@ def _head(major: int, argument: int) -> bytes:
     return bytes((top | 27,)) + argument.to_bytes(8, "big")
 
 
+def _tag_head(number: int) -> bytes:
+    if not 0 <= number <= MAX_INT:
+        raise ValueError(f"tag number {number} is outside 0 to 2^63 - 1")
+    return _head(6, number)
+
+
 def _write(out: bytearray, value: object) -> None:  # noqa: C901 - one branch per major type
+    # Ordered by how often they occur, dict before Mapping: abstract classes are slow to ask.
     match value:
-        case None:
-            out.append(0xF6)
+        case bytes():
+            out += _head(2, len(value))
+            out += value
         case bool():
             out.append(0xF5 if value else 0xF4)
         case int():
             if not MIN_INT <= value <= MAX_INT:
                 raise ValueError(f"integer {value} is outside ±2^63")
             out += _head(0, value) if value >= 0 else _head(1, -1 - value)
-        case bytes():
-            out += _head(2, len(value)) + value
         case str():
             text = value.encode()
-            out += _head(3, len(text)) + text
+            out += _head(3, len(text))
+            out += text
         case tuple() | list():
             out += _head(4, len(value))
             for item in value:
                 _write(out, item)
-        case Mapping():
+        case dict() | Mapping():
             out += _head(5, len(value))
             for key, item in sorted((_encode_key(k), v) for k, v in value.items()):
                 out += key
                 _write(out, item)
+        case None:
+            out.append(0xF6)
         case Tag():
-            out += _head(6, value.number)
+            out += _tag_head(value.number)
             _write(out, value.value)
         case _:
             raise ValueError(f"{type(value).__name__} has no place in deterministic CBOR")
 
 
 def _encode_key(key: object) -> bytes:
-    if isinstance(key, bool) or not isinstance(key, int | str | bytes):
+    if isinstance(key, bool) or not isinstance(key, _KEY_TYPES):
         raise ValueError(f"a map key must be an integer, text or bytes, not {type(key).__name__}")
     return encode(key)
 
@@ -121,59 +132,52 @@ def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Value:
     return value
 
 
-def _read_head(data: bytes, at: int) -> tuple[int, int, int]:
+def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     if at >= len(data):
         raise Malformed("CBOR: the item is cut off")
     first = data[at]
-    major, info = first >> 5, first & 31
+    major, argument = first >> 5, first & 31
     at += 1
-    if info < 24:
-        return major, info, at
-    if info > 27:
-        raise Malformed("CBOR: indefinite lengths and reserved heads are refused")
-    width = 1 << (info - 24)
-    if at + width > len(data):
-        raise Malformed("CBOR: the item is cut off")
-    argument = int.from_bytes(data[at : at + width], "big")
-    if major != 7 and argument < _MIN_OF_WIDTH[info]:
-        raise Malformed("CBOR: an integer or length is not in its shortest form")
-    return major, argument, at + width
-
-
-def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:  # noqa: C901 - as `_write`
-    start = at
-    major, argument, at = _read_head(data, at)
+    if argument >= 24:
+        argument, at = _read_argument(data, at, major, argument)
     if major <= 1:
         if argument > MAX_INT:
             raise Malformed("CBOR: an integer is outside ±2^63")
         return (argument if major == 0 else -1 - argument), at
     if major <= 3:
-        end = at + argument
-        if end > len(data):
-            raise Malformed("CBOR: the item is cut off")
-        chunk = data[at:end]
-        if major == 2:
-            return chunk, end
-        try:
-            return chunk.decode("utf-8"), end
-        except UnicodeDecodeError as error:
-            raise Malformed("CBOR: text is not UTF-8") from error
+        return _read_string(data, at, major, argument)
     if major == 7:
-        if data[start] not in _SIMPLE:
-            raise Malformed(
-                "CBOR: floats and simple values other than true, false, null are refused"
-            )
-        return _SIMPLE[data[start]], at
+        if first not in _SIMPLE:
+            raise Malformed("CBOR: floats and simple values but true, false, null are refused")
+        return _SIMPLE[first], at
     if depth == 0:
         raise Malformed("CBOR: nested too deeply")
-    if major == 4:
-        return _read_array(data, at, argument, depth - 1)
-    if major == 5:
-        return _read_map(data, at, argument, depth - 1)
-    if argument > MAX_INT:
-        raise Malformed("CBOR: a tag number is too large")
-    inner, at = _read(data, at, depth - 1)
-    return Tag(argument, inner), at
+    return _READ_NESTED[major](data, at, argument, depth - 1)
+
+
+def _read_argument(data: bytes, at: int, major: int, info: int) -> tuple[int, int]:
+    if info > 27:
+        raise Malformed("CBOR: indefinite lengths and reserved heads are refused")
+    end = at + (1 << (info - 24))
+    if end > len(data):
+        raise Malformed("CBOR: the item is cut off")
+    argument = int.from_bytes(data[at:end], "big")
+    if major != 7 and argument < _MIN_OF_WIDTH[info]:
+        raise Malformed("CBOR: an integer or length is not in its shortest form")
+    return argument, end
+
+
+def _read_string(data: bytes, at: int, major: int, length: int) -> tuple[bytes | str, int]:
+    end = at + length
+    if end > len(data):
+        raise Malformed("CBOR: the item is cut off")
+    chunk = data[at:end]
+    if major == 2:
+        return chunk, end
+    try:
+        return chunk.decode("utf-8"), end
+    except UnicodeDecodeError as error:
+        raise Malformed("CBOR: text is not UTF-8") from error
 
 
 def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
@@ -195,7 +199,7 @@ def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]
     for _ in range(count):
         key_start = at
         key, at = _read(data, at, depth)
-        if isinstance(key, bool) or not isinstance(key, int | str | bytes):
+        if isinstance(key, bool) or not isinstance(key, _KEY_TYPES):
             raise Malformed("CBOR: a map key must be an integer, text or bytes")
         encoded = data[key_start:at]
         # Sorted by encoded bytes and strictly increasing: order and duplicates in one check.
@@ -204,3 +208,13 @@ def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]
         previous = encoded
         result[key], at = _read(data, at, depth)
     return result, at
+
+
+def _read_tag(data: bytes, at: int, number: int, depth: int) -> tuple[Value, int]:
+    if number > MAX_INT:
+        raise Malformed("CBOR: a tag number is too large")
+    value, at = _read(data, at, depth)
+    return Tag(number, value), at
+
+
+_READ_NESTED: Final = {4: _read_array, 5: _read_map, 6: _read_tag}

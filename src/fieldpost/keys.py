@@ -84,6 +84,9 @@ class Signer(Protocol):
 
 def parse_cose_key(value: object) -> PublicKey:
     """Read a COSE_Key map. Raises Malformed for unknown or missing members and wrong lengths."""
+    # In a match true is 1, so a key of one encoding must be told from its twin.
+    if not isinstance(value, Mapping) or any(isinstance(item, bool) for item in value.values()):
+        raise Malformed("a COSE_Key must be a map of integers and bytes")
     match value:
         case {1: 1, -1: 6, -2: bytes(x), **rest} if not rest and len(x) == 32:
             return PublicKey(Algorithm.ED25519, x)
@@ -93,10 +96,8 @@ def parse_cose_key(value: object) -> PublicKey:
             return PublicKey(Algorithm.ESP256, x + y)
         case {1: 7, 3: -48, -1: bytes(pub), **rest} if not rest and len(pub) == 1312:
             return PublicKey(Algorithm.ML_DSA_44, pub)
-        case Mapping():
-            raise Malformed("a COSE_Key of no admitted form (Ed25519, P-256, ML-DSA-44)")
         case _:
-            raise Malformed("a COSE_Key must be a map")
+            raise Malformed("a COSE_Key of no admitted form (Ed25519, P-256, ML-DSA-44)")
 
 
 def decode_key(data: bytes) -> PublicKey:
