@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost lot`: enrol devices, a lot at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from fieldpost import cbor
+from fieldpost.cli.board_access import Board, bound_board, publish
+from fieldpost.cli.console import json_option, note, progress, show
+from fieldpost.cli.device_class import read_class, resolve_class
+from fieldpost.cli.nonces import next_nonce
+from fieldpost.cli.options import HexId, board_option, home_options, open_home
+from fieldpost.errors import Malformed, Misconfigured, NotFound
+from fieldpost.identity.enrolment import verify_request
+from fieldpost.identity.leaf import DeviceLeaf, decode_leaf
+from fieldpost.identity.lot import LotTree
+from fieldpost.posts import subjects
+from fieldpost.posts.envelope import Statement, sign_post
+from fieldpost.records.identifiers import lot_id
+from fieldpost.records.limits import MAX_LOT_DEVICES
+from fieldpost.records.lot import LotRecord
+from fieldpost.records.maker import Role
+
+_REQUEST_BYTES = 8_192
+
+
+@click.group(name="lot")
+def command() -> None:
+    r"""Enrol devices: a lot is a closed set, one small post for up to a million devices.
+
+    \b
+    fieldpost lot enrol bulb-a19:r2 --requests factory/requests
+    """
+
+
+@command.command()
+@click.argument("class_name", metavar="CLASS")
+@click.option(
+    "--requests",
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder of *.enrol files that devices wrote, or one such file.",
+)
+@click.option(
+    "--leaves",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A CBOR array of device leaves, from a factory's own tool.",
+)
+@home_options
+@json_option
+def enrol(
+    *,
+    class_name: str,
+    requests: Path | None,
+    leaves: Path | None,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Enrol a lot of CLASS. Public become its size and a digest, no serial and no key.
+
+    Requests prove that each device holds its key; bare leaves are believed as they are.
+    """
+    if requests is None and leaves is None:
+        raise Misconfigured("give --requests FOLDER or --leaves FILE")
+    maker = open_home(home, passphrase_file)
+    board = bound_board(maker, as_json=as_json)
+    maker_id = bytes.fromhex(maker.settings().maker)
+    class_ = resolve_class(maker_id, class_name)
+    read_class(board, class_)
+    gathered = _gather(requests, leaves, class_, as_json=as_json)
+    with progress("hashing", len(gathered), as_json=as_json) as advance:
+        tree = LotTree.build(gathered)
+        advance(len(gathered))
+    lot = lot_id(maker=maker_id, class_=class_, count=len(gathered), root=tree.root)
+    index: int | None = None
+    receipt: Path | None = None
+    if not _is_posted(board, lot):
+        (signer,) = maker.signers(Role.ENROL, most=1)
+        record = LotRecord(
+            nonce=next_nonce(
+                board, maker=maker_id, role=Role.ENROL, key=signer.public_key, threshold=1
+            ),
+            id=lot,
+            class_id=class_,
+            count=len(gathered),
+            root=tree.root,
+        )
+        statement = Statement(
+            kind="lot.enrol",
+            issuer=maker_id.hex(),
+            subject=subjects.of_lot(lot),
+            audience=board.id,
+            payload=record.encode(),
+        )
+        index, receipt = publish(maker, board, sign_post(statement, [signer]))
+    board.http.send(
+        "PUT",
+        f"/v1/lots/{lot.hex()}/leaves",
+        cbor.encode(gathered),
+        content_type="application/cbor",
+    )
+    show(
+        {
+            "lot": lot.hex(),
+            "class": class_.hex(),
+            "devices": len(gathered),
+            "root": tree.root.hex(),
+            "index": index,
+            "receipt": str(receipt) if receipt else None,
+        },
+        as_json=as_json,
+        title="Lot enrolled",
+    )
+    note(f"next: fieldpost release publish {class_name} IMAGE --version V", as_json=as_json)
+
+
+def _is_posted(board: Board, lot: bytes) -> bool:
+    try:
+        board.json(f"/v1/lots/{lot.hex()}")
+    except NotFound:
+        return False
+    return True
+
+
+def _gather(
+    requests: Path | None, leaves: Path | None, class_: bytes, *, as_json: bool
+) -> list[bytes]:
+    gathered: list[bytes] = []
+    if leaves is not None:
+        gathered += _read_leaves(leaves)
+    if requests is not None:
+        files = sorted(requests.glob("*.enrol")) if requests.is_dir() else [requests]
+        with progress("checking requests", len(files), as_json=as_json) as advance:
+            for leaf in _read_requests(files):
+                gathered.append(leaf.encode())
+                advance(1)
+    gathered.sort()
+    if not 1 <= len(gathered) <= MAX_LOT_DEVICES:
+        raise Malformed(f"{len(gathered)} devices; a lot holds 1…{MAX_LOT_DEVICES}")
+    if len(set(gathered)) != len(gathered):
+        raise Malformed("a device occurs twice")
+    for encoded in gathered:
+        if decode_leaf(encoded).class_id != class_:
+            raise Malformed("a device of another class is among them; nothing was enrolled")
+    return gathered
+
+
+def _read_leaves(path: Path) -> list[bytes]:
+    value = cbor.decode(path.read_bytes())
+    if not isinstance(value, tuple) or not all(isinstance(leaf, bytes) for leaf in value):
+        raise Malformed(f"{path} must hold a CBOR array of device leaves")
+    return [leaf for leaf in value if isinstance(leaf, bytes)]
+
+
+def _read_requests(files: list[Path]) -> Iterator[DeviceLeaf]:
+    for path in files:
+        if path.stat().st_size > _REQUEST_BYTES:
+            raise Malformed(f"{path} is too large for an enrolment request")
+        try:
+            yield verify_request(path.read_bytes())
+        except Malformed as error:
+            raise Malformed(f"{path}: {error}") from error
+
+
+@command.command(name="show")
+@click.argument("lot", type=HexId(16))
+@board_option
+@home_options
+@json_option
+def show_lot(
+    *,
+    lot: bytes,
+    board_url: str | None,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Show a lot as the board has it."""
+    maker = open_home(home, passphrase_file)
+    board = Board(board_url) if board_url else bound_board(maker, as_json=as_json)
+    show(board.json(f"/v1/lots/{lot.hex()}"), as_json=as_json, title="Lot")

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost`: finds the noun, runs it, and turns error families into exit codes.
+
+Nouns are imported when called, so that `fieldpost --help` and an agent's start stay quick.
+"""
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from fieldpost import __version__
+from fieldpost.cli.failures import exit_code, explain
+from fieldpost.errors import FieldpostError
+
+# noun: (module, what the overview says)
+NOUNS: Final[dict[str, tuple[str, str]]] = {
+    "node": ("node", "Run a board's node."),
+    "board": ("board", "Look at a board, and verify all of it."),
+    "maker": ("maker", "Make your keys; register as a maker on a board."),
+    "class": ("device_class", "Add a class of devices; write what they are to trust."),
+    "lot": ("lot", "Enrol devices, a lot at a time."),
+    "release": ("release", "Publish signed releases."),
+    "rollout": ("rollout", "Say which devices are offered which release."),
+    "fleet": ("fleet", "See which devices really run what."),
+    "agent": ("agent", "Run on a device: check in, verify, install, report."),
+    "verify": ("verify", "Verify a file: check-in, tlog-proof, image, provisioning record."),
+    "demo": ("demo", "Show the whole line with real firmware, and attack it."),
+}
+
+
+class Nouns(click.Group):
+    """The overview, which knows every noun without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """Nouns, in the order in which a maker meets them."""
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a noun's module and take its `command`."""
+        if cmd_name not in NOUNS:
+            return None
+        module = importlib.import_module(f"fieldpost.cli.{NOUNS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The nouns and their one-line help, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(noun, text) for noun, (_, text) in NOUNS.items()])
+
+
+@click.group(
+    cls=Nouns,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First steps: `fieldpost demo`, then docs/tutorial.md. This software is unaudited.",
+)
+@click.version_option(__version__, prog_name="fieldpost")
+def fieldpost() -> None:
+    """The public bulletin board of software for devices in the field.
+
+    Makers post signed releases on a board that nobody can rewrite; devices verify for themselves
+    what they are offered, install it safely, and report.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0, or the code of the error's family."""
+    try:
+        fieldpost.main(prog_name="fieldpost", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        sys.stderr.write("\nstopped; nothing more was sent\n")
+        sys.exit(130)
+    except click.ClickException as usage:
+        usage.show()
+        sys.exit(usage.exit_code)
+    except FieldpostError as error:
+        explain(error)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`); Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

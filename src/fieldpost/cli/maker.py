@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost maker`: keys, registration, and what the board says of a maker."""
+
+from pathlib import Path
+
+import click
+
+from fieldpost.cli.board_access import Board, flush, publish
+from fieldpost.cli.console import json_option, note, show
+from fieldpost.cli.maker_home import MakerHome
+from fieldpost.cli.options import HexId, board_option, find_passphrase, home_options, open_home
+from fieldpost.errors import Conflict, Malformed, Misconfigured, NotFound
+from fieldpost.keys import Algorithm, PublicKey
+from fieldpost.posts import subjects
+from fieldpost.posts.envelope import Statement, sign_post
+from fieldpost.records.maker import KeySet, MakerRecord, Role, RoleKey
+from fieldpost.records.policy import DevicePolicy
+from fieldpost.signers.software import SoftwareSigner
+
+_ALGORITHMS = {
+    "ed25519": Algorithm.ED25519,
+    "p256": Algorithm.ESP256,
+    "mldsa44": Algorithm.ML_DSA_44,
+}
+_DAY = 86_400
+
+
+@click.group(name="maker")
+def command() -> None:
+    r"""Make your keys; register as a maker on a board; look at makers.
+
+    \b
+    fieldpost maker init --name "Example Lamps"
+    fieldpost maker register --board http://127.0.0.1:8080
+    fieldpost maker show
+    """
+
+
+@command.command()
+@click.option("--name", required=True, help="Your name, as the board shows it (printable ASCII).")
+@click.option("--roots", default="2-of-3", show_default=True, help="Root keys: K-of-N.")
+@click.option("--one-key", is_flag=True, help="One root key. If it is lost or stolen, so are you.")
+@click.option("--releases", default="1-of-1", show_default=True, help="Release keys: K-of-N.")
+@click.option(
+    "--algorithm", type=click.Choice(list(_ALGORITHMS)), default="ed25519", show_default=True
+)
+@click.option("--no-passphrase", is_flag=True, help="Leave the key files unencrypted (for trials).")
+@home_options
+@json_option
+def init(
+    *,
+    name: str,
+    roots: str,
+    one_key: bool,
+    releases: str,
+    algorithm: str,
+    no_passphrase: bool,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Make your keys: roots, and one each to release, roll out, enrol and care.
+
+    Roots change everything else and should live apart from this machine: after this command, move
+    all but one of HOME/keys/root-*.pem to other places. Everyday posts need the other keys only.
+    """
+    root_threshold, root_count = (1, 1) if one_key else _parse_threshold(roots)
+    release_threshold, release_count = _parse_threshold(releases)
+    passphrase = None if no_passphrase else find_passphrase(passphrase_file, new=True)()
+    counts = {Role.ROOT: root_count, Role.RELEASE: release_count}
+    signers = {
+        role: tuple(
+            SoftwareSigner.generate(_ALGORITHMS[algorithm]) for _ in range(counts.get(role, 1))
+        )
+        for role in Role
+    }
+    maker = open_home(home, passphrase_file)
+    settings = maker.create(
+        name=name,
+        signers=signers,
+        root_threshold=root_threshold,
+        release_threshold=release_threshold,
+        passphrase=passphrase,
+    )
+    show(
+        {
+            "maker": settings.maker,
+            "name": name,
+            "roots": f"{root_threshold} of {root_count}",
+            "releases": f"{release_threshold} of {release_count}",
+            "keys": str(maker.path / "keys"),
+            "encrypted": passphrase is not None,
+        },
+        as_json=as_json,
+        title="Your keys are made",
+    )
+    note("next: fieldpost maker register --board URL", as_json=as_json)
+
+
+def _parse_threshold(text: str) -> tuple[int, int]:
+    needed, middle, count = text.partition("-of-")
+    if not middle or not needed.isdigit() or not count.isdigit():
+        raise Malformed(f"{text!r} is no threshold; write for example 2-of-3")
+    if not 1 <= int(needed) <= int(count) <= 8:
+        raise Malformed(f"{text!r}: needed keys between 1 and the number of keys, at most 8")
+    return int(needed), int(count)
+
+
+@command.command()
+@click.option("--board", "board_url", required=True, envvar="FIELDPOST_BOARD", help="A node's URL.")
+@click.option("--max-age-days", default=7.0, show_default=True, help="Oldest news devices accept.")
+@click.option(
+    "--grace-days",
+    default=90.0,
+    show_default=True,
+    help="Powered days without any board after which devices believe your roots alone.",
+)
+@click.option(
+    "--never-leave",
+    is_flag=True,
+    help="Grace 0: if this board dies, your devices never update again by themselves.",
+)
+@click.option("--url", "urls", multiple=True, help="URL devices check in at.  [default: --board]")
+@click.option("--link-url", "link_urls", multiple=True, help="Your own URL with your links.")
+@click.option("--contact", help="Where people report vulnerabilities.")
+@home_options
+@json_option
+def register(
+    *,
+    board_url: str,
+    max_age_days: float,
+    grace_days: float,
+    never_leave: bool,
+    urls: tuple[str, ...],
+    link_urls: tuple[str, ...],
+    contact: str | None,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Register on a board. Name, public keys and policy become public, for ever.
+
+    Every key signs, which proves that you hold it. The policy says what your devices accept:
+    which board, how fresh its news must be, and when they may leave it.
+    """
+    maker = open_home(home, passphrase_file)
+    settings = maker.settings()
+    board = Board(board_url)
+    if settings.board not in (None, board.id):
+        raise Misconfigured(f"already registered on {settings.board}")
+    flush(maker, board, as_json=as_json)
+    maker_id = bytes.fromhex(settings.maker)
+    index: int | None = None
+    receipt: Path | None = None
+    if not _is_registered(board, settings.maker):
+        if never_leave != (grace_days == 0):
+            raise Misconfigured(
+                "--grace-days 0 and --never-leave go together: if this board dies, devices with "
+                "grace 0 never update again unless a person acts on each"
+            )
+        record, link = board.record()
+        policy = DevicePolicy(
+            board=board.id,
+            urls=urls or (board.url,),
+            board_epoch=record.epoch,
+            board_link=link,
+            least_size=int(board.view()["size"]),
+            max_age_s=round(max_age_days * _DAY),
+            grace_s=round(grace_days * _DAY),
+            link_urls=link_urls,
+        )
+        statement = Statement(
+            kind="maker.register",
+            issuer=settings.maker,
+            subject=subjects.of_maker(maker_id),
+            audience=board.id,
+            payload=_first_record(maker, policy, contact).encode(),
+        )
+        everyone = [signer for role in Role for signer in maker.signers(role)]
+        index, receipt = publish(maker, board, sign_post(statement, everyone))
+    maker.bind(board_url=board.url, board=board.id)
+    show(
+        {
+            "maker": settings.maker,
+            "board": board.id,
+            "solo": bool(board.view()["solo"]),
+            "index": index,
+            "receipt": str(receipt) if receipt else None,
+            "domain": "unverified",
+        },
+        as_json=as_json,
+        title="Registered",
+    )
+    note("next: fieldpost class add MODEL --support-end YYYY-MM-DD", as_json=as_json)
+
+
+def _is_registered(board: Board, maker: str) -> bool:
+    try:
+        board.json(f"/v1/makers/{maker}")
+    except NotFound:
+        return False
+    return True
+
+
+def _first_record(maker: MakerHome, policy: DevicePolicy, contact: str | None) -> MakerRecord:
+    settings = maker.settings()
+
+    def keys(role: Role, threshold: int) -> KeySet:
+        public: tuple[PublicKey, ...] = maker.public_keys(role)
+        present = len(settings.keys[role.name.lower()])
+        if len(public) < present:
+            raise Conflict(f"registering needs all {role.name.lower()} keys; some are not here")
+        return KeySet(threshold, tuple(RoleKey(key) for key in public))
+
+    return MakerRecord(
+        epoch=0,
+        previous=None,
+        name=settings.name,
+        root=keys(Role.ROOT, settings.root_threshold),
+        roles={
+            role: keys(role, settings.release_threshold if role is Role.RELEASE else 1)
+            for role in Role
+            if role is not Role.ROOT
+        },
+        policy=policy,
+        contact=contact,
+    )
+
+
+@command.command(name="show")
+@click.argument("maker_id", type=HexId(16), required=False)
+@board_option
+@home_options
+@json_option
+def show_maker(
+    *,
+    maker_id: bytes | None,
+    board_url: str | None,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Show a maker as the board has it: yourself, or MAKER_ID on --board."""
+    maker = open_home(home, passphrase_file)
+    if maker_id is None or board_url is None:
+        settings = maker.settings()
+        maker_id = maker_id or bytes.fromhex(settings.maker)
+        board_url = board_url or settings.board_url
+    if board_url is None:
+        show(
+            {"maker": maker_id.hex(), "registered": False, "home": str(maker.path)},
+            as_json=as_json,
+            title="Not registered yet",
+        )
+        return
+    view = Board(board_url).json(f"/v1/makers/{maker_id.hex()}")
+    if as_json:
+        show(view, as_json=True)
+        return
+    facts = {name: view[name] for name in ("maker", "epoch", "link", "domain", "classes")}
+    show(facts, as_json=False, title=view["name"])

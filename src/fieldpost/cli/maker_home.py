@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A maker's own files: keys, settings, and every post that was signed.
+
+    HOME/maker.json      name, maker id, root threshold, board, key files by role
+    HOME/keys/*.pem      private keys, encrypted
+    HOME/outbox/*.cose   signed, perhaps sent, not yet acknowledged
+    HOME/sent/*.cose     acknowledged, each beside its receipt *.tlog-proof
+    HOME/refused/*.cose  refused by the board's rules
+
+A post is saved before it is sent, so a lost answer never means a second, different signature.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from fieldpost import durable
+from fieldpost.errors import Misconfigured
+from fieldpost.keys import PublicKey
+from fieldpost.records.identifiers import maker_id
+from fieldpost.records.maker import Role
+from fieldpost.signers.keyfile import load_key_file, save_key_file
+from fieldpost.signers.software import SoftwareSigner
+
+ROLES: Final = {role.name.lower(): role for role in Role}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What maker.json holds."""
+
+    name: str
+    maker: str
+    root_threshold: int
+    keys: Mapping[str, tuple[str, ...]]
+    release_threshold: int = 1
+    board_url: str | None = None
+    board: str | None = None
+
+
+class MakerHome:
+    """The files of one maker. Nothing is read until it is asked for."""
+
+    def __init__(self, path: Path, passphrase: Callable[[], bytes]) -> None:
+        self.path = path
+        self._passphrase = passphrase
+        self._signers: dict[str, SoftwareSigner] = {}
+
+    def settings(self) -> Settings:
+        """Read maker.json. Raises Misconfigured with the command that makes it."""
+        try:
+            value = json.loads((self.path / "maker.json").read_text())
+            value["keys"] = {role: tuple(files) for role, files in value["keys"].items()}
+            return Settings(**value)
+        except FileNotFoundError:
+            raise Misconfigured(
+                f"no maker in {self.path}; make one with `fieldpost maker init --name NAME`, "
+                "or name its folder with --home or FIELDPOST_HOME"
+            ) from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise Misconfigured(f"{self.path}/maker.json cannot be read: {error}") from error
+
+    def create(
+        self,
+        *,
+        name: str,
+        signers: Mapping[Role, tuple[SoftwareSigner, ...]],
+        root_threshold: int,
+        release_threshold: int,
+        passphrase: bytes | None,
+    ) -> Settings:
+        """Write keys, then settings. Refuses to touch a home that exists."""
+        if (self.path / "maker.json").exists():
+            raise Misconfigured(f"{self.path} holds a maker already; choose another --home")
+        durable.make_dirs(self.path / "keys", mode=0o700)
+        files: dict[str, tuple[str, ...]] = {}
+        for role, holders in signers.items():
+            names = tuple(
+                f"{role.name.lower()}-{number}.pem" for number in range(1, len(holders) + 1)
+            )
+            for file, signer in zip(names, holders, strict=True):
+                save_key_file(self.path / "keys" / file, signer, passphrase)
+            files[role.name.lower()] = names
+        root_keys = [signer.public_key for signer in signers[Role.ROOT]]
+        settings = Settings(
+            name=name,
+            maker=maker_id(root_keys, root_threshold).hex(),
+            root_threshold=root_threshold,
+            release_threshold=release_threshold,
+            keys=files,
+        )
+        self._save(settings)
+        return settings
+
+    def bind(self, *, board_url: str, board: str) -> None:
+        """Remember the board on which this maker is registered."""
+        self._save(replace(self.settings(), board_url=board_url, board=board))
+
+    def _save(self, settings: Settings) -> None:
+        data = json.dumps(asdict(settings), indent=2).encode() + b"\n"
+        durable.write_file(self.path / "maker.json", data, mode=0o600)
+
+    def signers(self, role: Role, *, most: int | None = None) -> tuple[SoftwareSigner, ...]:
+        """The private keys of a role that are here, unlocked; at most `most` of them."""
+        files = self.settings().keys.get(role.name.lower(), ())
+        present = [file for file in files if (self.path / "keys" / file).exists()]
+        if not present:
+            raise Misconfigured(f"no {role.name.lower()} key in {self.path}/keys")
+        return tuple(self._unlock(file) for file in present[:most])
+
+    def _unlock(self, file: str) -> SoftwareSigner:
+        if file not in self._signers:
+            self._signers[file] = load_key_file(self.path / "keys" / file, self._passphrase)
+        return self._signers[file]
+
+    def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
+        """The public keys of a role."""
+        return tuple(signer.public_key for signer in self.signers(role))
+
+    # --- what was signed ---
+
+    def keep(self, name: str, post: bytes) -> Path:
+        """Save a signed post to the outbox before it is sent."""
+        durable.make_dirs(self.path / "outbox")
+        number = 1 + max((int(p.name.split("-", 1)[0]) for p in self._numbered()), default=0)
+        path = self.path / "outbox" / f"{number:06d}-{name}.cose"
+        durable.write_file(path, post)
+        return path
+
+    def _numbered(self) -> list[Path]:
+        return [p for d in ("outbox", "sent", "refused") for p in (self.path / d).glob("*.cose")]
+
+    def pending(self) -> list[Path]:
+        """Posts in the outbox, oldest first."""
+        return sorted((self.path / "outbox").glob("*.cose"))
+
+    def acknowledge(self, path: Path, receipt: bytes) -> Path:
+        """Move a post from the outbox to `sent`, with its receipt. Returns the receipt's path."""
+        durable.make_dirs(self.path / "sent")
+        proof = self.path / "sent" / (path.stem + ".tlog-proof")
+        durable.write_file(proof, receipt)
+        durable.publish(path, self.path / "sent" / path.name)
+        return proof
+
+    def refuse(self, path: Path) -> Path:
+        """Move a post that the rules refuse from the outbox to `refused`."""
+        durable.make_dirs(self.path / "refused")
+        target = self.path / "refused" / path.name
+        durable.publish(path, target)
+        return target
+
+
+def default_home() -> Path:
+    """FIELDPOST_HOME, or ~/.fieldpost."""
+    return Path(os.environ.get("FIELDPOST_HOME") or Path.home() / ".fieldpost")

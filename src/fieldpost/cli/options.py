@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several nouns share, and how a passphrase is found: never on the command line."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fieldpost.cli.maker_home import MakerHome, default_home
+from fieldpost.errors import Malformed
+from fieldpost.signers.passphrase import passphrase_source
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def home_options(command: F) -> F:
+    """`--home` and `--passphrase-file`; the command receives `home: MakerHome`."""
+    command = click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Read the passphrase of your keys from this file "
+        "(or FIELDPOST_PASSPHRASE_FILE, FIELDPOST_PASSPHRASE, else you are asked).",
+    )(command)
+    return click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder of your keys and posts.  [default: FIELDPOST_HOME or ~/.fieldpost]",
+    )(command)
+
+
+def open_home(home: Path | None, passphrase_file: Path | None) -> MakerHome:
+    """The maker's files, with the passphrase found when it is first needed."""
+    return MakerHome(home or default_home(), find_passphrase(passphrase_file, new=False))
+
+
+def find_passphrase(file: Path | None, *, new: bool) -> Callable[[], bytes]:
+    """Where the passphrase comes from; a `new` one is asked for twice. Never from argv."""
+
+    def ask() -> str:
+        words = "New passphrase for your keys" if new else "Passphrase of your keys"
+        text: str = click.prompt(words, hide_input=True, confirmation_prompt=new, err=True)
+        return text
+
+    prompt = ask if sys.stdin.isatty() else None
+    return passphrase_source(environment=os.environ, file=file, prompt=prompt)
+
+
+def board_option(command: F) -> F:
+    """`--board URL`, for commands that need no maker's home."""
+    return click.option(
+        "--board", "board_url", envvar="FIELDPOST_BOARD", help="URL of a node of the board."
+    )(command)
+
+
+class HexId(click.ParamType):
+    """An id in lower-case hex of a given number of bytes."""
+
+    name = "hex"
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        """Bytes of the right length, or a usage error."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            octets = bytes.fromhex(value)
+        except ValueError:
+            octets = b""
+        if len(octets) != self.length:
+            self.fail(f"{value!r} is not {2 * self.length} hex digits", param, ctx)
+        return octets
+
+
+def parse_share(text: str) -> int:
+    """A share of devices, `25%` or `100%`, as a threshold in 0…2^32. Raises Malformed."""
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise Malformed(f"{text!r} is no share; write for example 25%")
+    return round(percent / 100 * 2**32)
