@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device as its lot knows it, and the device's names (docs/spec/identity.md).
+
+    leaf      = [serial, COSE_Key, class id]      serial: text, or 32 bytes of a salted hash
+    device id = RFC 9679 thumbprint of the key, 32 bytes; shown as base32 of its first 16 bytes
+    ueid      = 01 ‖ device id                                      (RFC 9711 §4.2.1, type RAND)
+
+A device has one key pair, made on the device: P-256 or Ed25519.
+"""
+
+from base64 import b32encode
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from fieldpost import cbor
+from fieldpost.errors import Malformed
+from fieldpost.keys import Algorithm, PublicKey, parse_cose_key
+from fieldpost.records.fields import check_text
+
+MAX_SERIAL: Final = 64
+MIN_SALT_BYTES: Final = 16
+DEVICE_ALGORITHMS: Final = frozenset({Algorithm.ESP256, Algorithm.ED25519})
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLeaf:
+    """One device of a lot. `serial` is 1…64 printable ASCII characters or a 32-byte salted hash.
+
+    `class_id` is 16 bytes. Raises Malformed for anything else, other keys than P-256 and Ed25519
+    included; whether the key is a good one is checked at enrolment.
+    """
+
+    serial: str | bytes
+    key: PublicKey
+    class_id: bytes
+
+    def __post_init__(self) -> None:
+        if isinstance(self.serial, bytes):
+            if len(self.serial) != 32:
+                raise Malformed("a hashed serial must be 32 bytes")
+        else:
+            check_text(self.serial, "a serial", MAX_SERIAL)
+        if self.key.algorithm not in DEVICE_ALGORITHMS:
+            raise Malformed(f"a device's key is P-256 or Ed25519, not {self.key.algorithm.name}")
+        if len(self.class_id) != 16:
+            raise Malformed("a class id must be 16 bytes")
+
+    @property
+    def device(self) -> bytes:
+        """The device id."""
+        return device_id(self.key)
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR: what the lot's tree hashes."""
+        return cbor.encode([self.serial, self.key.cose_key(), self.class_id])
+
+
+def decode_leaf(data: bytes) -> DeviceLeaf:
+    """Read a leaf. Raises Malformed."""
+    match cbor.decode(data):
+        case (str() | bytes() as serial, key, bytes(class_id)):
+            return DeviceLeaf(serial, parse_cose_key(key), class_id)
+        case _:
+            raise Malformed("a device leaf must be [serial, COSE_Key, class id]")
+
+
+def salted_serial(serial: str, salt: bytes) -> bytes:
+    """The 32 bytes that stand in a leaf for a serial that is nobody else's business.
+
+    SHA-256(CBOR ["fieldpost/serial", salt, serial]); the salt, at least 16 bytes, stays with the
+    maker, who can show it for one device. Raises Malformed for a short salt or a bad serial.
+    """
+    if len(salt) < MIN_SALT_BYTES:
+        raise Malformed(f"the salt of a serial must be at least {MIN_SALT_BYTES} bytes")
+    check_text(serial, "a serial", MAX_SERIAL)
+    return sha256(cbor.encode(["fieldpost/serial", salt, serial])).digest()
+
+
+def device_id(key: PublicKey) -> bytes:
+    """The 32 bytes that name a device everywhere: its key's thumbprint."""
+    return key.thumbprint()
+
+
+def format_device_id(device: bytes) -> str:
+    """What people see of a device id: 26 letters and digits, lower case."""
+    return b32encode(device[:16]).decode("ascii").rstrip("=").lower()
+
+
+def ueid(device: bytes) -> bytes:
+    """The EAT ueid claim of a device id: 33 bytes."""
+    return b"\x01" + device

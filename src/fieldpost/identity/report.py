@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device's report: an EAT (RFC 9711) in COSE_Sign1, about one board (docs/spec/report.md).
+
+    18([<< {1: alg, 4: kid, 16: "application/eat+cwt"} >>, {}, << claims >>, signature])
+    claims = {3: board id, 256: 01 ‖ device id, 265: profile, 267: boot count, -65537: counter,
+              -65538: [[index, sequence, image digest]…], -65539: outcome,
+              -65540: [size, root, T]}                                       -65540 is optional
+
+The counter lives in RAM and starts anew at every boot; (boot count, counter) orders a device's
+reports. -65540 is the tree head that the device last verified, so fleets gossip about split views
+for free. Claims that a reader does not know are skipped. The outcome: see `outcome`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from fieldpost import cbor
+from fieldpost.errors import Malformed, Untrusted
+from fieldpost.identity.leaf import DEVICE_ALGORITHMS, ueid
+from fieldpost.identity.outcome import Outcome, outcome_claim, read_outcome
+from fieldpost.keys import Algorithm, PublicKey, Signer, verify_signature
+from fieldpost.records.fields import check_text
+from fieldpost.records.limits import MAX_TEXT
+
+MAX_REPORT_BYTES: Final = 4_096
+MAX_COMPONENTS: Final = 16
+TYPE: Final = "application/eat+cwt"
+PROFILE: Final = "tag:fieldpost,2026:report-v1"
+
+_AUDIENCE, _UEID, _PROFILE, _BOOT_COUNT = 3, 256, 265, 267
+_COUNTER, _COMPONENTS, _OUTCOME, _HEAD = -65537, -65538, -65539, -65540
+
+SeenHead = tuple[int, bytes, int]
+"""Size, root and T (Unix seconds) of a checkpoint that a device verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedComponent:
+    """What runs in one component: its index in the manifest, the release's sequence, the image's
+    SHA-256."""
+
+    index: int
+    sequence: int
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        _check_uint(self.index, "a component's index", MAX_COMPONENTS - 1)
+        _check_uint(self.sequence, "a component's sequence")
+        if len(self.digest) != 32:
+            raise Malformed("a component's digest must be 32 bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one device says about itself. `device` is its 32-byte id; `reason` is for people.
+
+    Raises Malformed beyond limits: 16 components in order of index, 256 characters of reason.
+    """
+
+    board: str
+    device: bytes
+    boot_count: int
+    counter: int
+    components: tuple[ReportedComponent, ...]
+    outcome: Outcome
+    reason: str = ""
+    head: SeenHead | None = None
+
+    def __post_init__(self) -> None:
+        check_text(self.board, "a board id", MAX_TEXT)
+        check_text(self.reason, "a reason", MAX_TEXT, least=0)
+        _check_uint(self.boot_count, "boot count")
+        _check_uint(self.counter, "counter")
+        if len(self.device) != 32:
+            raise Malformed("a device id must be 32 bytes")
+        if len(self.components) > MAX_COMPONENTS:
+            raise Malformed(f"a report names at most {MAX_COMPONENTS} components")
+        if any(first.index >= second.index for first, second in pairwise(self.components)):
+            raise Malformed("components must stand in order of index, each once")
+        if self.head is not None:
+            size, root, timestamp = self.head
+            _check_uint(size, "the head's size")
+            _check_uint(timestamp, "the head's time")
+            if len(root) != 32:
+                raise Malformed("the head's root must be 32 bytes")
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Boot count and counter: later reports of one device compare greater."""
+        return self.boot_count, self.counter
+
+    def claims(self) -> bytes:
+        """The encoded claims: what is signed."""
+        components = [[item.index, item.sequence, item.digest] for item in self.components]
+        claims: dict[int, object] = {
+            _AUDIENCE: self.board,
+            _UEID: ueid(self.device),
+            _PROFILE: PROFILE,
+            _BOOT_COUNT: self.boot_count,
+            _COUNTER: self.counter,
+            _COMPONENTS: components,
+            _OUTCOME: outcome_claim(self.outcome, self.reason),
+        }
+        if self.head is not None:
+            claims[_HEAD] = self.head
+        return cbor.encode(claims)
+
+
+def sign_report(report: Report, signer: Signer) -> bytes:
+    """The report, signed by the device that it is about.
+
+    Raises Malformed if the signer holds another device's key, and what the signer raises.
+    """
+    key = signer.public_key
+    if key.thumbprint() != report.device:
+        raise Malformed("a device reports about itself: the key is another device's")
+    protected = cbor.encode({1: int(key.algorithm), 4: report.device, 16: TYPE})
+    payload = report.claims()
+    signature = signer.sign(_signed_bytes(protected, payload))
+    return cbor.encode(cbor.Tag(18, (protected, {}, payload, signature)))
+
+
+def open_report(data: bytes) -> tuple[bytes, Report]:
+    """The kid, to look the device's key up, and the report **as claimed, unverified**.
+
+    Raises Malformed.
+    """
+    kid, _, _, payload, _ = _take_apart(data)
+    return kid, _read_claims(payload)
+
+
+def verify_report(data: bytes, key: PublicKey, *, board: str | None = None) -> Report:
+    """The report that the device with `key` signed, about itself and, if given, for `board`.
+
+    Raises Malformed, Untrusted("wrong-device") for another key's or about another device,
+    Untrusted("bad-signature"), Untrusted("wrong-board"). Whether it is new: `check_newer`.
+    """
+    kid, algorithm, protected, payload, signature = _take_apart(data)
+    if kid != key.thumbprint() or algorithm != key.algorithm:
+        raise Untrusted("wrong-device", "the report is signed by another device's key")
+    verify_signature(key, _signed_bytes(protected, payload), signature)
+    report = _read_claims(payload)
+    if report.device != kid:
+        raise Untrusted("wrong-device", "the report is about another device than its signer")
+    if board is not None and report.board != board:
+        raise Untrusted("wrong-board", f"the report is for {report.board}")
+    return report
+
+
+def check_newer(report: Report, last: tuple[int, int] | None) -> None:
+    """Raises Untrusted("replayed-report") unless it comes after `last`, the device's last order."""
+    if last is not None and report.order <= last:
+        raise Untrusted("replayed-report", f"{report.order} is not after {last}")
+
+
+def _signed_bytes(protected: bytes, payload: bytes) -> bytes:
+    return cbor.encode(["Signature1", protected, b"", payload])
+
+
+def _take_apart(data: bytes) -> tuple[bytes, Algorithm, bytes, bytes, bytes]:
+    """kid, algorithm, protected header, payload, signature."""
+    if len(data) > MAX_REPORT_BYTES:
+        raise Malformed(f"a report of {len(data)} bytes; at most {MAX_REPORT_BYTES}")
+    match cbor.decode(data):
+        case cbor.Tag(18, (bytes(protected), dict(unprotected), bytes(payload), bytes(signature))):
+            header = cbor.decode(protected)
+        case _:
+            raise Malformed("a report is a COSE_Sign1 (tag 18)")
+    if unprotected:
+        raise Malformed("the unprotected header must be empty")
+    match header:
+        case {1: int(number), 4: bytes(kid), 16: "application/eat+cwt", **rest} if (
+            not rest and len(kid) == 32 and number in DEVICE_ALGORITHMS
+        ):
+            return kid, Algorithm(number), protected, payload, signature
+        case _:
+            raise Malformed(f"a report's protected header must be {{1: alg, 4: kid, 16: {TYPE}}}")
+
+
+def _read_claims(payload: bytes) -> Report:
+    claims = cbor.decode(payload)
+    if not isinstance(claims, dict):
+        raise Malformed("a report's claims must be a map")
+    if claims.get(_PROFILE) != PROFILE:
+        raise Malformed(f"a report's eat_profile must be {PROFILE}")
+    outcome, reason = read_outcome(_claim(claims, _OUTCOME))
+    match (_claim(claims, _AUDIENCE), _claim(claims, _UEID), _claim(claims, _COMPONENTS)):
+        case (str(board), bytes(who), tuple(components)) if len(who) == 33 and who[0] == 1:
+            pass
+        case _:
+            raise Malformed("a report names a board, a 33-byte ueid of type 01, and components")
+    return Report(
+        board=board,
+        device=who[1:],
+        boot_count=_check_uint(_claim(claims, _BOOT_COUNT), "boot count"),
+        counter=_check_uint(_claim(claims, _COUNTER), "counter"),
+        components=tuple(_read_component(item) for item in components),
+        outcome=outcome,
+        reason=reason,
+        head=_read_head(claims[_HEAD]) if _HEAD in claims else None,
+    )
+
+
+def _claim(claims: Mapping[cbor.Key, cbor.Value], label: int) -> cbor.Value:
+    if label not in claims:
+        raise Malformed(f"a report lacks claim {label}")
+    return claims[label]
+
+
+def _read_component(value: cbor.Value) -> ReportedComponent:
+    match value:
+        case (int(index), int(sequence), bytes(digest)):
+            return ReportedComponent(index, sequence, digest)
+        case _:
+            raise Malformed("a reported component must be [index, sequence, digest]")
+
+
+def _read_head(value: cbor.Value) -> SeenHead:
+    match value:
+        case (int(size), bytes(root), int(timestamp)):
+            return size, root, timestamp
+        case _:
+            raise Malformed("the head seen must be [size, root, time]")
+
+
+def _check_uint(value: object, what: str, most: int = cbor.MAX_INT) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise Malformed(f"{what} must be an integer in [0, {most}]")
+    return value
