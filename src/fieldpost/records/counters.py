@@ -3,6 +3,7 @@
 
     link              [epoch, SHA-256 of the entry]
     nonce             uint
+    enrolled by key   uint
     used key          [holder, role name]
     classes of maker  [class id…], sorted
     class counters    {1: newest sequence, 2: floor, 3: devices enrolled}

@@ -70,6 +70,11 @@ def nonce_of_role(maker_id: bytes, role: int) -> bytes:
     return _key("nonce", maker_id, role)
 
 
+def enrolled_by_key(thumbprint: bytes) -> bytes:
+    """How many devices an enrol key enrolled in all (uint)."""
+    return _key("enrolled", thumbprint)
+
+
 def used_key(thumbprint: bytes) -> bytes:
     """[holder, role] of a signing key: it occurs once per board."""
     return _key("key", thumbprint)

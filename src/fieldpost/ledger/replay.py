@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A log judged from its entries alone: every state leaf must be what the rules make of the posts.
+
+This is what a cosigner, an auditor and a node that lost its database do. Nothing in a log is
+believed: a post that the rules refuse, or a leaf that states another map, stops the replay.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fieldpost.errors import Malformed, Rejected, Untrusted
+from fieldpost.keys import verify_signature
+from fieldpost.ledger.batch import Batch, LedgerState, Refused, apply_batch
+from fieldpost.ledger.context import CheckSignature
+from fieldpost.ledger.genesis import apply_genesis
+from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
+
+
+def replay(
+    state: LedgerState | None,
+    entries: Iterable[bytes],
+    check_signature: CheckSignature = verify_signature,
+) -> LedgerState:
+    """The state after `entries`, which follow `state` (None: they begin with genesis).
+
+    Raises what `replay_batches` raises, and Untrusted("incomplete-log") for no entries at all.
+    """
+    for batch in replay_batches(state, entries, check_signature):
+        state = batch.state
+    if state is None:
+        raise Untrusted("incomplete-log", "a log begins with genesis")
+    return state
+
+
+def replay_batches(
+    state: LedgerState | None,
+    entries: Iterable[bytes],
+    check_signature: CheckSignature = verify_signature,
+) -> Iterator[Batch]:
+    """The batches of `entries` one by one, each judged before it is given.
+
+    Raises Untrusted: "refused-post" (the log holds what the rules refuse), "wrong-state" (a leaf
+    is not what they make), "incomplete-log" (posts without a leaf). Raises Malformed for a leaf
+    that does not parse, Misconfigured for a rule version that is unknown here.
+    """
+    posts: list[bytes] = []
+    for entry in entries:
+        if not is_state_leaf(entry):
+            posts.append(entry)
+            continue
+        batch = _replay_batch(state, posts, entry, check_signature)
+        state, posts = batch.state, []
+        yield batch
+    if posts:
+        raise Untrusted("incomplete-log", f"{len(posts)} posts without a state leaf")
+
+
+def _replay_batch(
+    state: LedgerState | None, posts: list[bytes], leaf: bytes, check_signature: CheckSignature
+) -> Batch:
+    time = decode_state_leaf(leaf).time
+    if state is None:
+        batch = _replay_genesis(posts, time, check_signature)
+    else:
+        batch = apply_batch(state, posts, time=time, check_signature=check_signature)
+    for at, outcome in enumerate(batch.outcomes):
+        if isinstance(outcome, Refused):
+            index = (state.size if state is not None else 0) + at
+            raise Untrusted("refused-post", f"entry {index}: {outcome.name} ({outcome.detail})")
+    if batch.entries != (*posts, leaf):
+        raise Untrusted("wrong-state", f"the rules do not lead to the leaf {leaf.hex()}")
+    return batch
+
+
+def _replay_genesis(posts: list[bytes], time: int, check_signature: CheckSignature) -> Batch:
+    if not posts:
+        raise Untrusted("incomplete-log", "a log begins with genesis")
+    try:
+        return apply_genesis(posts[0], time=time, check_signature=check_signature)
+    except (Malformed, Rejected) as error:
+        raise Untrusted("refused-post", f"entry 0: {error}") from error
