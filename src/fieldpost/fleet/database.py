@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet's own SQLite file: lots' leaves, where each device stands, and what it last reported.
+
+    lots     lot, class, count, root                      as posted on the board
+    leaves   lot, index, device, leaf                     the bytes that hash to the root
+    devices  device, lot, index                           the first lot of a key wins
+    seen     device, class, boot, counter, outcome …      its newest report, whole
+    results  class, sequence, device, outcome             how a release ended on a device
+
+WAL with synchronous=FULL: a commit that returned survives a power cut. One thread writes; reads
+have a connection of their own.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fieldpost.errors import NotFound, Unavailable
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS lots (
+  lot BLOB PRIMARY KEY, class BLOB NOT NULL, count INTEGER NOT NULL, root BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS lots_of_class ON lots (class);
+CREATE TABLE IF NOT EXISTS leaves (
+  lot BLOB NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL, PRIMARY KEY (lot, idx)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS devices (
+  device BLOB PRIMARY KEY, lot BLOB NOT NULL, idx INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (
+  device BLOB PRIMARY KEY, class BLOB NOT NULL, boot INTEGER NOT NULL, counter INTEGER NOT NULL,
+  outcome TEXT NOT NULL, received INTEGER NOT NULL, report BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS seen_of_class ON seen (class, outcome);
+CREATE TABLE IF NOT EXISTS results (
+  class BLOB NOT NULL, sequence INTEGER NOT NULL, device BLOB NOT NULL, outcome TEXT NOT NULL,
+  PRIMARY KEY (class, sequence, device)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a device stands: its lot, its index there, and its leaf."""
+
+    lot: bytes
+    index: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A device's newest report. `received` in Unix seconds, `report` the bytes as signed."""
+
+    class_id: bytes
+    boot: int
+    counter: int
+    outcome: str
+    received: int
+    report: bytes
+
+
+class FleetDb:
+    """The database. Raises Unavailable where SQLite fails."""
+
+    def __init__(self, path: Path) -> None:
+        with _explained():
+            self._writer = _connect(path)
+            self._writer.executescript(_SCHEMA)
+            self._reader = _connect(path)
+        self._reading = threading.Lock()
+
+    def close(self) -> None:
+        """Close both connections; call after the writing thread has ended."""
+        with self._reading, _explained():
+            self._reader.close()
+            self._writer.close()
+
+    # --- for the writing thread ---
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is durable when this returns, or none of it was written."""
+        with _explained():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def place(self, device: bytes) -> Place | None:
+        """Where a device stands, as the writing thread sees it."""
+        return _place(self._writer, device)
+
+    def seen(self, device: bytes) -> Seen | None:
+        """A device's newest report."""
+        row = self._writer.execute(
+            "SELECT class, boot, counter, outcome, received, report FROM seen WHERE device = ?",
+            (device,),
+        ).fetchone()
+        if row is None:
+            return None
+        return Seen(
+            class_id=row[0],
+            boot=row[1],
+            counter=row[2],
+            outcome=row[3],
+            received=row[4],
+            report=row[5],
+        )
+
+    def save_seen(self, device: bytes, seen: Seen) -> None:
+        """Replace a device's newest report."""
+        self._writer.execute(
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                device,
+                seen.class_id,
+                seen.boot,
+                seen.counter,
+                seen.outcome,
+                seen.received,
+                seen.report,
+            ),
+        )
+
+    def save_result(self, *, class_id: bytes, sequence: int, device: bytes, outcome: str) -> None:
+        """Say how a release ended on a device; the newest word counts."""
+        self._writer.execute(
+            "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)",
+            (class_id, sequence, device, outcome),
+        )
+
+    def save_lot(
+        self, *, lot: bytes, class_id: bytes, root: bytes, leaves: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """Save a lot with (device id, leaf) of every device. A key's first lot stays its lot."""
+        self._writer.execute(
+            "INSERT OR IGNORE INTO lots VALUES (?, ?, ?, ?)", (lot, class_id, len(leaves), root)
+        )
+        self._writer.executemany(
+            "INSERT OR IGNORE INTO leaves VALUES (?, ?, ?)",
+            ((lot, index, leaf) for index, (_, leaf) in enumerate(leaves)),
+        )
+        self._writer.executemany(
+            "INSERT OR IGNORE INTO devices VALUES (?, ?, ?)",
+            ((device, lot, index) for index, (device, _) in enumerate(leaves)),
+        )
+
+    # --- for everybody ---
+
+    def _read(self, sql: str, values: Iterable[object]) -> list[tuple[object, ...]]:
+        with self._reading, _explained():
+            return self._reader.execute(sql, tuple(values)).fetchall()
+
+    def has_lot(self, lot: bytes) -> bool:
+        """Whether the leaves of a lot are here."""
+        return bool(self._read("SELECT 1 FROM lots WHERE lot = ?", (lot,)))
+
+    def find_place(self, device: bytes) -> Place:
+        """Where a device stands. Raises NotFound."""
+        with self._reading, _explained():
+            place = _place(self._reader, device)
+        if place is None:
+            raise NotFound("no lot whose leaves are here has this device")
+        return place
+
+    def leaves(self, lot: bytes) -> list[bytes]:
+        """All leaves of a lot, in order."""
+        rows = self._read("SELECT leaf FROM leaves WHERE lot = ? ORDER BY idx", (lot,))
+        return [row[0] for row in rows if isinstance(row[0], bytes)]
+
+    def device_count(self, class_id: bytes) -> int:
+        """How many devices of a class stand in lots whose leaves are here."""
+        return self._number("SELECT SUM(count) FROM lots WHERE class = ?", (class_id,))
+
+    def seen_count(self, class_id: bytes) -> int:
+        """How many devices of a class have ever reported."""
+        return self._number("SELECT COUNT(*) FROM seen WHERE class = ?", (class_id,))
+
+    def outcome_count(self, class_id: bytes, outcome: str) -> int:
+        """How many devices of a class said this last."""
+        return self._number(
+            "SELECT COUNT(*) FROM seen WHERE class = ? AND outcome = ?", (class_id, outcome)
+        )
+
+    def _number(self, sql: str, values: tuple[object, ...]) -> int:
+        value = self._read(sql, values)[0][0]
+        return value if isinstance(value, int) else 0
+
+    def result_counts(self, class_id: bytes) -> list[tuple[int, str, int]]:
+        """(sequence, outcome, devices) of every release that a device told the end of."""
+        rows = self._read(
+            "SELECT sequence, outcome, COUNT(*) FROM results WHERE class = ? "
+            "GROUP BY sequence, outcome ORDER BY sequence",
+            (class_id,),
+        )
+        return [(int(str(s)), str(outcome), int(str(count))) for s, outcome, count in rows]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _place(connection: sqlite3.Connection, device: bytes) -> Place | None:
+    row = connection.execute(
+        "SELECT lot, idx, leaf FROM devices JOIN leaves USING (lot, idx) WHERE device = ?",
+        (device,),
+    ).fetchone()
+    return None if row is None else Place(lot=row[0], index=row[1], leaf=row[2])
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise Unavailable(
+            f"the fleet database failed: {error}; check disk and permissions"
+        ) from error

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The use cases of a fleet: leaves come in, devices find their proof, reports are counted.
+
+It needs the board's lots, however they are read and verified, and no operator's rights. Nothing is
+acknowledged before it is on the disk. "Confirmed" means a report that was signed after the new
+image had booted and was confirmed; nothing else counts as updated.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from fieldpost import cbor
+from fieldpost.errors import Malformed, Untrusted
+from fieldpost.fleet.database import FleetDb, Seen
+from fieldpost.fleet.reports import ENDS, judge_report
+from fieldpost.fleet.writer import Writer
+from fieldpost.identity.leaf import decode_leaf
+from fieldpost.identity.lot import LotTree
+from fieldpost.identity.outcome import Outcome
+from fieldpost.identity.report import open_report
+from fieldpost.records.lot import LotRecord
+
+_TREES_KEPT: Final = 4
+
+
+class FleetService:
+    """One fleet database for one board.
+
+    `read_lot` gives the lot record that stands on the board, verified, or raises NotFound or
+    Unavailable. `clock` gives whole Unix seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        board: str,
+        read_lot: Callable[[bytes], LotRecord],
+        clock: Callable[[], int],
+    ) -> None:
+        self.board = board
+        self._read_lot = read_lot
+        self._clock = clock
+        self._database = FleetDb(path)
+        self._writer = Writer(self._database)
+        self._trees: OrderedDict[bytes, LotTree] = OrderedDict()
+        self._trees_lock = Lock()
+
+    def close(self) -> None:
+        """Finish what was taken in, then close the database."""
+        self._writer.close()
+        self._database.close()
+
+    # --- lots ---
+
+    def store_leaves(self, lot: bytes, data: bytes) -> None:
+        """Take a lot's leaves, a CBOR array of byte strings, if they make the posted root.
+
+        Raises NotFound for a lot that is not on the board, Malformed, and
+        Untrusted("wrong-root" | "wrong-class").
+        """
+        record = self._read_lot(lot)
+        leaves = _read_leaves(data, record.count)
+        tree = LotTree.build(leaves)
+        if tree.root != record.root:
+            raise Untrusted("wrong-root", "these leaves do not make the root that was posted")
+        devices: list[tuple[bytes, bytes]] = []
+        for leaf in leaves:
+            decoded = decode_leaf(leaf)
+            if decoded.class_id != record.class_id:
+                raise Untrusted("wrong-class", "a leaf is of another class than its lot")
+            devices.append((decoded.device, leaf))
+
+        def save() -> None:
+            self._database.save_lot(
+                lot=lot, class_id=record.class_id, root=record.root, leaves=devices
+            )
+
+        self._writer.submit(save).result()
+        self._keep_tree(lot, tree)
+
+    def has_leaves(self, lot: bytes) -> bool:
+        """Whether a lot's leaves are here."""
+        return self._database.has_lot(lot)
+
+    def device_proof(self, device: bytes) -> bytes:
+        """CBOR [lot id, index, count, leaf, [path…]] of a device. Raises NotFound."""
+        place = self._database.find_place(device)
+        tree = self._tree(place.lot)
+        path = list(tree.path(place.index))
+        return cbor.encode([place.lot, place.index, tree.count, place.leaf, path])
+
+    def _tree(self, lot: bytes) -> LotTree:
+        with self._trees_lock:
+            tree = self._trees.get(lot)
+            if tree is not None:
+                self._trees.move_to_end(lot)
+                return tree
+        tree = LotTree.build(self._database.leaves(lot))
+        self._keep_tree(lot, tree)
+        return tree
+
+    def _keep_tree(self, lot: bytes, tree: LotTree) -> None:
+        with self._trees_lock:
+            self._trees[lot] = tree
+            self._trees.move_to_end(lot)
+            while len(self._trees) > _TREES_KEPT:
+                self._trees.popitem(last=False)
+
+    # --- reports ---
+
+    def take_report(self, data: bytes) -> Future[None]:
+        """Verify and store a report; the future is done when it is on the disk.
+
+        The future raises as `judge_report`; this call itself Malformed and Unavailable.
+        """
+        kid, _ = open_report(data)
+        return self._writer.submit(lambda: self._take(kid, data))
+
+    def _take(self, device: bytes, data: bytes) -> None:
+        judged = judge_report(
+            data,
+            place=self._database.place(device),
+            seen=self._database.seen(device),
+            board=self.board,
+        )
+        if judged is None:
+            return
+        report = judged.report
+        seen = Seen(
+            class_id=judged.class_id,
+            boot=report.boot_count,
+            counter=report.counter,
+            outcome=report.outcome.value,
+            received=self._clock(),
+            report=data,
+        )
+        self._database.save_seen(device, seen)
+        if judged.sequence is not None:
+            self._database.save_result(
+                class_id=judged.class_id,
+                sequence=judged.sequence,
+                device=device,
+                outcome=report.outcome.value,
+            )
+
+    def summary(self, class_id: bytes) -> dict[str, object]:
+        """How a class's devices fare, as JSON: per release, and in all."""
+        devices = self._database.device_count(class_id)
+        releases: dict[str, dict[str, int]] = {}
+        for sequence, outcome, count in self._database.result_counts(class_id):
+            row = releases.setdefault(str(sequence), {end.value: 0 for end in sorted(ENDS)})
+            row[outcome] = count
+        return {
+            "class": class_id.hex(),
+            "devices": devices,
+            "releases": releases,
+            "stale": self._database.outcome_count(class_id, Outcome.STALE.value),
+            "never_seen": max(0, devices - self._database.seen_count(class_id)),
+        }
+
+
+def _read_leaves(data: bytes, count: int) -> list[bytes]:
+    value = cbor.decode(data)
+    if not isinstance(value, tuple) or len(value) != count:
+        raise Malformed(f"the leaves must be an array of the lot's {count} byte strings")
+    leaves = [item for item in value if isinstance(item, bytes)]
+    if len(leaves) != count:
+        raise Malformed("every leaf must be a byte string")
+    return leaves

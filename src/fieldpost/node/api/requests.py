@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading requests: bodies within limits of bytes and time, and ids out of paths.
+
+A client that stops sending is cut off after some silence, one that drips after a total.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from fieldpost.errors import Malformed, NotFound, Unavailable
+from fieldpost.node.api.problems import TooLarge, TooSlow, WrongType
+
+_NUMBER: Final = frozenset("0123456789")
+
+
+def check_type(request: Request, *admitted: str) -> str:
+    """The request's content type, one of `admitted`. Raises WrongType."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in admitted:
+        raise WrongType(f"content type {kind or 'missing'!r}; send {' or '.join(admitted)}")
+    return kind
+
+
+async def read_body(
+    request: Request, *, most_bytes: int, silence_s: float, total_s: float
+) -> bytes:
+    """The whole body. Raises TooLarge, TooSlow, Unavailable if the client went away."""
+    parts = [
+        part
+        async for part in stream_body(
+            request, most_bytes=most_bytes, silence_s=silence_s, total_s=total_s
+        )
+    ]
+    return b"".join(parts)
+
+
+async def stream_body(
+    request: Request, *, most_bytes: int, silence_s: float, total_s: float
+) -> AsyncIterator[bytes]:
+    """The body in the pieces in which it comes. Raises as `read_body`, before the first surplus."""
+    announced = request.headers.get("content-length", "")
+    if announced and (not set(announced) <= _NUMBER or int(announced[:18]) > most_bytes):
+        raise TooLarge(f"a body of {announced[:18]} bytes; at most {most_bytes} are taken here")
+    count = 0
+    stream = request.stream().__aiter__()
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + total_s
+    while True:
+        patience = min(silence_s, deadline - loop.time())
+        try:
+            part = await asyncio.wait_for(stream.__anext__(), max(patience, 0.001))
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise TooSlow(f"the body stopped after {count} bytes") from error
+        except ClientDisconnect as error:
+            raise Unavailable("the client went away") from error
+        count += len(part)
+        if count > most_bytes:
+            raise TooLarge(f"a body of more than {most_bytes} bytes")
+        if part:
+            yield part
+
+
+def path_bytes(request: Request, name: str, length: int) -> bytes:
+    """A path parameter as `length` bytes of lower-case hex. Raises NotFound: no such thing."""
+    text = str(request.path_params[name])
+    if len(text) != 2 * length or not set(text) <= set("0123456789abcdef"):
+        raise NotFound(f"{text[:80]!r} is no id of {2 * length} lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def query_int(request: Request, name: str) -> int | None:
+    """An integer of the query, ≥ -1; None if it is absent. Raises Malformed."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    digits = text.removeprefix("-")
+    if not digits or not set(digits) <= _NUMBER or len(digits) > 18 or int(text) < -1:
+        raise Malformed(f"{name}={text[:40]!r} is no number")
+    return int(text)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serving an application: uvicorn on uvloop and httptools, from the ready line to a calm end.
+
+SIGTERM and SIGINT stop accepting, let running requests finish for `drain_s` seconds, and return,
+so that the caller can close what it opened. Nothing that was acknowledged depends on that end:
+every acknowledgement follows its fsync.
+"""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from fieldpost.errors import Misconfigured
+from fieldpost.node.config import Limits
+from fieldpost.node.protocol import limited_protocol
+
+
+class Server:
+    """One listening socket and the application behind it. `url` is known before it serves."""
+
+    def __init__(
+        self,
+        app: Starlette,
+        *,
+        host: str,
+        port: int,
+        limits: Limits,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._socket = _listen(host, port)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http=limited_protocol(limits),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            limit_concurrency=limits.connections,
+            timeout_keep_alive=limits.keep_alive_s,
+            timeout_graceful_shutdown=limits.drain_s,
+            backlog=2_048,
+        )
+        self._server = _ReadyServer(config, on_ready)
+
+    def run(self) -> None:
+        """Serve until `stop` or, in the main thread, SIGTERM or SIGINT. Then return."""
+        restore = _take_signals()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            restore()
+            self._socket.close()
+
+    def stop(self) -> None:
+        """Ask for the end, from any thread."""
+        self._server.should_exit = True
+
+
+class _ReadyServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        raise Misconfigured(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen"
+        ) from error
+
+
+def _take_signals() -> Callable[[], None]:
+    """Let uvicorn's own end of a signal lead back to us.
+
+    uvicorn raises a signal again after it has stopped, for whoever was there before; the default
+    would end the process before data is closed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    taken: dict[signal.Signals, Any] = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+
+    def restore() -> None:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+
+    return restore
