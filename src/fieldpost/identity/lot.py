@@ -6,7 +6,7 @@ and count, about 300 bytes for up to 2^20 devices; leaves stay with the maker, a
 its own leaf with index and path, at most 20 hashes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fieldpost.errors import Malformed
@@ -19,7 +19,7 @@ from fieldpost.tlog.tree import MemoryTree
 
 @dataclass(frozen=True, slots=True)
 class LotTree:
-    """The tree over a lot's leaves, in memory: about 130 bytes a device, the leaves not counted."""
+    """The tree over a lot's leaves, in memory: about 170 bytes a device, the leaves not counted."""
 
     root: bytes
     _tree: MemoryTree
@@ -43,7 +43,7 @@ class LotTree:
 
 
 def verify_membership(
-    *, leaf: bytes, index: int, count: int, root: bytes, path: tuple[bytes, ...]
+    *, leaf: bytes, index: int, count: int, root: bytes, path: Sequence[bytes]
 ) -> DeviceLeaf:
     """The device that stands at `index` of the lot (count, root); both must come from the board.
 

@@ -65,7 +65,7 @@ def outcome_claim(outcome: Outcome, reason: str) -> dict[int, object]:
 def read_outcome(value: cbor.Value) -> tuple[Outcome, str]:
     """The outcome and the reason, "" if there is none. Raises Malformed; skips other labels."""
     match value:
-        case {4: result, -1: int(number), **rest} if number in _OUTCOMES:
+        case {4: result, -1: int(number), **rest} if type(number) is int and number in _OUTCOMES:
             outcome = _OUTCOMES[number]
         case _:
             raise Malformed("an outcome must be {4: result, -1: known number}")
