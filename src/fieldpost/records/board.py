@@ -15,7 +15,6 @@ Labels 3 (absent in genesis), 11, operator 6 and witness 2 are optional.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
@@ -23,7 +22,7 @@ from fieldpost.keys import Algorithm, PublicKey, parse_cose_key
 from fieldpost.records import limits
 from fieldpost.records.fields import Fields, Reading, check_distinct, text_of
 from fieldpost.records.identifiers import check_origin
-from fieldpost.records.vkeys import read_vkey, vkey_value
+from fieldpost.records.vkeys import COSIGNER_TYPES, read_cosigner, read_vkey, vkey_value
 from fieldpost.tlog import note
 from fieldpost.tlog.note import VerifierKey
 
@@ -169,9 +168,6 @@ def decode_board_record(data: bytes, reading: Reading = Reading.LEDGER) -> Board
     return record
 
 
-_COSIGNER_TYPES: Final = (note.COSIGNATURE_ED25519, note.COSIGNATURE_MLDSA44)
-
-
 def _check(record: BoardRecord) -> None:
     if (record.epoch == 0) != (record.previous is None):
         raise Malformed("board record: epoch 0 and no previous link go together")
@@ -182,6 +178,12 @@ def _check(record: BoardRecord) -> None:
     check_distinct(tuple(key.key_id for key in keys), "cosigners' key ids")
     check_distinct(tuple(key.public for key in keys), "cosigners' keys")
     check_distinct(tuple(operator.name for operator in record.operators), "operators' names")
+    governance = tuple(operator.governance_key for operator in record.operators)
+    check_distinct(governance, "operators' governance keys")
+    check_distinct(tuple(op.log_key.public for op in record.operators), "operators' log keys")
+    check_distinct(tuple(op.log_key.key_id for op in record.operators), "log keys' ids")
+    if any(operator.log_key.name != record.origin for operator in record.operators):
+        raise Malformed("operator: the name of a log key is the origin")
 
 
 def _read_operator(value: cbor.Value, reading: Reading) -> Operator:
@@ -200,7 +202,7 @@ def _read_operator(value: cbor.Value, reading: Reading) -> Operator:
     if operator.log_key.type != note.ED25519:
         raise Malformed("operator: the log key must be Ed25519")
     types = [key.type for key in operator.cosigner_keys]
-    if types not in ([note.COSIGNATURE_ED25519], list(_COSIGNER_TYPES)):
+    if types not in ([note.COSIGNATURE_ED25519], list(COSIGNER_TYPES)):
         raise Malformed("operator: one Ed25519 cosigner key, then at most one of ML-DSA-44")
     return operator
 
@@ -208,12 +210,10 @@ def _read_operator(value: cbor.Value, reading: Reading) -> Operator:
 def _read_witness(value: cbor.Value, reading: Reading) -> Witness:
     fields = Fields(value, "witness")
     witness = Witness(
-        key=read_vkey(fields.value(1)),
+        key=read_cosigner(fields.value(1)),
         url=fields.text(2, most=limits.MAX_URL) if fields.has(2) else None,
     )
     fields.close(reading)
-    if witness.key.type not in _COSIGNER_TYPES:
-        raise Malformed("witness: the key must be a cosigner's")
     return witness
 
 

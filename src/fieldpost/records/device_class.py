@@ -19,7 +19,7 @@ from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.keys import Algorithm
 from fieldpost.records import limits
-from fieldpost.records.fields import Fields, Reading, check_distinct
+from fieldpost.records.fields import Fields, Reading, check_distinct, member_of, pair_of
 from fieldpost.records.identifiers import check_channel, check_class_name, class_id
 
 
@@ -134,27 +134,26 @@ def read_channel(value: cbor.Value) -> str:
 
 def read_interval(value: cbor.Value) -> tuple[int, int]:
     """Read [least, most] in seconds. Raises Malformed."""
-    match value:
-        case (int(least), int(most)) if 1 <= least <= most <= limits.MAX_INTERVAL_S:
-            return least, most
-        case _:
-            raise Malformed("interval bounds must be [least, most] in seconds, at most a year")
+    least, most = pair_of(value, "interval bounds", least=1, most=limits.MAX_INTERVAL_S)
+    if least > most:
+        raise Malformed("interval bounds must be [least, most] in seconds")
+    return least, most
 
 
 def read_device_limits(value: cbor.Value, reading: Reading) -> DeviceLimits:
     """Read device limits. Raises Malformed, or Untrusted("unsupported") for devices."""
     fields = Fields(value, "device limits")
-    try:
-        read = DeviceLimits(
-            envelope_bytes=fields.uint(1, least=256, most=limits.MAX_ENVELOPE_BYTES),
-            image_bytes=fields.uint(2, least=1, most=limits.MAX_IMAGE_BYTES),
-            encodings=tuple(Encoding(v) for v in fields.array(3, least=1, most=8)),  # type: ignore[arg-type]
-            delta_formats=tuple(DeltaFormat(v) for v in fields.array(4, most=8)),  # type: ignore[arg-type]
-            algorithms=tuple(Algorithm(v) for v in fields.array(5, least=1, most=8)),  # type: ignore[arg-type]
-        )
-    except ValueError as error:
-        raise Malformed(f"device limits: {error}") from error
+    read = DeviceLimits(
+        envelope_bytes=fields.uint(1, least=256, most=limits.MAX_ENVELOPE_BYTES),
+        image_bytes=fields.uint(2, least=1, most=limits.MAX_IMAGE_BYTES),
+        encodings=fields.each(3, member_of(Encoding, "an encoding"), least=1, most=8),
+        delta_formats=fields.each(4, member_of(DeltaFormat, "a delta format"), most=8),
+        algorithms=fields.each(5, member_of(Algorithm, "an algorithm"), least=1, most=8),
+    )
     fields.close(reading)
     if Encoding.IDENTITY not in read.encodings:
         raise Malformed("device limits: encoding 0 (identity) must be among the encodings")
+    check_distinct(read.encodings, "encodings")
+    check_distinct(read.delta_formats, "delta formats")
+    check_distinct(read.algorithms, "algorithms")
     return read

@@ -6,14 +6,15 @@ years: labels ≥ 0 that it does not know are critical (`unsupported`), negative
 (docs/spec/evolution.md).
 """
 
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Collection
+from enum import Enum, IntEnum
 from typing import TypeVar
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed, Untrusted
 
 T = TypeVar("T")
+E = TypeVar("E", bound=IntEnum)
 
 
 class Reading(Enum):
@@ -128,6 +129,38 @@ def octets_of(length: int, what: str) -> Callable[[cbor.Value], bytes]:
 def text_of(most: int, what: str) -> Callable[[cbor.Value], str]:
     """A reader of printable ASCII, for `Fields.each`."""
     return lambda value: check_text(value, what, most)
+
+
+def pair_of(value: cbor.Value, what: str, *, least: int = 0, most: int) -> tuple[int, int]:
+    """[first, second], both integers in [least, most]. Raises Malformed."""
+    match value:
+        case (int(first), int(second)) if (
+            # In a match true is an int.
+            type(first) is type(second) is int
+            and least <= min(first, second)
+            and max(first, second) <= most
+        ):
+            return first, second
+        case _:
+            raise Malformed(f"{what} must be two integers in [{least}, {most}]")
+
+
+def member_of(kind: type[E], what: str) -> Callable[[cbor.Value], E]:
+    """A reader of an enumeration's numbers, for `Fields.each`; true is not 1."""
+
+    def read(value: cbor.Value) -> E:
+        if type(value) is not int or value not in set(kind):
+            raise Malformed(f"{what} must be one of {', '.join(str(int(item)) for item in kind)}")
+        return kind(value)
+
+    return read
+
+
+def is_of_later_version(value: object, known: Collection[int]) -> bool:
+    """Whether a map carries a critical label (≥ 0) that is not among `known`."""
+    return isinstance(value, dict) and any(
+        type(label) is int and label >= 0 and label not in known for label in value
+    )
 
 
 def check_distinct(items: tuple[object, ...], what: str) -> None:

@@ -13,11 +13,22 @@ Offers stand newest first. In `rollout.set` the same maps stand without label 4.
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
+from typing import Final
 
 from fieldpost import cbor
-from fieldpost.errors import Malformed, Untrusted
+from fieldpost.errors import Malformed
 from fieldpost.records import limits
-from fieldpost.records.fields import Fields, Reading, octets_of
+from fieldpost.records.fields import (
+    Fields,
+    Reading,
+    check_distinct,
+    is_of_later_version,
+    octets_of,
+    pair_of,
+)
+
+_OFFER_LABELS: Final = range(1, 9)
+_CONDITION_LABELS: Final = range(1, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,10 +139,14 @@ def check_order(offers: tuple[Offer, ...]) -> None:
 
 
 def _read_known_offer(value: cbor.Value, reading: Reading) -> Offer | None:
-    try:
-        return read_offer(value, reading, salted=True)
-    except Untrusted:
-        return None
+    # Judged before anything else of the offer is read, since a later version may also have
+    # changed what stands under the labels that are known here.
+    if reading is Reading.DEVICE and isinstance(value, dict):
+        conditions = value.get(7)
+        later = is_of_later_version(value, _OFFER_LABELS)
+        if later or is_of_later_version(conditions, _CONDITION_LABELS):
+            return None
+    return read_offer(value, reading, salted=True)
 
 
 def read_offer(value: cbor.Value, reading: Reading, *, salted: bool) -> Offer:
@@ -142,7 +157,7 @@ def read_offer(value: cbor.Value, reading: Reading, *, salted: bool) -> Offer:
         manifest=fields.octets(2, length=32),
         threshold=fields.uint(3, most=limits.FULL_THRESHOLD),
         salt=fields.octets(4, length=8) if salted else None,
-        from_range=_read_range(fields.value(5), cbor.MAX_INT) if fields.has(5) else None,
+        from_range=_read_range(fields.value(5)) if fields.has(5) else None,
         not_before=fields.uint(6) if fields.has(6) else None,
         conditions=_read_conditions(fields.value(7), reading) if fields.has(7) else None,
         lots=(
@@ -152,39 +167,30 @@ def read_offer(value: cbor.Value, reading: Reading, *, salted: bool) -> Offer:
         ),
     )
     fields.close(reading)
+    check_distinct(offer.lots, "lots of an offer")
     return offer
 
 
-def _read_range(value: cbor.Value, most: int) -> tuple[int, int]:
-    match value:
-        case (int(first), int(last)) if 0 <= first <= last <= most:
-            return first, last
-        case _:
-            raise Malformed(f"a range must be [first, last] within 0…{most}")
+def _read_range(value: cbor.Value) -> tuple[int, int]:
+    first, last = pair_of(value, "a range of sequences", most=cbor.MAX_INT)
+    if first > last:
+        raise Malformed("a range of sequences must be [first, last]")
+    return first, last
 
 
 def _read_conditions(value: cbor.Value, reading: Reading) -> Conditions:
     fields = Fields(value, "conditions")
-    day = 86_399
     conditions = Conditions(
         urgency=fields.uint(1, most=3) if fields.has(1) else None,
         postpone_s=fields.uint(2, most=limits.MAX_INTERVAL_S) if fields.has(2) else None,
         battery_percent=fields.uint(3, most=100) if fields.has(3) else None,
         external_power=fields.flag(4) if fields.has(4) else None,
         downtime_s=fields.uint(5, most=limits.MAX_INTERVAL_S) if fields.has(5) else None,
-        window=_read_window(fields.value(6), day) if fields.has(6) else None,
+        # first > last is a window across midnight.
+        window=pair_of(fields.value(6), "a window", most=86_399) if fields.has(6) else None,
     )
     fields.close(reading)
     return conditions
-
-
-def _read_window(value: cbor.Value, day: int) -> tuple[int, int]:
-    # first > last is a window across midnight.
-    match value:
-        case (int(first), int(last)) if 0 <= first <= day and 0 <= last <= day:
-            return first, last
-        case _:
-            raise Malformed("a window must be [first, last] second of the day")
 
 
 def cohort_salt(*, previous_map_root: bytes, class_id: bytes, sequence: int) -> bytes:

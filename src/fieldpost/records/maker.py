@@ -23,6 +23,7 @@ from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.keys import PublicKey, parse_cose_key
 from fieldpost.records import limits
+from fieldpost.records.device_class import read_channel
 from fieldpost.records.fields import Fields, Reading, check_distinct, octets_of, text_of
 from fieldpost.records.policy import DevicePolicy, read_policy
 
@@ -158,28 +159,22 @@ class MakerRecord:
 def decode_maker_record(data: bytes, reading: Reading = Reading.LEDGER) -> MakerRecord:
     """Read a maker record. Raises Malformed, or Untrusted("unsupported") for devices."""
     fields = Fields(cbor.decode(data), "maker record")
-    report = Fields(fields.value(7), "report") if fields.has(7) else None
+    report_urls, report_key = (
+        _read_report(fields.value(7), reading) if fields.has(7) else ((), None)
+    )
     record = MakerRecord(
         epoch=fields.uint(1),
         previous=fields.octets(2, length=32) if fields.has(2) else None,
         name=fields.text(3, most=limits.MAX_NAME),
         root=_read_keys(fields.value(4), Role.ROOT, limits.MAX_ROOT_KEYS, reading),
-        roles=_read_roles(fields.map(5), reading),
+        roles=_read_roles(fields.value(5), reading),
         policy=read_policy(fields.value(6), reading),
-        report_urls=(
-            report.each(1, text_of(limits.MAX_URL, "a URL"), least=1, most=limits.MAX_LINK_URLS)
-            if report is not None and report.has(1)
-            else ()
-        ),
-        report_key=(
-            parse_cose_key(report.value(2)) if report is not None and report.has(2) else None
-        ),
+        report_urls=report_urls,
+        report_key=report_key,
         contact=fields.text(8, most=limits.MAX_TEXT) if fields.has(8) else None,
         successor=_read_successor(fields.value(9), reading) if fields.has(9) else None,
         earlier_links=fields.each(10, _read_entry, least=1, most=256) if fields.has(10) else (),
     )
-    if report is not None:
-        report.close(reading)
     fields.close(reading)
     if (record.epoch == 0) != (record.previous is None):
         raise Malformed("maker record: epoch 0 and no previous link go together")
@@ -194,14 +189,26 @@ def _read_entry(value: cbor.Value) -> bytes:
     return value
 
 
-def _read_roles(value: dict[cbor.Key, cbor.Value], reading: Reading) -> dict[Role, KeySet]:
-    roles: dict[Role, KeySet] = {}
-    for number, keys in value.items():
-        if number not in (2, 3, 4, 5):
-            raise Malformed("maker record: a role must be 2, 3, 4 or 5")
-        role = Role(number)
-        roles[role] = _read_keys(keys, role, limits.MAX_ROLE_KEYS, reading)
+def _read_roles(value: cbor.Value, reading: Reading) -> dict[Role, KeySet]:
+    fields = Fields(value, "roles")
+    roles: dict[Role, KeySet] = {
+        role: _read_keys(fields.value(role), role, limits.MAX_ROLE_KEYS, reading)
+        for role in Role
+        if role is not Role.ROOT and fields.has(role)
+    }
+    fields.close(reading)
     return roles
+
+
+def _read_report(value: cbor.Value, reading: Reading) -> tuple[tuple[str, ...], PublicKey | None]:
+    fields = Fields(value, "report")
+    url = text_of(limits.MAX_URL, "a URL")
+    urls = fields.each(1, url, least=1, most=limits.MAX_LINK_URLS) if fields.has(1) else ()
+    key = parse_cose_key(fields.value(2)) if fields.has(2) else None
+    fields.close(reading)
+    if reading is Reading.LEDGER and not urls and key is None:
+        raise Malformed("report: an empty map says nothing, and is left out")
+    return urls, key
 
 
 def _read_keys(value: cbor.Value, role: Role, most: int, reading: Reading) -> KeySet:
@@ -237,7 +244,7 @@ def _read_scope(value: cbor.Value, reading: Reading) -> Scope:
             else None
         ),
         channels=(
-            fields.each(2, text_of(32, "a channel"), least=1, most=limits.MAX_CHANNELS)
+            fields.each(2, read_channel, least=1, most=limits.MAX_CHANNELS)
             if fields.has(2)
             else None
         ),
@@ -245,6 +252,8 @@ def _read_scope(value: cbor.Value, reading: Reading) -> Scope:
         not_after=fields.uint(4) if fields.has(4) else None,
     )
     fields.close(reading)
+    check_distinct(scope.classes or (), "classes of a scope")
+    check_distinct(scope.channels or (), "channels of a scope")
     return scope
 
 

@@ -12,7 +12,7 @@ from fieldpost.errors import Malformed
 from fieldpost.records import limits
 from fieldpost.records.fields import Fields, Reading, check_distinct, text_of
 from fieldpost.records.identifiers import origin_of
-from fieldpost.records.vkeys import read_vkey, vkey_value
+from fieldpost.records.vkeys import read_cosigner, vkey_value
 from fieldpost.tlog.note import VerifierKey
 
 
@@ -57,7 +57,7 @@ def read_policy(value: cbor.Value, reading: Reading) -> DevicePolicy:
         board_epoch=fields.uint(3),
         board_link=fields.octets(4, length=32),
         least_size=fields.uint(5),
-        witnesses=fields.each(6, read_vkey, most=limits.MAX_WITNESSES),
+        witnesses=fields.each(6, read_cosigner, most=limits.MAX_WITNESSES),
         witnesses_needed=fields.uint(7, most=limits.MAX_WITNESSES),
         max_age_s=fields.uint(8, least=60, most=limits.MAX_DURATION_S),
         grace_s=fields.uint(9, most=limits.MAX_DURATION_S),
@@ -68,4 +68,5 @@ def read_policy(value: cbor.Value, reading: Reading) -> DevicePolicy:
     if policy.witnesses_needed > len(policy.witnesses):
         raise Malformed("device policy: more witnesses needed than named")
     check_distinct(tuple(key.key_id for key in policy.witnesses), "witnesses' key ids")
+    check_distinct(tuple(key.public for key in policy.witnesses), "witnesses' keys")
     return policy

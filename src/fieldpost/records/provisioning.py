@@ -19,7 +19,7 @@ from fieldpost.records.device_class import (
     read_device_limits,
     read_interval,
 )
-from fieldpost.records.fields import Fields, Reading, text_of
+from fieldpost.records.fields import Fields, Reading, check_distinct, text_of
 from fieldpost.records.identifiers import origin_of
 
 
@@ -85,4 +85,5 @@ def decode_provisioning(data: bytes, reading: Reading = Reading.DEVICE) -> Provi
     )
     fields.close(reading)
     origin_of(record.board)
+    check_distinct(record.channels, "channels")
     return record

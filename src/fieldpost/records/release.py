@@ -7,18 +7,29 @@
     artifact = {1: digest of stored bytes, 2: stored bytes, 3: encoding, 4: image digest,
                 5: delta format, 6: base image digest}
 
-A release is named by its SUIT manifest digest. Every image has one artifact of encoding 0, whose
-digest is the image's own. Labels 10, 11 and artifact 5, 6 (together) are optional.
+A release is named by its SUIT manifest digest. Every image has one artifact that is the image
+itself: encoding 0, no base, one digest. Labels 10, 11 and artifact 5, 6 (together) are optional.
+A device skips artifacts of encodings, delta formats or critical labels that it does not know.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.records import limits
 from fieldpost.records.device_class import DeltaFormat, Encoding
-from fieldpost.records.fields import Fields, Reading, check_distinct, text_of
+from fieldpost.records.fields import (
+    Fields,
+    Reading,
+    check_distinct,
+    is_of_later_version,
+    member_of,
+    text_of,
+)
+
+_ARTIFACT_LABELS: Final = range(1, 7)
 
 
 class ReleaseKind(IntEnum):
@@ -38,6 +49,11 @@ class Artifact:
     image: bytes
     delta_format: DeltaFormat | None = None
     base: bytes | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """The stored bytes are the image itself."""
+        return self.encoding is Encoding.IDENTITY and self.base is None
 
     def value(self) -> dict[int, object]:
         """The CBOR form."""
@@ -97,8 +113,10 @@ def decode_release_record(data: bytes, reading: Reading = Reading.LEDGER) -> Rel
         version=fields.text(4, most=limits.MAX_NAME),
         manifest=fields.octets(5, length=32),
         envelope_bytes=fields.uint(6, least=1, most=limits.MAX_ENVELOPE_BYTES),
-        artifacts=fields.each(
-            7, lambda v: _read_artifact(v, reading), least=1, most=limits.MAX_ARTIFACTS
+        artifacts=tuple(
+            _read_artifact(value, reading)
+            for value in fields.array(7, least=1, most=limits.MAX_ARTIFACTS)
+            if reading is Reading.LEDGER or not _is_for_later_devices(value)
         ),
         sources=fields.each(8, text_of(limits.MAX_URL, "a source"), most=limits.MAX_URLS),
         kind=ReleaseKind(fields.uint(9, most=1)),
@@ -107,29 +125,39 @@ def decode_release_record(data: bytes, reading: Reading = Reading.LEDGER) -> Rel
     )
     fields.close(reading)
     check_distinct(tuple(a.digest for a in record.artifacts), "artifacts' digests")
-    plain = {a.digest for a in record.artifacts if a.encoding is Encoding.IDENTITY}
-    if any(a.image not in plain for a in record.artifacts):
-        raise Malformed("release record: every image needs an artifact of encoding 0")
+    plain = {a.digest for a in record.artifacts if a.is_whole}
+    if not plain or any(a.image not in plain for a in record.artifacts):
+        raise Malformed("release record: every image needs an artifact that is the image itself")
     return record
+
+
+def _is_for_later_devices(value: cbor.Value) -> bool:
+    """An artifact that needs what this version does not know; another one carries the image."""
+    if not isinstance(value, dict):
+        return False
+    encoding, delta = value.get(3), value.get(5)
+    return (
+        is_of_later_version(value, _ARTIFACT_LABELS)
+        or (type(encoding) is int and encoding not in set(Encoding))
+        or (type(delta) is int and delta not in set(DeltaFormat))
+    )
 
 
 def _read_artifact(value: cbor.Value, reading: Reading) -> Artifact:
     fields = Fields(value, "artifact")
-    try:
-        artifact = Artifact(
-            digest=fields.octets(1, length=32),
-            size=fields.uint(2, least=1, most=limits.MAX_IMAGE_BYTES),
-            encoding=Encoding(fields.uint(3)),
-            image=fields.octets(4, length=32),
-            delta_format=DeltaFormat(fields.uint(5)) if fields.has(5) else None,
-            base=fields.octets(6, length=32) if fields.has(6) else None,
-        )
-    except ValueError as error:
-        raise Malformed(f"artifact: {error}") from error
+    artifact = Artifact(
+        digest=fields.octets(1, length=32),
+        size=fields.uint(2, least=1, most=limits.MAX_IMAGE_BYTES),
+        encoding=member_of(Encoding, "an encoding")(fields.value(3)),
+        image=fields.octets(4, length=32),
+        delta_format=(
+            member_of(DeltaFormat, "a delta format")(fields.value(5)) if fields.has(5) else None
+        ),
+        base=fields.octets(6, length=32) if fields.has(6) else None,
+    )
     fields.close(reading)
     if (artifact.delta_format is None) != (artifact.base is None):
         raise Malformed("artifact: a delta names its format and its base")
-    whole = artifact.encoding is Encoding.IDENTITY and artifact.base is None
-    if whole != (artifact.digest == artifact.image):
-        raise Malformed("artifact: digest and image are equal exactly for encoding 0")
+    if artifact.is_whole != (artifact.digest == artifact.image):
+        raise Malformed("artifact: digest and image are equal exactly for the image itself")
     return artifact

@@ -55,7 +55,7 @@ def decode_state_leaf(entry: bytes) -> StateLeaf:
     match cbor.decode(entry):
         case (
             "fieldpost/state",
-            1,
+            int(version),
             int(covered),
             bytes(root),
             int(count),
@@ -64,7 +64,10 @@ def decode_state_leaf(entry: bytes) -> StateLeaf:
             int(epoch),
             bytes(link),
         ) if (
-            len(root) == len(link) == 32
+            # In a match true is an int and equals 1, so types are asked for by name.
+            type(version) is int
+            and version == 1
+            and len(root) == len(link) == 32
             and min(covered, count, time, epoch) >= 0
             and (previous is None or 0 <= previous < covered)
             and not any(isinstance(v, bool) for v in (covered, count, previous, time, epoch))

@@ -4,11 +4,15 @@
 The four-byte key id is computed, never stored.
 """
 
+from typing import Final
+
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.records.fields import check_text
 from fieldpost.records.limits import MAX_ORIGIN
-from fieldpost.tlog.note import VerifierKey
+from fieldpost.tlog.note import COSIGNATURE_ED25519, COSIGNATURE_MLDSA44, VerifierKey
+
+COSIGNER_TYPES: Final = (COSIGNATURE_ED25519, COSIGNATURE_MLDSA44)
 
 
 def vkey_value(key: VerifierKey) -> list[cbor.Value]:
@@ -24,3 +28,11 @@ def read_vkey(value: cbor.Value) -> VerifierKey:
             return VerifierKey(name, typed[0], typed[1:])
         case _:
             raise Malformed("a note key must be [name, type and public key]")
+
+
+def read_cosigner(value: cbor.Value) -> VerifierKey:
+    """`read_vkey` of a key that cosigns: type 0x04 or 0x06. Raises Malformed."""
+    key = read_vkey(value)
+    if key.type not in COSIGNER_TYPES:
+        raise Malformed("a cosigner's key must be of type 0x04 or 0x06")
+    return key
