@@ -34,11 +34,31 @@ def encode_uvarint(number: int) -> bytes:
 BIT_PREFIX: Final = tuple(encode_uvarint(bit) for bit in range(KEY_BITS))
 _INNER_PREFIX: Final = tuple(b"\x01" + prefix for prefix in BIT_PREFIX)
 _LEAF_PREFIX: Final = b"\x00" + encode_uvarint(KEY_BYTES)
+_KEY_AT: Final = len(_LEAF_PREFIX)
+_KEY_END: Final = _KEY_AT + KEY_BYTES
 
 
-def leaf_hash(key: bytes, value: bytes) -> bytes:
-    """The 32-byte hash of one key (32 bytes) with its value."""
-    return sha256(_LEAF_PREFIX + key + encode_uvarint(len(value)) + value).digest()
+def encode_leaf(key: bytes, value: bytes) -> bytes:
+    """The bytes that are hashed for one key (32 bytes) with its value."""
+    return _LEAF_PREFIX + key + encode_uvarint(len(value)) + value
+
+
+def leaf_key(leaf: bytes) -> bytes:
+    """The key in an encoded leaf."""
+    return leaf[_KEY_AT:_KEY_END]
+
+
+def leaf_value(leaf: bytes) -> bytes:
+    """The value in an encoded leaf."""
+    at = _KEY_END
+    while leaf[at] >= 0x80:
+        at += 1
+    return leaf[at + 1 :]
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """The 32-byte hash of an encoded leaf."""
+    return sha256(leaf).digest()
 
 
 def inner_hash(bit: int, left: bytes, right: bytes) -> bytes:

@@ -20,6 +20,7 @@ from fieldpost.statemap.hashing import (
     HASH_BYTES,
     KEY_BITS,
     KEY_BYTES,
+    encode_leaf,
     inner_hash,
     leaf_hash,
 )
@@ -37,14 +38,14 @@ def root_from_proof(key: bytes, value: bytes | None, path: bytes) -> bytes:
     if len(key) != KEY_BYTES:
         raise Malformed(f"state map: a key of {len(key)} bytes")
     if value is not None:
-        return _climb(key, leaf_hash(key, value), path, 0, key)
+        return _climb(key, leaf_hash(encode_leaf(key, value)), path, 0, key)
     if not path:
         return EMPTY_ROOT
     other_key, at = _read_chunk(path, 0)
     if len(other_key) != KEY_BYTES or other_key == key:
         raise Malformed("state map: the other leaf of an absence proof has no fitting key")
     other_value, at = _read_chunk(path, at)
-    return _climb(key, leaf_hash(other_key, other_value), path, at, other_key)
+    return _climb(key, leaf_hash(encode_leaf(other_key, other_value)), path, at, other_key)
 
 
 def verify_proof(*, root: bytes, key: bytes, value: bytes | None, path: bytes) -> None:
@@ -60,10 +61,10 @@ def verify_proof(*, root: bytes, key: bytes, value: bytes | None, path: bytes) -
         raise Untrusted("bad-proof", "the proof leads to another state root")
 
 
-def _climb(key: bytes, node: bytes, path: bytes, at: int, leaf_key: bytes) -> bytes:
-    """Hash from a leaf up to the root; `leaf_key` must take every turn that `key` takes."""
+def _climb(key: bytes, node: bytes, path: bytes, at: int, end_key: bytes) -> bytes:
+    """Hash from a leaf up to the root; `end_key` must take every turn that `key` takes."""
     walk = int.from_bytes(key, "big")
-    turns_apart = walk ^ int.from_bytes(leaf_key, "big")
+    turns_apart = walk ^ int.from_bytes(end_key, "big")
     below = KEY_BITS
     while at < len(path):
         bit, at = _read_uvarint(path, at)

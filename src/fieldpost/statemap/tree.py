@@ -5,15 +5,14 @@
 last published root while it works on the next; memory of an old version goes when its last
 reference goes. The order of updates never shows: one set of pairs has one root.
 
-Nodes are plain tuples: they cost least, and the garbage collector stops looking at them.
-A leaf is (key, value); its hash is cheap and made when asked for. An inner node is (bit, left,
-right, hash, some key below it); the key tells where a write leaves the subtree's common prefix.
+Nodes are what Python keeps cheapest. A leaf is the bytes that are hashed for it; its hash is made
+when asked for. An inner node is a tuple of bit, left, right, hash and some leaf that is or was
+below it, whose key tells where a write leaves the common prefix of the subtree.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final, Union
 
 from fieldpost.statemap.hashing import (
@@ -21,14 +20,15 @@ from fieldpost.statemap.hashing import (
     EMPTY_ROOT,
     KEY_BITS,
     KEY_BYTES,
-    encode_uvarint,
+    encode_leaf,
     inner_hash,
     leaf_hash,
+    leaf_key,
+    leaf_value,
 )
 
-_Leaf = tuple[bytes, bytes]
 _Inner = tuple[int, "_Node", "_Node", bytes, bytes]
-_Node = Union[_Leaf, _Inner]  # noqa: UP007 - the alias is recursive
+_Node = Union[bytes, _Inner]  # noqa: UP007 - the alias is recursive
 _TOP: Final = KEY_BITS - 1
 
 
@@ -50,12 +50,12 @@ class StateMap:
 
         Raises ValueError for a repeated key or one that is not 32 bytes: a bug of the caller.
         """
-        pairs = sorted(items)
-        for (key, _), (following, _) in pairwise(pairs):
-            if key == following:
-                raise ValueError(f"key {key.hex()} occurs twice")
+        pairs = list(items)
         _check_keys(key for key, _ in pairs)
-        return StateMap(_build(pairs), len(pairs))
+        leaves = [encode_leaf(key, value) for key, value in pairs]
+        # Encoded leaves sort by key: all that stands before the key is the same.
+        leaves.sort()
+        return StateMap(_build(leaves), len(leaves))
 
     def update(self, writes: Mapping[bytes, bytes | None]) -> "StateMap":
         """The map after `writes`, of which None deletes. This map stays as it is.
@@ -83,11 +83,9 @@ class StateMap:
         """The value under `key`, or None."""
         node = self._node
         walk = int.from_bytes(key, "big")
-        while node is not None:
-            if len(node) == 2:
-                return node[1] if node[0] == key else None
+        while isinstance(node, tuple):
             node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
-        return None
+        return leaf_value(node) if node is not None and leaf_key(node) == key else None
 
     def prove(self, key: bytes) -> tuple[bytes | None, bytes]:
         """The value under `key` (None: absent) and the path that proves it (see `proof`).
@@ -100,26 +98,18 @@ class StateMap:
             return None, b""
         walk = int.from_bytes(key, "big")
         steps: list[bytes] = []
-        while len(node) == 5:
+        while isinstance(node, tuple):
             bit, left, right, _, _ = node
             node, sibling = (right, left) if walk >> (_TOP - bit) & 1 else (left, right)
             # Deepest first is the order of the path, so it is filled backwards.
-            steps += (
-                sibling[3] if len(sibling) == 5 else leaf_hash(*sibling),
-                BIT_PREFIX[bit],
-            )
-        found, value = node
-        if found != key:
-            steps += (
-                value,
-                encode_uvarint(len(value)),
-                found,
-                encode_uvarint(KEY_BYTES),
-            )
+            steps += (_hash(sibling), BIT_PREFIX[bit])
+        if leaf_key(node) == key:
             steps.reverse()
-            return None, b"".join(steps)
+            return leaf_value(node), b"".join(steps)
+        # Key and value with their lengths: an encoded leaf without its first byte.
+        steps.append(node[1:])
         steps.reverse()
-        return value, b"".join(steps)
+        return None, b"".join(steps)
 
 
 def _check_keys(keys: Iterable[bytes]) -> None:
@@ -129,21 +119,16 @@ def _check_keys(keys: Iterable[bytes]) -> None:
 
 
 def _hash(node: _Node) -> bytes:
-    return node[3] if len(node) == 5 else leaf_hash(*node)
+    return node[3] if isinstance(node, tuple) else leaf_hash(node)
 
 
 def _join(bit: int, left: _Node, right: _Node) -> _Inner:
-    # Written out rather than calling `_hash`: most of an update's time passes here.
-    if len(left) == 5:
-        left_hash, some_key = left[3:]
-    else:
-        left_hash, some_key = leaf_hash(*left), left[0]
-    right_hash = right[3] if len(right) == 5 else leaf_hash(*right)
-    return bit, left, right, inner_hash(bit, left_hash, right_hash), some_key
+    some_leaf = left[4] if isinstance(left, tuple) else left
+    return bit, left, right, inner_hash(bit, _hash(left), _hash(right)), some_leaf
 
 
-def _build(pairs: Iterable[_Leaf]) -> _Node | None:
-    """The tree over sorted pairs with distinct keys, in one pass from left to right.
+def _build(leaves: Iterable[bytes]) -> _Node | None:
+    """The tree over sorted leaves, in one pass from left to right.
 
     The stack holds finished subtrees, and between neighbours the bit that parts them; those bits
     grow from bottom to top, so a pair is joined as soon as a smaller bit turns up.
@@ -151,15 +136,17 @@ def _build(pairs: Iterable[_Leaf]) -> _Node | None:
     nodes: list[_Node] = []
     bits: list[int] = []
     previous = 0
-    for pair in pairs:
-        walk = int.from_bytes(pair[0], "big")
+    for leaf in leaves:
+        walk = int.from_bytes(leaf_key(leaf), "big")
         if nodes:
             apart = KEY_BITS - (walk ^ previous).bit_length()
+            if apart == KEY_BITS:
+                raise ValueError(f"key {leaf_key(leaf).hex()} occurs twice")
             while bits and bits[-1] > apart:
                 right = nodes.pop()
                 nodes[-1] = _join(bits.pop(), nodes[-1], right)
             bits.append(apart)
-        nodes.append(pair)
+        nodes.append(leaf)
         previous = walk
     while bits:
         right = nodes.pop()
@@ -170,12 +157,15 @@ def _build(pairs: Iterable[_Leaf]) -> _Node | None:
 class _Merge:
     """One batch of writes on its way down a tree: sorted, so that a branch takes a range of it."""
 
-    __slots__ = ("added", "keys", "values", "walks")
+    __slots__ = ("added", "keys", "leaves", "walks")
 
     def __init__(self, writes: Mapping[bytes, bytes | None]) -> None:
         self.keys = sorted(writes)
-        self.values = [writes[key] for key in self.keys]
         self.walks = [int.from_bytes(key, "big") for key in self.keys]
+        # None where the write deletes.
+        self.leaves = [
+            None if (value := writes[key]) is None else encode_leaf(key, value) for key in self.keys
+        ]
         self.added = 0
 
     def into(self, node: _Node | None, first: int, end: int) -> _Node | None:
@@ -184,12 +174,12 @@ class _Merge:
             return node
         if node is None:
             return self._fresh(first, end)
-        if len(node) == 2:
+        if not isinstance(node, tuple):
             return self._into_leaf(node, first, end)
-        if end - first == 1 and (value := self.values[first]) is not None:
-            return self._set_one(node, self.walks[first], (self.keys[first], value))
-        bit, left, right, _, some_key = node
-        below = int.from_bytes(some_key, "big")
+        if end - first == 1 and (leaf := self.leaves[first]) is not None:
+            return self._set_one(node, self.walks[first], leaf)
+        bit, left, right, _, some_leaf = node
+        below = int.from_bytes(leaf_key(some_leaf), "big")
         low, high = self.walks[first], self.walks[end - 1]
         # The batch is sorted, so its outermost keys part from the subtree's prefix first.
         apart = KEY_BITS - ((low ^ below) | (high ^ below)).bit_length()
@@ -201,34 +191,35 @@ class _Merge:
             return _rejoin(apart, self._fresh(first, middle), self.into(node, middle, end))
         return _rejoin(apart, self.into(node, first, middle), self._fresh(middle, end))
 
-    def _set_one(self, top: _Node, walk: int, leaf: _Leaf) -> _Node:
+    def _set_one(self, top: _Node, walk: int, leaf: bytes) -> _Node:
         """`into` for one pair, without recursion: nearly all of a batch's work ends up here."""
         node = top
         above: list[_Inner] = []
-        while len(node) == 5:
+        while isinstance(node, tuple):
             above.append(node)
             node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
         if node == leaf:
             return top
-        if node[0] == leaf[0]:
-            node, digest = leaf, leaf_hash(*leaf)
+        apart = KEY_BITS - (walk ^ int.from_bytes(leaf_key(node), "big")).bit_length()
+        if apart == KEY_BITS:
+            node, digest = leaf, leaf_hash(leaf)
         else:
             self.added += 1
-            apart = KEY_BITS - (walk ^ int.from_bytes(node[0], "big")).bit_length()
             while above and above[-1][0] > apart:
                 node = above.pop()
-            ones = walk >> (_TOP - apart) & 1
-            node = _join(apart, node, leaf) if ones else _join(apart, leaf, node)
+            node = (
+                _join(apart, node, leaf) if walk >> (_TOP - apart) & 1 else _join(apart, leaf, node)
+            )
             digest = node[3]
         while above:
-            bit, left, right, _, some_key = above.pop()
+            bit, left, right, _, some_leaf = above.pop()
             if walk >> (_TOP - bit) & 1:
                 right = node
                 digest = inner_hash(bit, _hash(left), digest)
             else:
                 left = node
                 digest = inner_hash(bit, digest, _hash(right))
-            node = bit, left, right, digest, some_key
+            node = bit, left, right, digest, some_leaf
         return node
 
     def _split(self, bit: int, first: int, end: int) -> int:
@@ -237,29 +228,19 @@ class _Merge:
         return bisect_left(self.walks, (self.walks[first] >> shift | 1) << shift, first, end)
 
     def _fresh(self, first: int, end: int) -> _Node | None:
-        pairs = list(self._set(first, end))
-        self.added += len(pairs)
-        return _build(pairs)
+        leaves = [leaf for leaf in self.leaves[first:end] if leaf is not None]
+        self.added += len(leaves)
+        return _build(leaves)
 
-    def _set(self, first: int, end: int) -> Iterator[_Leaf]:
-        for index in range(first, end):
-            value = self.values[index]
-            if value is not None:
-                yield self.keys[index], value
-
-    def _into_leaf(self, leaf: _Leaf, first: int, end: int) -> _Node | None:
-        key = leaf[0]
+    def _into_leaf(self, old: bytes, first: int, end: int) -> _Node | None:
+        key = leaf_key(old)
         at = bisect_left(self.keys, key, first, end)
-        pairs = list(self._set(first, end))
-        self.added += len(pairs) - 1
-        if at < end and self.keys[at] == key:
-            if pairs == [leaf]:
-                return leaf
-        else:
-            pairs.append(leaf)
-            pairs.sort()
-            self.added += 1
-        return _build(pairs)
+        leaves = [leaf for leaf in self.leaves[first:end] if leaf is not None]
+        if at == end or self.keys[at] != key:
+            leaves.append(old)
+            leaves.sort()
+        self.added += len(leaves) - 1
+        return old if leaves == [old] else _build(leaves)
 
 
 def _rejoin(

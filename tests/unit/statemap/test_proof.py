@@ -7,12 +7,22 @@ import pytest
 
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.statemap import StateMap, root_from_proof, verify_proof
-from fieldpost.statemap.hashing import EMPTY_ROOT, encode_uvarint, inner_hash, leaf_hash
+from fieldpost.statemap.hashing import (
+    EMPTY_ROOT,
+    encode_leaf,
+    encode_uvarint,
+    inner_hash,
+    leaf_hash,
+)
 
 A, B, C = bytes(32), b"\x80" + bytes(31), b"\x80" + bytes(30) + b"\x01"
 ABSENT = b"\xc0" + bytes(31)
 MAP = StateMap.build([(A, b"a"), (B, b"b"), (C, b"c")])
-LEAVES = {A: leaf_hash(A, b"a"), B: leaf_hash(B, b"b"), C: leaf_hash(C, b"c")}
+LEAVES = {
+    A: leaf_hash(encode_leaf(A, b"a")),
+    B: leaf_hash(encode_leaf(B, b"b")),
+    C: leaf_hash(encode_leaf(C, b"c")),
+}
 # A | B C: parted at bit 0, then at bit 255, which takes two bytes.
 BIT_255 = b"\xff\x01"
 
@@ -91,7 +101,7 @@ def test_a_key_of_another_length_is_malformed(length: int) -> None:
 
 def test_the_deepest_path_has_256_levels_and_is_accepted() -> None:
     """All that the format can say: no verifier of ours stops short of it."""
-    node, path = leaf_hash(A, b"a"), b""
+    node, path = leaf_hash(encode_leaf(A, b"a")), b""
     for bit in reversed(range(256)):
         path += encode_uvarint(bit) + LEAVES[B]
         node = inner_hash(bit, node, LEAVES[B])

@@ -23,7 +23,7 @@ def nodes(node: _Node | None) -> dict[int, _Node]:
     rest = [node] if node else []
     while rest:
         found[id(node := rest.pop())] = node
-        if len(node) == 5:
+        if isinstance(node, tuple):
             rest += [node[1], node[2]]
     return found
 
