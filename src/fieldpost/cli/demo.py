@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost demo`: the whole line with real firmware in real processes, and attacks on it."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import click
+
+from fieldpost.cli.console import json_option
+from fieldpost.errors import Misconfigured, Untrusted
+
+
+@click.command(name="demo")
+@click.option(
+    "--firmware",
+    nargs=2,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="OLD NEW",
+    help="Two images of yours.  [default: a USB instrument's, fetched by pip]",
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where everything is kept.  [default: fieldpost-demo in the temporary folder]",
+)
+@click.option("--keep", is_flag=True, help="Leave the node running afterwards.")
+@json_option
+def command(
+    *, firmware: tuple[Path, Path] | None, folder: Path | None, keep: bool, as_json: bool
+) -> None:
+    """Show the main job from end to end, in about a minute, on this machine alone.
+
+    A node, a maker, a lot of 1,000 devices of which 20 are live processes; two releases of real
+    firmware; a device that falls ill and goes back; then six attackers. Nothing leaves loopback.
+    """
+    try:
+        from fieldpost.demo.firmware import fetch_images, own_images
+        from fieldpost.demo.run import run
+        from fieldpost.demo.screen import Screen
+    except ImportError as error:
+        raise Misconfigured(
+            f"the demonstration needs the node's extras ({error.name} is missing): "
+            "pip install 'fieldpost[node]'"
+        ) from error
+    screen = Screen()
+    root = folder or Path(tempfile.gettempdir()) / "fieldpost-demo"
+    cache = Path.home() / ".cache" / "fieldpost" / "firmware"
+    screen.heading("Firmware")
+    with screen.step("two successive images of real firmware"):
+        images = own_images(*firmware) if firmware else fetch_images(cache)
+    for image in images:
+        screen.fact(f"{image.name} {image.version}: {image.path.stat().st_size:,} bytes")
+    summary = run(root.resolve(), images, screen, keep=keep)
+    if as_json:
+        click.echo(json.dumps(summary.value(), indent=2))
+    else:
+        summary.print(screen.console)
+    if not summary.held:
+        raise Untrusted("attack-succeeded", f"see {root / 'attacks.json'}")
