@@ -92,6 +92,10 @@ class FaultyDisk:
         """See `Disk`."""
         self._call("mkdir", lambda: self._disk.mkdir(path, mode))
 
+    def rmdir(self, path: Path) -> None:
+        """See `Disk`."""
+        self._call("rmdir", lambda: self._disk.rmdir(path))
+
     def _call(
         self, name: str, operation: Callable[[], _T], undo: Callable[[_T], None] | None = None
     ) -> _T:

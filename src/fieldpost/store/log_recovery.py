@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening a log after any kind of end: how much of it is durable and whole?
+
+The last checkpoint is where the search begins: what it signs must be there and hash to its root,
+otherwise the log is refused. Behind it lie the batches of which nobody outside knows yet. Their
+bundles are read in order; the log ends at the last state leaf. What a torn batch left beyond is
+removed, and tiles that a power cut prevented are written anew, since they follow from the entries.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers
+from fieldpost.errors import FieldpostError, Malformed, Misconfigured, NotFound
+from fieldpost.records.state_leaf import is_state_leaf
+from fieldpost.store.growing_edge import GrowingEdge, read_edge
+from fieldpost.store.log_files import (
+    MAX_BATCH_ENTRIES,
+    LogFiles,
+    read_bundle,
+    read_checkpoint,
+    read_file,
+)
+from fieldpost.tlog.checkpoint import Checkpoint, parse_checkpoint
+from fieldpost.tlog.hashing import leaf_hash
+from fieldpost.tlog.note import parse_note
+from fieldpost.tlog.tiles import (
+    FULL_WIDTH,
+    Tile,
+    TileHashReader,
+    entries_path,
+    tile_at,
+    tile_path,
+)
+from fieldpost.tlog.tree import CompactRange, read_compact_range
+
+_WHAT_TO_DO: Final = (
+    "nothing was changed. Copy the log directory again from a mirror, a peer or a backup that has "
+    "at least this size; never delete the checkpoint, or the node may sign a second history"
+)
+
+
+def open_log(root: Path, *, disk: Disk = OS) -> LogFiles:
+    """The log below `root`, made if it is not there, without the traces of a torn batch.
+
+    Raises Misconfigured, saying what to do, for a log that does not hold what its checkpoint
+    signs; Unavailable. Signatures are the caller's business.
+    """
+    make_dirs(root, disk=disk)
+    remove_leftovers(root, disk=disk)
+    signed = _read_signed(root)
+    try:
+        base = _read_signed_edge(root, signed)
+    except (NotFound, Malformed) as error:
+        raise Misconfigured(f"{root} lacks part of what it signed ({error}); {_WHAT_TO_DO}") from (
+            error
+        )
+    bundles = list(_bundles_behind(root, base.size))
+    entries = [entry for bundle in bundles for entry in bundle]
+    if tuple(entries[: len(base.bundle)]) != base.bundle:
+        raise Misconfigured(f"{root} holds two different bundles at its end; {_WHAT_TO_DO}")
+    behind = entries[len(base.bundle) :]
+    while behind and not is_state_leaf(behind[-1]):
+        behind.pop()
+    edge, files = base.grow(behind) if behind else (base, {})
+    _remove_torn(root, base.size, edge.size, disk)
+    log = LogFiles(root, base, disk)
+    if any(not _is_there(root / path, data) for path, data in files.items()):
+        log.append(behind)
+        return log
+    return LogFiles(root, edge, disk)
+
+
+def _read_signed(root: Path) -> Checkpoint | None:
+    note = read_checkpoint(root)
+    if note is None:
+        return None
+    try:
+        return parse_checkpoint(parse_note(note).text)
+    except Malformed as error:
+        raise Misconfigured(f"{root / 'checkpoint'} is damaged ({error}); {_WHAT_TO_DO}") from error
+
+
+def _read_signed_edge(root: Path, signed: Checkpoint | None) -> GrowingEdge:
+    """The edge at the checkpoint's size, checked against its root and the last bundle."""
+    if signed is None or signed.size == 0:
+        return GrowingEdge(CompactRange.empty())
+    reader = TileHashReader(lambda tile: read_file(root / tile_path(tile)), signed.size)
+    range_ = read_compact_range(reader, size=signed.size)
+    bundle: list[bytes] = []
+    if signed.size % FULL_WIDTH:
+        last = tile_at(level=0, index=signed.size // FULL_WIDTH, size=signed.size)
+        bundle = read_bundle(root, last)
+    edge = read_edge(reader, range_, bundle)
+    if range_.root() != signed.root:
+        raise Malformed(f"it does not hash to the checkpoint of size {signed.size}")
+    if tuple(leaf_hash(entry) for entry in bundle) != edge.rows[0]:
+        raise Malformed("the last bundle does not hash to its tile")
+    return edge
+
+
+def _bundles_behind(root: Path, size: int) -> Iterator[list[bytes]]:
+    """The bundles from the one that entry `size` belongs to, as far as they go without a gap."""
+    index = size // FULL_WIDTH
+    while (bundle := _widest_bundle(root, index)) is not None:
+        yield bundle
+        if len(bundle) < FULL_WIDTH:
+            return
+        index += 1
+
+
+def _widest_bundle(root: Path, index: int) -> list[bytes] | None:
+    for width in (FULL_WIDTH, *sorted(_partial_widths(root, Tile(0, index)), reverse=True)):
+        try:
+            return read_bundle(root, Tile(0, index, width))
+        except (NotFound, Malformed):
+            # A file of a torn batch; the next narrower one is older.
+            continue
+    return None
+
+
+def _partial_widths(root: Path, full: Tile) -> list[int]:
+    directory = root / f"{entries_path(full)}.p"
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    return [int(name) for name in names if name.isdecimal() and 0 < int(name) < FULL_WIDTH]
+
+
+def _remove_torn(root: Path, signed: int, size: int, disk: Disk) -> None:
+    """Remove the files of a batch that begins at `size` and was never finished."""
+    # Renames may reach the disk in any order, so there may be gaps; a batch is only so long.
+    first = size // FULL_WIDTH
+    for index in range(first, first + MAX_BATCH_ENTRIES // FULL_WIDTH + 2):
+        _remove_beyond(root, index, size, disk)
+    for path in _directories_of_edge(root, signed, size):
+        if path.is_dir():
+            remove_leftovers(path, disk=disk)
+
+
+def _remove_beyond(root: Path, index: int, size: int, disk: Disk) -> None:
+    full = Tile(0, index)
+    widths = [w for w in _partial_widths(root, full) if w > size - index * FULL_WIDTH]
+    for path in (entries_path(Tile(0, index, width)) for width in (*widths, FULL_WIDTH)):
+        remove(root / path, disk=disk)
+
+
+def _directories_of_edge(root: Path, signed: int, size: int) -> Iterator[Path]:
+    for at in {signed, size}:
+        full = Tile(0, at // FULL_WIDTH)
+        for path in (tile_path(full), entries_path(full)):
+            yield (root / path).parent
+            yield root / f"{path}.p"
+
+
+def _is_there(path: Path, data: bytes) -> bool:
+    try:
+        return read_file(path) == data
+    except FieldpostError:
+        return False

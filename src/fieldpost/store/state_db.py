@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state database: what a node would otherwise recompute from its log at every start.
+
+SQLite in WAL mode with synchronous=FULL. One transaction for each batch carries the written map
+keys and values, the receipts (digest of an entry -> index), the index of links, the values that
+the batch replaced while it is unpublished, and the size of the log that all this belongs to. So
+the file always describes the log at exactly one size. It can be deleted; the log rebuilds it.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from fieldpost import cbor
+from fieldpost.errors import Misconfigured, NotFound, Unavailable
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE receipt (digest BLOB PRIMARY KEY, position INTEGER NOT NULL, size INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE link (record BLOB, epoch INTEGER, position INTEGER NOT NULL,
+    PRIMARY KEY (record, epoch)) WITHOUT ROWID;
+CREATE TABLE replaced (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);
+CREATE TABLE log (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL);
+INSERT INTO log VALUES (1, 0);
+"""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChange:
+    """One batch: the log goes from `before` to `size` entries.
+
+    `writes` are map keys and new values, `replaced` the same keys and their old values (None: the
+    key is new), `receipts` pairs of an entry's SHA-256 and its index, `links` triples of a
+    record's map key, epoch and the link entry's index.
+    """
+
+    before: int
+    size: int
+    writes: Mapping[bytes, bytes]
+    replaced: Mapping[bytes, bytes | None]
+    receipts: Sequence[tuple[bytes, int]] = ()
+    links: Sequence[tuple[bytes, int, int]] = field(default=())
+
+
+class StateDb:
+    """The open database at `path`. Every method raises Unavailable if the disk fails.
+
+    Safe for use by several threads, one call at a time. Raises Misconfigured at opening for a file
+    that is no state database of this version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot open {path}: {error}") from error
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def size(self) -> int:
+        """The size of the log that the database describes; 0 for a new one."""
+        return int(self._call(lambda db: db.execute("SELECT size FROM log").fetchone()[0]))
+
+    def items(self) -> list[tuple[bytes, bytes]]:
+        """All map keys and values, sorted by key."""
+        return self._call(lambda db: db.execute("SELECT key, value FROM state").fetchall())
+
+    def find_receipt(self, digest: bytes) -> tuple[int, int]:
+        """(index, size of the log after its batch) of the entry with this SHA-256, or NotFound."""
+        query = "SELECT position, size FROM receipt WHERE digest = ?"
+        row: tuple[int, int] | None = self._call(lambda db: db.execute(query, (digest,)).fetchone())
+        if row is None:
+            raise NotFound(f"no entry with digest {digest.hex()}")
+        return row
+
+    def links_since(self, record: bytes, epoch: int, *, size: int) -> list[int]:
+        """The indexes below `size` of a record's links with a greater epoch, oldest first."""
+        query = (
+            "SELECT position FROM link"
+            " WHERE record = ? AND epoch > ? AND position < ? ORDER BY epoch"
+        )
+        values = (record, epoch, size)
+        return [row[0] for row in self._call(lambda db: db.execute(query, values).fetchall())]
+
+    def replaced_since(self, size: int) -> dict[bytes, bytes | None]:
+        """What leads from the newest map back to the one of `size`: keys and old values.
+
+        Known for sizes that `commit` was not yet told to be published, and for the newest one
+        that was.
+        """
+        query = "SELECT vals FROM replaced WHERE size > ? ORDER BY size DESC"
+        rows = self._call(lambda db: db.execute(query, (size,)).fetchall())
+        old: dict[bytes, bytes | None] = {}
+        for (vals,) in rows:
+            old.update(_decode_replaced(vals))
+        return old
+
+    def commit(self, change: StateChange, *, published: int) -> None:
+        """Make one batch durable. What was replaced up to size `published` is forgotten.
+
+        Raises Misconfigured if the database is at another size than `change.before`.
+        """
+        self._call(lambda db: self._commit(db, change, published))
+
+    def _commit(self, db: sqlite3.Connection, change: StateChange, published: int) -> None:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            moved = db.execute(
+                "UPDATE log SET size = ? WHERE size = ?", (change.size, change.before)
+            )
+            if moved.rowcount != 1:
+                raise Misconfigured(f"{self._path} is not at size {change.before}: who writes it?")
+            db.executemany(
+                "INSERT INTO state VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                sorted(change.writes.items()),
+            )
+            db.executemany(
+                "INSERT INTO receipt VALUES (?, ?, ?)",
+                sorted((digest, index, change.size) for digest, index in change.receipts),
+            )
+            db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
+            db.execute("DELETE FROM replaced WHERE size <= ?", (published,))
+            vals = cbor.encode([[key, value] for key, value in change.replaced.items()])
+            db.execute("INSERT INTO replaced VALUES (?, ?)", (change.size, vals))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _prepare(self) -> None:
+        version = self._call(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
+        mode = self._call(lambda db: db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        self._call(lambda db: db.execute("PRAGMA synchronous = FULL"))
+        synchronous = self._call(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])
+        if (mode, synchronous) != ("wal", 2):
+            raise Misconfigured(
+                f"{self._path}: SQLite cannot write durably here (journal {mode}, synchronous "
+                f"{synchronous}); put the data directory on a local file system"
+            )
+        if version == 0:
+            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+            self._call(lambda db: db.executescript(script))
+        elif version != _VERSION:
+            raise Misconfigured(
+                f"{self._path} is of version {version}, this program knows {_VERSION}: move the "
+                "file away, it will be rebuilt from the log"
+            )
+
+    def _call(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
+            try:
+                return query(self._db)
+            except sqlite3.OperationalError as error:
+                raise Unavailable(f"cannot use {self._path}: {error}") from error
+            except sqlite3.DatabaseError as error:
+                raise Misconfigured(
+                    f"{self._path} is damaged ({error}): stop the node and move the file away, it "
+                    "will be rebuilt from the log"
+                ) from error
+
+
+def _decode_replaced(data: bytes) -> dict[bytes, bytes | None]:
+    pairs = cbor.decode(data)
+    assert isinstance(pairs, tuple)  # written by `commit`
+    old: dict[bytes, bytes | None] = {}
+    for pair in pairs:
+        match pair:
+            case (bytes(key), (None | bytes()) as value):
+                old[key] = value
+    return old
