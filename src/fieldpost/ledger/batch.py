@@ -15,7 +15,7 @@ from hashlib import sha256
 from fieldpost.errors import Malformed, Misconfigured, Rejected
 from fieldpost.keys import verify_signature
 from fieldpost.ledger.codes import Code, refusal
-from fieldpost.ledger.context import CheckSignature, Context, Overlay, Writes
+from fieldpost.ledger.context import CheckSignature, Context, Overlay, Reader, Writes
 from fieldpost.ledger.reading import find_link, read_board
 from fieldpost.ledger.rules import RULES
 from fieldpost.ledger.rules.board import RULE_VERSION
@@ -117,12 +117,15 @@ def apply_batch(
     )
 
 
-def decide(overlay: Overlay, post: Post, context: Context) -> Writes:
+def decide(read: Reader, post: Post, ctx: Context) -> Writes:
     """The writes of one post by the rule of its kind. Raises Rejected or Malformed."""
-    rule = RULES.get(post.statement.kind)
+    audience, kind = post.statement.audience, post.statement.kind
+    if audience != ctx.board:
+        raise refusal(Code.WRONG_BOARD, f"aud is {audience}, this board is {ctx.board}")
+    rule = RULES.get(kind)
     if rule is None:
-        raise refusal(Code.UNKNOWN_KIND, f"no rule for {post.statement.kind}")
-    return rule(overlay, post, context)
+        raise refusal(Code.UNKNOWN_KIND, f"no rule for {kind}")
+    return rule(read, post, ctx)
 
 
 def close_batch(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rule is given, and what it gives back.
 
-    decide(read: Reader, post: Post, ctx: Context) -> Writes       raises errors.Rejected
+    decide(read: Reader, post: Post, ctx: Context) -> Writes    raises Rejected or Malformed
 
 A rule reads nothing but the map and its arguments; two machines can only agree for that reason.
 """

@@ -12,7 +12,7 @@ from fieldpost.keys import Signer, verify_signature
 from fieldpost.ledger.batch import Batch, Included, close_batch
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import CheckSignature, Context, Overlay
-from fieldpost.ledger.rules.board import decide_genesis
+from fieldpost.ledger.rules import RULES
 from fieldpost.posts.envelope import Statement, decode_post, sign_post
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.identifiers import board_id
@@ -51,7 +51,7 @@ def apply_genesis(
         previous_map_root=nothing.root,
         check_signature=check_signature,
     )
-    writes = decide_genesis(Overlay(nothing, {}), post, context)
+    writes = RULES["genesis"](Overlay(nothing, {}), post, context)
     state = close_batch(nothing.update(writes), board=board, before=0, accepted=1, time=time)
     return Batch(
         state=state, entries=(entry, state.last.encode()), outcomes=(Included(0),), writes=writes

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.ledger.codes import Code, refusal
-from fieldpost.ledger.context import Context, Reader
+from fieldpost.ledger.context import Reader
 from fieldpost.posts.envelope import Post
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
@@ -41,11 +41,9 @@ def read_payload(post: Post, decode: Callable[[bytes], P]) -> P:
     return record
 
 
-def check_claims(post: Post, ctx: Context, *, issuer: str, subject: str) -> None:
-    """Whether the post is for this board, by `issuer` and about `subject`. Raises Rejected."""
+def check_claims(post: Post, *, issuer: str, subject: str) -> None:
+    """Whether the post says it is by `issuer` and about `subject`. Raises Rejected."""
     statement = post.statement
-    if statement.audience != ctx.board:
-        raise refusal(Code.WRONG_BOARD, f"aud is {statement.audience}, this board is {ctx.board}")
     if statement.issuer != issuer:
         raise refusal(Code.WRONG_ISSUER, f"iss is {statement.issuer}, expected {issuer}")
     if statement.subject != subject:

@@ -9,7 +9,7 @@ signers, so a test says only what is wrong with its post.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from fieldpost import cbor
 from fieldpost.keys import Algorithm, Signer
@@ -30,6 +30,8 @@ from fieldpost.records.release import Artifact, ReleaseRecord, decode_release_re
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.tlog.cosignature import cosigner_key
 from fieldpost.tlog.note import ED25519, VerifierKey
+
+LOT_ROOT: Final = b"\x11" * 32
 
 
 class World(Protocol):
@@ -135,6 +137,10 @@ class MakerActor:
     def class_id(self, name: str) -> bytes:
         """The id of this maker's class `name`."""
         return identifiers.class_id(self.id, name)
+
+    def lot_id(self, *, count: int = 100, root: bytes = LOT_ROOT, name: str = "tracker") -> bytes:
+        """The id of the lot that `lot_enrol` with these arguments enrols."""
+        return identifiers.lot_id(maker=self.id, class_=self.class_id(name), count=count, root=root)
 
     def key_set(self, role: Role) -> KeySet:
         """The keys of a role as the record has them, without scopes."""
@@ -273,16 +279,20 @@ class MakerActor:
         self,
         *,
         count: int = 100,
-        root: bytes = b"\x11" * 32,
+        root: bytes = LOT_ROOT,
         name: str = "tracker",
         signers: Sequence[Signer] | None = None,
         **changes: Any,
     ) -> bytes:
         """`lot.enrol` of `count` devices under the Merkle root `root`."""
         signers = self.quorum(Role.ENROL) if signers is None else signers
-        class_id = changes.get("class_id", self.class_id(name))
-        lot_id = identifiers.lot_id(maker=self.id, class_=class_id, count=count, root=root)
-        record = LotRecord(nonce=0, id=lot_id, class_id=class_id, count=count, root=root)
+        record = LotRecord(
+            nonce=0,
+            id=self.lot_id(count=count, root=root, name=name),
+            class_id=self.class_id(name),
+            count=count,
+            root=root,
+        )
         record = replace(record, **changes)
         if "nonce" not in changes:
             record = replace(record, nonce=self._next_nonce(Role.ENROL, signers))

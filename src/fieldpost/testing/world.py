@@ -25,7 +25,7 @@ START: int = 1_800_000_000
 
 
 class BoardWorld:
-    """One board. `state` and `entries` are the ledger's; `maker` is the first maker.
+    """One board. `state`, `entries` and map `values` are the ledger's; `maker` is the first maker.
 
     `time` is the world's clock in Unix seconds; each batch moves it by a minute. `changes` go
     into the board record (admission, limits, witnesses_needed, …).
@@ -61,6 +61,7 @@ class BoardWorld:
         batch = apply_genesis(self.genesis, time=time)
         self.state: LedgerState = batch.state
         self.entries: list[bytes] = list(batch.entries)
+        self.values: dict[bytes, bytes] = dict(batch.writes)
         self.maker = MakerActor(self)
 
     @classmethod
@@ -94,6 +95,7 @@ class BoardWorld:
         batch = apply_batch(self.state, posts, time=self.time if time is None else time)
         self.state = batch.state
         self.entries += batch.entries
+        self.values |= batch.writes
         self.applied += 1
         return batch
 
@@ -104,6 +106,20 @@ class BoardWorld:
         if refused:
             raise AssertionError(f"refused: {refused}")
         return batch
+
+    def refusal(self, post: bytes, *, time: int | None = None) -> str:
+        """The name of the code with which `post` is refused now; the world stays as it is.
+
+        Raises AssertionError if the post is accepted, or refused and not without a trace.
+        """
+        batch = apply_batch(self.state, (post,), time=self.time + 60 if time is None else time)
+        self.applied += 1  # so the nonce of a refused post is issued again
+        (outcome,) = batch.outcomes
+        if isinstance(outcome, Included):
+            raise AssertionError("accepted")
+        if batch.entries or batch.writes or batch.state is not self.state:
+            raise AssertionError(f"refused ({outcome.name}), and something changed")
+        return outcome.name
 
     # --- the log as devices see it ---
 

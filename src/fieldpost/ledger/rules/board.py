@@ -23,7 +23,7 @@ RULE_VERSION: Final = 1
 
 
 def decide_genesis(read: Reader, post: Post, ctx: Context) -> Writes:
-    """The first board record, on an empty map.
+    """The first board record, on an empty map; in a running board's batch it is `wrong-board`.
 
     Issuer: the name of one of the operators; subject and audience: the origin, since the board id
     follows from this very entry. Raises Rejected or Malformed.

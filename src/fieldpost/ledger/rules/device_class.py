@@ -38,7 +38,7 @@ def decide_class_set(read: Reader, post: Post, ctx: Context) -> Writes:
     record = read_payload(post, decode_class_record)
     maker = read_maker(read, record.maker)
     class_id = record.id
-    check_claims(post, ctx, issuer=maker.id.hex(), subject=subjects.of_class(class_id))
+    check_claims(post, issuer=maker.id.hex(), subject=subjects.of_class(class_id))
     check_role(post, ctx, maker, Role.ROOT, Reach(class_id=class_id))
     writes = extend_chain(
         read,

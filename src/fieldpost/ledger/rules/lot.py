@@ -31,7 +31,7 @@ def decide_lot_enrol(read: Reader, post: Post, ctx: Context) -> Writes:
     record = read_payload(post, decode_lot_record)
     device_class = read_class(read, record.class_id)
     maker = read_maker(read, device_class.maker)
-    check_claims(post, ctx, issuer=maker.id.hex(), subject=subjects.of_lot(record.id))
+    check_claims(post, issuer=maker.id.hex(), subject=subjects.of_lot(record.id))
     by_key = map_keys.enrolled_by_key(post.signatures[0].kid)
     enrolled = read_count(read, by_key) + record.count
     check_role(post, ctx, maker, Role.ENROL, Reach(class_id=record.class_id, devices=enrolled))

@@ -31,7 +31,7 @@ def decide_maker_register(read: Reader, post: Post, ctx: Context) -> Writes:
     maker_id = identifiers.maker_id(
         [entry.key for entry in record.root.keys], record.root.threshold
     )
-    check_claims(post, ctx, issuer=maker_id.hex(), subject=subjects.of_maker(maker_id))
+    check_claims(post, issuer=maker_id.hex(), subject=subjects.of_maker(maker_id))
     if record.earlier_links:
         raise refusal(Code.UNSUPPORTED, "a maker that comes from another board")
     writes = extend_chain(

@@ -31,7 +31,7 @@ def decide_release_publish(read: Reader, post: Post, ctx: Context) -> Writes:
     class_id, sequence = record.class_id, record.sequence
     device_class = read_class(read, class_id)
     maker = read_maker(read, device_class.maker)
-    check_claims(post, ctx, issuer=maker.id.hex(), subject=subjects.of_release(class_id, sequence))
+    check_claims(post, issuer=maker.id.hex(), subject=subjects.of_release(class_id, sequence))
     check_role(post, ctx, maker, Role.RELEASE, Reach(class_id=class_id))
     writes = take_nonce(read, post, maker, Role.RELEASE, record.nonce)
     counters = read_class_counters(read, class_id)

@@ -39,7 +39,7 @@ def decide_rollout_set(read: Reader, post: Post, ctx: Context) -> Writes:
     class_id, channel = rollout.class_id, rollout.channel
     device_class = read_class(read, class_id)
     maker = read_maker(read, device_class.maker)
-    check_claims(post, ctx, issuer=maker.id.hex(), subject=subjects.of_channel(class_id, channel))
+    check_claims(post, issuer=maker.id.hex(), subject=subjects.of_channel(class_id, channel))
     check_role(post, ctx, maker, Role.ROLLOUT, Reach(class_id=class_id, channel=channel))
     writes = take_nonce(read, post, maker, Role.ROLLOUT, rollout.nonce)
     _check_channel(device_class, rollout)
