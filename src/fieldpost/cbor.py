@@ -132,6 +132,19 @@ def decode(data: bytes, *, max_depth: int = MAX_DEPTH) -> Value:
     return value
 
 
+def split_sequence(data: bytes, *, most: int, max_depth: int = MAX_DEPTH) -> list[bytes]:
+    """The encoded items of a CBOR sequence (RFC 8742), at most `most` of them. Raises Malformed."""
+    items: list[bytes] = []
+    at = 0
+    while at < len(data):
+        if len(items) == most:
+            raise Malformed(f"CBOR: a sequence of more than {most} items")
+        start = at
+        _, at = _read(data, start, max_depth)
+        items.append(data[start:at])
+    return items
+
+
 def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     if at >= len(data):
         raise Malformed("CBOR: the item is cut off")

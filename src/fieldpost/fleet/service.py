@@ -83,6 +83,17 @@ class FleetService:
         self._writer.submit(save).result()
         self._keep_tree(lot, tree)
 
+    def lot_view(self, lot: bytes) -> dict[str, object]:
+        """What the board says of a lot, as JSON, and whether its leaves are here."""
+        record = self._read_lot(lot)
+        return {
+            "lot": lot.hex(),
+            "class": record.class_id.hex(),
+            "count": record.count,
+            "root": record.root.hex(),
+            "leaves_stored": self.has_leaves(lot),
+        }
+
     def has_leaves(self, lot: bytes) -> bool:
         """Whether a lot's leaves are here."""
         return self._database.has_lot(lot)

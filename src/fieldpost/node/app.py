@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Putting a node together: engine, stores, fleet and the application over them.
+
+    with open_node(config, clock=…) as node: Server(node.app, …).run()
+
+A fleet service alone has an application of its own, with the same routes for what it serves.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from fieldpost.engines.base import Engine
+from fieldpost.errors import FieldpostError
+from fieldpost.fleet.service import FleetService
+from fieldpost.node import views
+from fieldpost.node.api import (
+    blobs,
+    board,
+    checkin,
+    classes,
+    health,
+    log,
+    lots,
+    makers,
+    manifests,
+    posts,
+    problems,
+    reports,
+)
+from fieldpost.node.config import Limits, NodeConfig
+from fieldpost.node.metrics import Metrics
+from fieldpost.node.service import NodeService
+from fieldpost.node.start import open_engine
+from fieldpost.store.blobs import FileBlobs
+
+_BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, makers, classes)
+_FLEET_NOUNS = (lots, reports)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running node. `labels` says solo and trial, empty for neither."""
+
+    app: Starlette
+    board: str
+    labels: str
+
+
+@contextmanager
+def open_node(config: NodeConfig, *, clock: Callable[[], int]) -> Iterator[Node]:
+    """Open a node's data, or make a board at the first start; close everything at the end.
+
+    Raises Misconfigured and Unavailable with what to do.
+    """
+    with ExitStack() as stack:
+        engine = open_engine(config, clock=clock)
+        stack.callback(engine.close)
+        metrics = Metrics()
+        service = NodeService(
+            engine=engine,
+            blobs=FileBlobs(config.data / "blobs"),
+            log=config.data / "log",
+            catalog=config.data / "catalog.db",
+            limits=config.limits,
+            metrics=metrics,
+            clock=clock,
+        )
+        stack.callback(service.close)
+        fleet = FleetService(
+            config.data / "fleet.db", board=engine.board, read_lot=service.lot, clock=clock
+        )
+        stack.callback(fleet.close)
+        app = build(service=service, fleet=fleet, engine=engine, metrics=metrics, clock=clock)
+        labels = views.board_labels(engine.board, views.board_record(engine.published()))
+        yield Node(app, engine.board, labels)
+
+
+def build(
+    *,
+    service: NodeService,
+    fleet: FleetService,
+    engine: Engine,
+    metrics: Metrics,
+    clock: Callable[[], int],
+) -> Starlette:
+    """The application of a whole node."""
+    metrics.counter("fieldpost_checkins_total", "Check-in bundles served.")
+    metrics.counter("fieldpost_blob_bytes_total", "Bytes of blobs that were asked for.")
+    metrics.gauge(
+        "fieldpost_log_size", "Entries of the published log.", lambda: engine.published().size
+    )
+    metrics.gauge(
+        "fieldpost_published_age_seconds",
+        "Age of the newest cosignatures.",
+        lambda: clock() - engine.published().timestamp,
+    )
+    app = _application(
+        [route for noun in (*_BOARD_NOUNS, *_FLEET_NOUNS) for route in noun.routes],
+        fleet=fleet,
+        limits=service.limits,
+        metrics=metrics,
+        check_ready=lambda: None,
+    )
+    app.state.node = service
+    return app
+
+
+def build_fleet(
+    *, fleet: FleetService, limits: Limits, metrics: Metrics, check_ready: Callable[[], None]
+) -> Starlette:
+    """The application of a fleet service alone."""
+    routes = [route for noun in _FLEET_NOUNS for route in noun.routes]
+    return _application(
+        routes, fleet=fleet, limits=limits, metrics=metrics, check_ready=check_ready
+    )
+
+
+def _application(
+    routes: list[Route],
+    *,
+    fleet: FleetService,
+    limits: Limits,
+    metrics: Metrics,
+    check_ready: Callable[[], None],
+) -> Starlette:
+    app = Starlette(
+        routes=[*routes, *health.routes, *problems.routes],
+        exception_handlers={
+            FieldpostError: problems.answer_error,
+            HTTPException: problems.answer_http_error,
+            Exception: problems.answer_bug,
+        },
+    )
+    app.state.fleet = fleet
+    app.state.limits = limits
+    app.state.metrics = metrics
+    app.state.check_ready = check_ready
+    return app

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An index over the log that the state map does not give: releases by class, blobs by digest.
+
+A SQLite file that may be deleted at any time: it is filled again from the log. It follows lazily,
+when somebody asks, up to the published size, so that writing posts never waits for it. What it
+says decides which uploads are taken and what lists show; nothing of it is ever proof.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from fieldpost.errors import Malformed, NotFound, Unavailable
+from fieldpost.posts.envelope import decode_post
+from fieldpost.records.release import decode_release_record
+from fieldpost.records.state_leaf import is_state_leaf
+
+_STEP: Final = 4_096
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS followed (size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS releases (
+  class BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (class, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER) WITHOUT ROWID;
+"""
+
+
+class Catalog:
+    """The index. `read_entries(start, end)` gives the log's entries. For any thread."""
+
+    def __init__(self, path: Path, read_entries: Callable[[int, int], Iterable[bytes]]) -> None:
+        self._read_entries = read_entries
+        self._lock = threading.Lock()
+        try:
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(_SCHEMA)
+            if self._connection.execute("SELECT size FROM followed").fetchone() is None:
+                self._connection.execute("INSERT INTO followed VALUES (0)")
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot use {path}: {error}; it may be deleted") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def sequences(self, class_id: bytes, *, size: int) -> list[int]:
+        """The sequences of a class's releases in the log of `size`, newest first."""
+        rows = self._ask(
+            size, "SELECT sequence FROM releases WHERE class = ? ORDER BY sequence DESC", class_id
+        )
+        return [row[0] for row in rows]
+
+    def blob_size(self, digest: bytes, *, size: int) -> int | None:
+        """The bytes of a blob that a release names; None where the release does not say.
+
+        Raises NotFound if no release in the log of `size` names it.
+        """
+        rows = self._ask(size, "SELECT size FROM blobs WHERE digest = ?", digest)
+        if not rows:
+            raise NotFound("no posted release names this blob; publish the release first")
+        found: int | None = rows[0][0]
+        return found
+
+    def _ask(self, size: int, sql: str, value: bytes) -> list[tuple[int]]:
+        with self._lock:
+            try:
+                self._follow(size)
+                return self._connection.execute(sql, (value,)).fetchall()
+            except sqlite3.Error as error:
+                raise Unavailable(f"the catalog failed: {error}; it may be deleted") from error
+
+    def _follow(self, size: int) -> None:
+        at: int = self._connection.execute("SELECT size FROM followed").fetchone()[0]
+        while at < size:
+            end = min(at + _STEP, size)
+            entries = self._read_entries(at, end)
+            self._connection.execute("BEGIN")
+            try:
+                for entry in entries:
+                    self._add(entry)
+                self._connection.execute("UPDATE followed SET size = ?", (end,))
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            at = end
+
+    def _add(self, entry: bytes) -> None:
+        if is_state_leaf(entry):
+            return
+        with suppress(Malformed):  # entries of kinds that this version does not know
+            statement = decode_post(entry).statement
+            if statement.kind != "release.publish":
+                return
+            release = decode_release_record(statement.payload)
+            self._connection.execute(
+                "INSERT OR IGNORE INTO releases VALUES (?, ?)", (release.class_id, release.sequence)
+            )
+            blobs: list[tuple[bytes, int | None]] = [(a.digest, a.size) for a in release.artifacts]
+            blobs += [(digest, None) for digest in (release.sbom, release.notes) if digest]
+            self._connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs)

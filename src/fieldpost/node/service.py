@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node does, free of HTTP: the only object that handlers call, the fleet's apart.
+
+Everything is answered from one published head, so no answer mixes two states. Methods that touch
+the disk say so; a caller with an event loop runs those in a thread.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from pathlib import Path
+from threading import Lock
+
+from fieldpost.engines.base import Engine, PublishedHead, Receipt
+from fieldpost.errors import NotFound, Unavailable
+from fieldpost.node import views
+from fieldpost.node.catalog import Catalog
+from fieldpost.node.checkins import Checkins, Prepared
+from fieldpost.node.config import Limits
+from fieldpost.node.manifests import merge, signed_by, verify_upload
+from fieldpost.node.metrics import Metrics
+from fieldpost.node.uploads import Uploads, UploadState
+from fieldpost.records import map_keys
+from fieldpost.records.lot import LotRecord
+from fieldpost.records.maker import KeySet, Role
+from fieldpost.records.release import ReleaseRecord
+from fieldpost.store.blobs import BlobStore
+from fieldpost.store.log_files import read_bundle, read_file
+from fieldpost.suit.envelope import decode_envelope
+from fieldpost.tlog.offline import OfflineProof, format_offline_proof
+from fieldpost.tlog.tiles import FULL_WIDTH, parse_entries_path, parse_tile_path, tile_at
+
+
+class NodeService:
+    """One board's node. `log` is the directory of its static log, `clock` whole Unix seconds."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        blobs: BlobStore,
+        log: Path,
+        catalog: Path,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Callable[[], int],
+    ) -> None:
+        self.board = engine.board
+        self.blobs = blobs
+        self.limits = limits
+        self.metrics = metrics
+        self._engine = engine
+        self._log = log
+        self._clock = clock
+        self._catalog = Catalog(catalog, self._read_entries)
+        self._uploads = Uploads(blobs, self._catalog, at_once=limits.uploads_at_once)
+        self._checkins = Checkins(limits.checkin_cache_entries)
+        self._storing = Lock()
+
+    def close(self) -> None:
+        """Close what this service opened; the engine is its owner's to close."""
+        self._catalog.close()
+
+    def head(self) -> PublishedHead:
+        """What everything is answered from."""
+        return self._engine.published()
+
+    # --- posts ---
+
+    def submit(self, entry: bytes) -> Future[Receipt]:
+        """Hand a post to the engine; the future is done when it is durable and published."""
+        return self._engine.submit(entry)
+
+    def receipt(self, digest: bytes) -> bytes:
+        """The tlog-proof of the entry with this SHA-256. Raises NotFound. Reads the disk."""
+        return self.proof_of(self._engine.find_receipt(digest).index)
+
+    def proof_of(self, index: int) -> bytes:
+        """The tlog-proof of an entry in the published tree. Raises Unavailable while it is not."""
+        head = self.head()
+        if index >= head.size:
+            raise Unavailable("the post is in the log, but not yet published", 5)
+        path = self._engine.prove(index, head.size)
+        return format_offline_proof(OfflineProof(index=index, path=path, checkpoint_note=head.note))
+
+    # --- the log's files, for nodes without a web server in front; reads the disk ---
+
+    def checkpoint(self) -> bytes:
+        """The published checkpoint."""
+        return self.head().note
+
+    def log_file(self, path: str) -> bytes:
+        """A tile or an entry bundle. Raises NotFound; Malformed for what is no such path."""
+        if path.startswith("tile/entries/"):
+            parse_entries_path(path)
+        else:
+            parse_tile_path(path)
+        return read_file(self._log / path)
+
+    def _read_entries(self, start: int, end: int) -> list[bytes]:
+        size = self.head().size
+        entries: list[bytes] = []
+        for index in range(start // FULL_WIDTH, -(-end // FULL_WIDTH)):
+            first = index * FULL_WIDTH
+            bundle = read_bundle(self._log, tile_at(level=0, index=index, size=size))
+            entries += bundle[max(start - first, 0) : end - first]
+        return entries
+
+    # --- bundles: no disk ---
+
+    def checkin(self, class_id: bytes, channel: str, *, post_quantum: bool) -> Prepared:
+        """The bundle of a channel's head. Raises NotFound for what the board has not.
+
+        Absence is proven under `proof`; here it would only let strangers fill the cache.
+        """
+        head = self.head()
+        key = map_keys.head(class_id, channel)
+        views.value_of(head, key, "class and channel")
+        self.metrics.count("fieldpost_checkins_total")
+        return self._checkins.answer(head, key, post_quantum=post_quantum)
+
+    def proof(self, key: bytes) -> Prepared:
+        """The bundle of any map key, absent ones included."""
+        return self._checkins.answer(self.head(), key, post_quantum=False)
+
+    def epoch_rest_s(self) -> int:
+        """How long caches may keep a bundle: until the cosigners sign anew."""
+        head = self.head()
+        epoch_s = views.board_record(head).epoch_s
+        return max(0, min(epoch_s, head.timestamp + epoch_s - self._clock()))
+
+    # --- manifests and blobs: reads and writes the disk ---
+
+    def store_manifest(self, digest: bytes, data: bytes) -> None:
+        """Keep an uploaded envelope beside the signatures that are here already.
+
+        Raises NotFound if no release names it, and as `verify_upload`.
+        """
+        release, maker, keys = self._named(digest)
+        envelope = verify_upload(data, release=release, maker=maker, keys=keys)
+        with self._storing:
+            try:
+                older = decode_envelope(self.blobs.load_manifest(digest))
+            except NotFound:
+                older = envelope
+            self.blobs.save_manifest(
+                digest, merge(envelope, signed_by(older, keys.by_kid())).encode()
+            )
+
+    def load_manifest(self, digest: bytes) -> bytes:
+        """The envelope with signatures of current release keys alone. Raises NotFound."""
+        _, _, keys = self._named(digest)
+        try:
+            envelope = decode_envelope(self.blobs.load_manifest(digest))
+        except NotFound:
+            raise NotFound("this node does not have the manifest yet; its maker sends it") from None
+        return signed_by(envelope, keys.by_kid()).encode()
+
+    def _named(self, digest: bytes) -> tuple[ReleaseRecord, bytes, KeySet]:
+        """The release that a manifest digest names, its maker, and the maker's release keys."""
+        head = self.head()
+        release = views.release_of_manifest(head, digest)
+        maker = views.class_record(head, release.class_id).maker
+        return release, maker, views.maker_record(head, maker).keys_of(Role.RELEASE)
+
+    def upload_state(self, digest: bytes) -> UploadState:
+        """How far the upload of a blob is."""
+        return self._uploads.state(digest, log_size=self.head().size)
+
+    def check_upload(self, digest: bytes, offset: int) -> int:
+        """The most bytes of a blob, if its upload may go on at `offset`."""
+        return self._uploads.check(digest, offset, log_size=self.head().size)
+
+    def uploading(self, digest: bytes) -> AbstractContextManager[None]:
+        """Be the only one who uploads this blob."""
+        return self._uploads.running(digest)
+
+    def finish_upload(self, digest: bytes, uploaded: int) -> None:
+        """Publish a blob that has all its bytes."""
+        self._uploads.finish(digest, uploaded, log_size=self.head().size)
+
+    # --- records ---
+
+    def board_view(self) -> views.Json:
+        """The board, as JSON."""
+        return views.board_view(self.head(), self.board)
+
+    def board_links(self, since: int) -> list[bytes]:
+        """The board's link entries after epoch `since`. Reads the disk."""
+        return self._engine.links(map_keys.board(), since)
+
+    def maker_view(self, maker: bytes) -> views.Json:
+        """A maker, as JSON."""
+        return views.maker_view(self.head(), maker)
+
+    def maker_links(self, maker: bytes, since: int) -> list[bytes]:
+        """A maker's link entries after epoch `since`. Raises NotFound. Reads the disk."""
+        views.maker_record(self.head(), maker)
+        return self._engine.links(map_keys.maker(maker), since)
+
+    def class_view(self, class_id: bytes) -> views.Json:
+        """A class, as JSON."""
+        return views.class_view(self.head(), class_id)
+
+    def releases_view(self, class_id: bytes) -> list[views.Json]:
+        """A class's releases, newest first, as JSON. Reads the disk."""
+        head = self.head()
+        views.class_record(head, class_id)
+        found: list[views.Json] = []
+        for sequence in self._catalog.sequences(class_id, size=head.size):
+            record = views.release_record(head, class_id, sequence)
+            stored = {a.digest for a in record.artifacts if self.blobs.is_stored(a.digest)}
+            has_manifest = self._has_manifest(record.manifest)
+            found.append(
+                views.release_view(head, record, manifest_stored=has_manifest, stored=stored)
+            )
+        return found
+
+    def _has_manifest(self, digest: bytes) -> bool:
+        try:
+            self.blobs.load_manifest(digest)
+        except NotFound:
+            return False
+        return True
+
+    def lot(self, lot: bytes) -> LotRecord:
+        """A lot's record. Raises NotFound."""
+        return views.lot_record(self.head(), lot)
