@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers
-from fieldpost.errors import FieldpostError, Malformed, Misconfigured, NotFound
+from fieldpost.errors import Malformed, Misconfigured, NotFound
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.growing_edge import GrowingEdge, read_edge
 from fieldpost.store.log_files import (
@@ -63,13 +63,14 @@ def open_log(root: Path, *, disk: Disk = OS) -> LogFiles:
     behind = entries[len(base.bundle) :]
     while behind and not is_state_leaf(behind[-1]):
         behind.pop()
-    edge, files = base.grow(behind) if behind else (base, {})
-    _remove_torn(root, base.size, edge.size, disk)
+    _remove_torn(root, base.size, base.size + len(behind), disk)
     log = LogFiles(root, base, disk)
-    if any(not _is_there(root / path, data) for path, data in files.items()):
-        log.append(behind)
-        return log
-    return LogFiles(root, edge, disk)
+    if behind:
+        # Written again as a whole: tiles may be missing, and what a failed fsync left in the
+        # cache looks durable but need not be.
+        for start in range(0, len(behind), MAX_BATCH_ENTRIES):
+            log.append(behind[start : start + MAX_BATCH_ENTRIES])
+    return log
 
 
 def _read_signed(root: Path) -> Checkpoint | None:
@@ -150,10 +151,3 @@ def _directories_of_edge(root: Path, signed: int, size: int) -> Iterator[Path]:
         for path in (tile_path(full), entries_path(full)):
             yield (root / path).parent
             yield root / f"{path}.p"
-
-
-def _is_there(path: Path, data: bytes) -> bool:
-    try:
-        return read_file(path) == data
-    except FieldpostError:
-        return False

@@ -169,7 +169,7 @@ class StateDb:
         with self._lock:
             try:
                 return query(self._db)
-            except sqlite3.OperationalError as error:
+            except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
                 raise Unavailable(f"cannot use {self._path}: {error}") from error
             except sqlite3.DatabaseError as error:
                 raise Misconfigured(

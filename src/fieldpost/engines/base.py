@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The port of every engine: posts in, receipts out, published heads to read from.
+
+Committed means durable and log-signed; published means that the board's quorum has cosigned it.
+Only what is published is ever shown, and a receipt is given only for what is published. The same
+posts in the same batches lead to the same root, whichever engine ordered them.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from fieldpost.statemap import StateMap
+from fieldpost.tlog.checkpoint import Checkpoint
+from fieldpost.tlog.cosignature import Cosignature
+from fieldpost.tlog.hashing import Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A post is entry `index`; the log had `size` entries after its batch."""
+
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedHead:
+    """A published size with all that check-ins are built from.
+
+    `note` is the signed checkpoint, `state_leaf` the last entry, `edge` its inclusion path,
+    `map` the state map whose root the state leaf names.
+    """
+
+    checkpoint: Checkpoint
+    note: bytes
+    state_leaf: bytes
+    edge: tuple[Hash, ...]
+    cosignatures: tuple[Cosignature, ...]
+    map: StateMap
+
+    @property
+    def size(self) -> int:
+        """The published size of the log."""
+        return self.checkpoint.size
+
+    @property
+    def timestamp(self) -> int:
+        """Unix seconds that all of the cosignatures reach."""
+        return min(cosignature.timestamp for cosignature in self.cosignatures)
+
+
+class Engine(Protocol):
+    """What a node, a fleet's health check or a test needs of an engine. Safe from any thread."""
+
+    @property
+    def board(self) -> str:
+        """The board id."""
+        ...
+
+    def submit(self, entry: bytes) -> Future[Receipt]:
+        """Queue one post. The future resolves once the post is durable and published.
+
+        It raises Rejected (code 1 for malformed bytes) where the rules say no; Unavailable, with
+        `retry_after_s` where the queue is full: the same bytes may be sent again at any time and
+        give the same receipt.
+        """
+        ...
+
+    def published(self) -> PublishedHead:
+        """The newest published head."""
+        ...
+
+    def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
+        """Call `callback` with every head that is published from now on, on the engine's thread."""
+        ...
+
+    def find_receipt(self, digest: bytes) -> Receipt:
+        """The receipt of the entry with this SHA-256. Raises NotFound if none is published."""
+        ...
+
+    def read_entry(self, index: int) -> bytes:
+        """A published entry. Raises NotFound."""
+        ...
+
+    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
+        """The inclusion path of an entry in the tree of a published `size`. Raises NotFound."""
+        ...
+
+    def links(self, record_key: bytes, since: int) -> list[bytes]:
+        """The published link entries of a record (by map key) with epoch > `since`, in order."""
+        ...
+
+    def close(self) -> None:
+        """Take no more posts, finish those that were taken, and let go of the disk."""
+        ...

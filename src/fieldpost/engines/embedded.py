@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded engine: one process, one operator, many posts for one wait on the disk.
+
+One thread owns ledger, log and state database. It takes what the intake has checked, writes it as
+one batch, publishes it and answers; while nothing comes it cosigns the unchanged size again
+whenever the board's epoch is over. After a failure of the disk the board is opened again before
+the next batch, so that memory never runs ahead of what is durable.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from fieldpost.durable import OS, Disk
+from fieldpost.engines.base import PublishedHead, Receipt
+from fieldpost.engines.board_files import OperatorKeys
+from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.exclusive import DirectoryLock
+from fieldpost.engines.intake import Answer, Intake, Waiting
+from fieldpost.engines.recovery import MakeCosigner, open_board
+from fieldpost.engines.verification import Memory
+from fieldpost.engines.writer import BoardWriter
+from fieldpost.errors import FieldpostError, NotFound, Rejected, Unavailable
+from fieldpost.ledger.batch import Refused
+from fieldpost.ledger.reading import read_board
+from fieldpost.tlog.hashing import Hash
+from fieldpost.tlog.proof import prove_inclusion
+
+MOST_WAITING: Final = 8_192
+_TICK_S: Final = 1.0
+_RETRY_S: Final = 1
+
+_log = logging.getLogger(__name__)
+
+
+def _whole_seconds() -> int:
+    return int(time.time())
+
+
+class EmbeddedEngine:
+    """An `Engine` over the data directory `data`, in which `create_board` made a board.
+
+    `clock` gives Unix seconds, `uptime` seconds since any moment. Raises Misconfigured and
+    Unavailable as `open_board` does, and Misconfigured if another process has the directory.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        clock: Callable[[], int] = _whole_seconds,
+        uptime: Callable[[], float] = time.monotonic,
+        make_cosigner: MakeCosigner = OperatorKeys.local_cosigner,
+        most_waiting: int = MOST_WAITING,
+        disk: Disk = OS,
+    ) -> None:
+        self._open: Callable[[], BoardWriter] = partial(
+            open_board, data, make_cosigner=make_cosigner, disk=disk
+        )
+        self._clock = ClockGuard(clock, uptime)
+        self._subscribers: list[Callable[[PublishedHead], None]] = []
+        # Held by whoever writes: the engine's thread, or a caller of `refresh`.
+        self._writing = threading.Lock()
+        self._broken = False
+        self._directory = DirectoryLock(data)
+        try:
+            self._writer = self._open()
+            self._head = self._publish_first()
+        except BaseException:
+            self._directory.release()
+            raise
+        self._intake = Intake(lambda: self._writer.state.map, most_waiting=most_waiting)
+        self._thread = threading.Thread(target=self._run, name="fieldpost-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def board(self) -> str:
+        """See Engine."""
+        return self._writer.state.board
+
+    def submit(self, entry: bytes) -> Future[Receipt]:
+        """See Engine."""
+        return self._intake.submit(entry)
+
+    def published(self) -> PublishedHead:
+        """See Engine."""
+        return self._head
+
+    def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
+        """See Engine."""
+        self._subscribers.append(callback)
+
+    def find_receipt(self, digest: bytes) -> Receipt:
+        """See Engine."""
+        receipt = self._writer.find_receipt(digest)
+        if receipt.size > self._head.size:
+            raise NotFound("the entry is not published yet")
+        return receipt
+
+    def read_entry(self, index: int) -> bytes:
+        """See Engine."""
+        if not 0 <= index < self._head.size:
+            raise NotFound(f"no entry {index} is published")
+        return self._writer.log.read_entry(index)
+
+    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
+        """See Engine."""
+        if not 0 <= index < size <= self._head.size:
+            raise NotFound(f"no entry {index} in a published tree of size {size}")
+        return prove_inclusion(self._writer.log.hash_reader(size), index=index, size=size)
+
+    def links(self, record_key: bytes, since: int) -> list[bytes]:
+        """See Engine."""
+        indexes = self._writer.db.links_since(record_key, since, size=self._head.size)
+        return [self._writer.log.read_entry(index) for index in indexes]
+
+    def refresh(self, now: int) -> PublishedHead:
+        """Cosign again, at `now` (Unix seconds), if the published head is an epoch old.
+
+        The engine does so itself; this is for those who keep their own time. Raises Unavailable.
+        """
+        with self._writing:
+            writer = self._sound_writer()
+            epoch_s = read_board(writer.state.map).epoch_s
+            behind = writer.log.size > self._head.size
+            if behind or now - self._head.timestamp >= epoch_s:
+                self._publish(writer, now)
+            return self._head
+
+    def accept_clock(self) -> None:
+        """Somebody looked at the clock that the engine refuses to write by, and it is right."""
+        self._clock.accept()
+
+    def close(self) -> None:
+        """See Engine. May be called again."""
+        self._intake.close()
+        self._thread.join()
+        self._intake.join()
+        with self._writing:
+            self._writer.close()
+            self._directory.release()
+
+    def _run(self) -> None:
+        try:
+            while not self._intake.is_drained:
+                batch = self._intake.collect(most_s=_TICK_S)
+                if batch:
+                    for waiting, answer in self._settle(batch):
+                        self._intake.answer(waiting, answer)
+                self._tick()
+        except BaseException:
+            self._intake.abandon("the engine stopped: restart the node")
+            raise
+
+    def _tick(self) -> None:
+        try:
+            self.refresh(self._clock.read(last=self._writer.state.last.time))
+        except FieldpostError as error:
+            _log.warning("the published head was not refreshed: %s", error)
+
+    def _settle(self, batch: Sequence[Waiting]) -> list[tuple[Waiting, Answer]]:
+        """Write a batch; an answer for each of it."""
+        with self._writing:
+            try:
+                return self._write(batch)
+            except FieldpostError as error:
+                _log.warning("a batch of %d posts was not written: %s", len(batch), error)
+                answer = Unavailable(str(error), _RETRY_S)
+            except Exception:  # noqa: BLE001 - a bug costs the batch that met it, not the node
+                _log.exception("a batch of %d posts was not written", len(batch))
+                self._broken = True
+                answer = Unavailable("an internal error; the node's log has it", _RETRY_S)
+            return [(waiting, answer) for waiting in batch]
+
+    def _write(self, batch: Sequence[Waiting]) -> list[tuple[Waiting, Answer]]:
+        writer = self._sound_writer()
+        now = self._clock.read(last=writer.state.last.time)
+        answers: dict[bytes, Answer] = {}
+        fresh: dict[bytes, Waiting] = {}
+        for waiting in batch:
+            digest = waiting.checked.digest
+            try:
+                answers[digest] = writer.find_receipt(digest)
+            except NotFound:
+                fresh.setdefault(digest, waiting)
+        if fresh:
+            answers.update(self._commit(writer, fresh, now))
+        if writer.log.size > self._head.size:
+            self._publish(writer, now)
+        return [(waiting, answers[waiting.checked.digest]) for waiting in batch]
+
+    def _commit(
+        self, writer: BoardWriter, fresh: Mapping[bytes, Waiting], now: int
+    ) -> dict[bytes, Answer]:
+        memory = Memory(waiting.checked for waiting in fresh.values())
+        # Until the whole of it succeeded nobody knows how much of it is on the disk.
+        self._broken = True
+        outcomes = writer.commit(
+            [waiting.checked.entry for waiting in fresh.values()],
+            time=now,
+            check_signature=memory.check_signature,
+            decode=memory.decode,
+        )
+        self._broken = False
+        return {
+            digest: (
+                Rejected(outcome.code, outcome.name, outcome.detail)
+                if isinstance(outcome, Refused)
+                else Receipt(outcome.index, writer.log.size)
+            )
+            for digest, outcome in zip(fresh, outcomes, strict=True)
+        }
+
+    def _publish(self, writer: BoardWriter, now: int) -> None:
+        self._broken = True
+        self._head = writer.publish(now)
+        self._broken = False
+        for callback in self._subscribers:
+            try:
+                callback(self._head)
+            except Exception:  # noqa: BLE001 - a reader's bug is no reason to stop writing
+                _log.exception("a subscriber failed")
+
+    def _publish_first(self) -> PublishedHead:
+        """The head to begin with: the newest size, or the old head where that cannot be signed."""
+        writer = self._writer
+        try:
+            return writer.publish(self._clock.read(last=writer.state.last.time))
+        except Unavailable as error:
+            if writer.head is None:
+                writer.close()
+                raise
+            _log.warning("begins with the head published before: %s", error)
+            self._broken = True
+            return writer.head
+        except BaseException:
+            writer.close()
+            raise
+
+    def _sound_writer(self) -> BoardWriter:
+        """The writer, opened again from the disk if its last work failed."""
+        if self._broken:
+            self._writer.close()
+            self._writer = self._open()
+            self._broken = False
+        return self._writer
