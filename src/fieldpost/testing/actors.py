@@ -223,7 +223,7 @@ class MakerActor:
     ) -> bytes:
         """`release.publish` of one image whose bytes are told by the sequence."""
         signers = self.quorum(Role.RELEASE) if signers is None else signers
-        image = f"image {sequence} of {name}".encode()
+        image = f"image {sequence} of {self.name}/{name}".encode()
         digest = sha256(image).digest()
         record = ReleaseRecord(
             nonce=0,
