@@ -2,7 +2,8 @@
 """Hypothesis strategies for every record and for posts; `strategies_damage` spoils them.
 
 Records are valid by construction, near their limits now and then. Keys are shaped like keys and
-need not be points of a curve: no record asks that. `record_formats` lists how each is written and read.
+need not be points of a curve: no record asks that. `record_formats` lists how each
+is written and read.
 """
 
 from hypothesis import strategies as st
