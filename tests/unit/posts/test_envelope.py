@@ -138,7 +138,7 @@ def test_unprotected_headers_are_empty() -> None:
     assert isinstance(signers, tuple)
     first = signers[0]
     assert isinstance(first, tuple)
-    decorated = ((first[0], {256: b"countersignature"}, first[2]), *signers[1:])
+    decorated: cbor.Value = ((first[0], {256: b"countersignature"}, first[2]), *signers[1:])
     with pytest.raises(Malformed, match="unprotected"):
         decode_post(entry(98, [*items[:3], decorated]))
 

@@ -18,7 +18,7 @@ ID = b"\x01" * 16
 OTHER = b"\x02" * 16
 PRINT = b"\x03" * 32
 
-KEYS = {
+KEYS: dict[tuple[object, ...], bytes] = {
     ("board",): map_keys.board(),
     ("maker", ID): map_keys.maker(ID),
     ("class", ID): map_keys.device_class(ID),
