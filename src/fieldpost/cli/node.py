@@ -37,7 +37,7 @@ def command() -> None:
 )
 @json_option
 def run(*, data: Path, origin: str | None, listen: str, as_json: bool) -> None:
-    """Run a node until SIGTERM or Ctrl-C; what it has acknowledged is on the disk by then.
+    r"""Run a node until SIGTERM or Ctrl-C; what it has acknowledged is on the disk by then.
 
     The first start makes keys and a new board in the data folder. A board with one operator is
     labelled solo: its operator alone vouches that everybody sees the same history.

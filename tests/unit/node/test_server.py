@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server itself: limits on what a connection may cost, and a calm end."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from fieldpost.client.transport import HttpClient
+from fieldpost.errors import FieldpostError, Misconfigured
+from fieldpost.node.api import problems
+from fieldpost.node.api.requests import read_body
+from fieldpost.node.config import Limits
+from fieldpost.node.server import Server
+
+LIMITS = Limits(header_s=0.2, header_bytes=2_000, body_silence_s=0.2, body_s=0.4, drain_s=5)
+
+
+async def echo(request: Request) -> Response:
+    body = await read_body(request, most_bytes=10, silence_s=0.2, total_s=0.4)
+    return PlainTextResponse(body.decode())
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    app = Starlette(
+        routes=[Route("/echo", echo, methods=["GET", "POST"])],
+        exception_handlers={FieldpostError: problems.answer_error},
+    )
+    ready = threading.Event()
+    server = Server(app, host="127.0.0.1", port=0, limits=LIMITS, on_ready=ready.set)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield server
+    finally:
+        server.stop()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+
+
+def connect(server: Server) -> socket.socket:
+    port = int(server.url.rpartition(":")[2])
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    data = b""
+    try:
+        while piece := connection.recv(65_536):
+            data += piece
+    except ConnectionResetError:
+        pass
+    return data
+
+
+def test_a_request_is_answered() -> None:
+    """The control of the tests below."""
+    with running() as server, HttpClient(server.url) as http:
+        assert http.send("POST", "/echo", b"hello", content_type="text/plain").body == b"hello"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /echo HTTP/1.1\r\n", b"GET /echo HTTP/1.1\r\nHost: x\r\nA: "]
+)
+def test_a_header_that_never_ends_is_not_waited_for(sent: bytes) -> None:
+    with running() as server, closing(connect(server)) as connection:
+        connection.sendall(sent)
+        assert read_to_end(connection) == b""
+
+
+def test_a_header_without_end_fills_no_memory() -> None:
+    with running() as server, closing(connect(server)) as connection:
+        connection.sendall(b"GET /echo HTTP/1.1\r\n")
+        try:
+            for _ in range(1_000):
+                connection.sendall(b"A: " + b"b" * 1_000 + b"\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        assert read_to_end(connection) == b""
+
+
+@pytest.mark.parametrize("header", [b"Content-Length: 11", b"Transfer-Encoding: chunked"])
+def test_a_body_that_is_too_large_is_refused(header: bytes) -> None:
+    with running() as server, closing(connect(server)) as connection:
+        connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header)
+        connection.sendall(b"\r\n\r\nb\r\nhello world\r\n")
+        assert read_to_end(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_stops_is_not_waited_for() -> None:
+    with running() as server, closing(connect(server)) as connection:
+        connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n")
+        connection.sendall(b"Connection: close\r\n\r\nhel")
+        assert read_to_end(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_after_the_end_nobody_is_accepted() -> None:
+    with running() as server:
+        url = server.url
+    with pytest.raises(FieldpostError), HttpClient(url, timeout_s=5) as http:
+        http.fetch("/echo")
+
+
+def test_a_port_that_is_taken_is_a_setting_to_fix() -> None:
+    with running() as server:
+        port = int(server.url.rpartition(":")[2])
+        with pytest.raises(Misconfigured, match="--listen"):
+            Server(Starlette(), host="127.0.0.1", port=port, limits=LIMITS)
