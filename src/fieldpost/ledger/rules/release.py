@@ -20,7 +20,7 @@ from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Post
 from fieldpost.records import map_keys
 from fieldpost.records.counters import ClassCounters, ReleaseCounters
-from fieldpost.records.device_class import DeviceLimits, Encoding
+from fieldpost.records.device_class import DeviceLimits
 from fieldpost.records.maker import Role
 from fieldpost.records.release import Artifact, ReleaseRecord, decode_release_record
 
@@ -67,7 +67,6 @@ def _check_artifact(artifact: Artifact, limits: DeviceLimits) -> None:
         raise refusal(Code.ENCODING, f"encoding {artifact.encoding.name.lower()}")
     if artifact.delta_format is not None and artifact.delta_format not in limits.delta_formats:
         raise refusal(Code.ENCODING, f"delta format {artifact.delta_format.name.lower()}")
-    # Stored bytes of encoding 0 are the image itself; the record holds one for every image.
-    whole = artifact.encoding is Encoding.IDENTITY and artifact.base is None
-    if whole and artifact.size > limits.image_bytes:
+    # A whole artifact is the image itself; the record holds one for every image.
+    if artifact.is_whole and artifact.size > limits.image_bytes:
         raise refusal(Code.IMAGE_SIZE, f"{artifact.size} bytes; at most {limits.image_bytes}")
