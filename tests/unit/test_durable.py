@@ -284,3 +284,24 @@ def test_no_descriptor_leaks_whatever_fails(save: Callable[..., None], tmp_path:
         except Unavailable:
             continue
     assert len(list(opened.iterdir())) == before
+
+
+def test_write_files_syncs_every_file_before_its_name_and_each_directory_once(
+    tmp_path: Path,
+) -> None:
+    disk = FaultyDisk()
+    durable.write_files({tmp_path / "a": b"1", tmp_path / "b": b"2"}, disk=disk)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1", "b": b"2"}
+    one_file = ["open", "write", "fsync", "close", "rename"]
+    assert disk.calls == [*one_file, *one_file, "open", "fsync", "close"]
+
+
+def test_remove_directory_is_durable_and_may_be_repeated(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"")
+    disk = FaultyDisk()
+    durable.remove_directory(folder, disk=disk)
+    durable.remove_directory(folder, disk=disk)
+    assert not folder.exists()
+    assert disk.calls == ["unlink", "rmdir", "open", "fsync", "close"]
