@@ -26,7 +26,8 @@ from fieldpost.records.maker import KeySet, Role
 from fieldpost.records.release import ReleaseRecord
 from fieldpost.store.blobs import BlobStore
 from fieldpost.store.log_files import read_bundle, read_file
-from fieldpost.suit.envelope import decode_envelope
+from fieldpost.suit.envelope import Envelope, decode_envelope
+from fieldpost.suit.manifest import decode_manifest
 from fieldpost.tlog.offline import OfflineProof, format_offline_proof
 from fieldpost.tlog.tiles import FULL_WIDTH, parse_entries_path, parse_tile_path, tile_at
 
@@ -136,7 +137,7 @@ class NodeService:
 
         Raises NotFound if no release names it, and as `verify_upload`.
         """
-        release, maker, keys = self._named(digest)
+        release, maker, keys = self._named(digest, decode_envelope(data))
         envelope = verify_upload(data, release=release, maker=maker, keys=keys)
         with self._storing:
             try:
@@ -149,17 +150,21 @@ class NodeService:
 
     def load_manifest(self, digest: bytes) -> bytes:
         """The envelope with signatures of current release keys alone. Raises NotFound."""
-        _, _, keys = self._named(digest)
         try:
             envelope = decode_envelope(self.blobs.load_manifest(digest))
         except NotFound:
             raise NotFound("this node does not have the manifest yet; its maker sends it") from None
+        _, _, keys = self._named(digest, envelope)
         return signed_by(envelope, keys.by_kid()).encode()
 
-    def _named(self, digest: bytes) -> tuple[ReleaseRecord, bytes, KeySet]:
-        """The release that a manifest digest names, its maker, and the maker's release keys."""
+    def _named(self, digest: bytes, envelope: Envelope) -> tuple[ReleaseRecord, bytes, KeySet]:
+        """The release that a manifest digest names, its maker, and the maker's release keys.
+
+        The class comes from the manifest itself: another maker may have posted the same digest.
+        """
         head = self.head()
-        release = views.release_of_manifest(head, digest)
+        class_id = decode_manifest(envelope.manifest, decrypts=True).class_id
+        release = views.release_of_manifest(head, class_id, digest)
         maker = views.class_record(head, release.class_id).maker
         return release, maker, views.maker_record(head, maker).keys_of(Role.RELEASE)
 

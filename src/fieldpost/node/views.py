@@ -54,10 +54,10 @@ def release_record(head: PublishedHead, class_id: bytes, sequence: int) -> Relea
     return decode_release_record(value_of(head, map_keys.release(class_id, sequence), "release"))
 
 
-def release_of_manifest(head: PublishedHead, digest: bytes) -> ReleaseRecord:
-    """The release that a SUIT manifest digest names."""
-    match cbor.decode(value_of(head, map_keys.manifest(digest), "manifest")):
-        case (bytes(class_id), int(sequence)):
+def release_of_manifest(head: PublishedHead, class_id: bytes, digest: bytes) -> ReleaseRecord:
+    """The release of a class that a SUIT manifest digest names."""
+    match cbor.decode(value_of(head, map_keys.manifest(class_id, digest), "manifest")):
+        case int(sequence):
             return release_record(head, class_id, sequence)
     raise AssertionError("a manifest value that no rule writes")
 

@@ -8,7 +8,7 @@
     classes of maker  [class id…], sorted
     class counters    {1: newest sequence, 2: floor, 3: devices enrolled}
     release counters  {1: salt, 2: {channel: highest threshold}, 3: withdrawal}   1, 3 optional
-    manifest          [class id, sequence]
+    manifest          sequence
 
 These bytes only rules write, so readers trust their shape and fail as bugs, not as bad input.
 """

@@ -95,9 +95,12 @@ def release_counters(class_id: bytes, sequence: int) -> bytes:
     return _key("release-counters", class_id, sequence)
 
 
-def manifest(digest: bytes) -> bytes:
-    """[class id, sequence] of the release that a SUIT manifest digest names."""
-    return _key("manifest", digest)
+def manifest(class_id: bytes, digest: bytes) -> bytes:
+    """The sequence of the class's release that a SUIT manifest digest names.
+
+    Under the class, so that nobody blocks another maker's digest by posting it first.
+    """
+    return _key("manifest", class_id, digest)
 
 
 def quota(holder: str, role: int) -> bytes:

@@ -43,7 +43,7 @@ def test_a_published_release_is_in_the_map_and_offered_to_nobody() -> None:
     assert world.value(map_keys.release(class_id, 7)) == decode_post(entry).statement.payload
     assert world.value(map_keys.release_counters(class_id, 7)) == ReleaseCounters().encode()
     assert world.value(map_keys.class_counters(class_id)) == ClassCounters(newest=7).encode()
-    assert world.value(map_keys.manifest(b"m" * 32)) == cbor.encode([class_id, 7])
+    assert world.value(map_keys.manifest(class_id, b"m" * 32)) == cbor.encode(7)
     assert world.value(map_keys.head(class_id, "stable")) == head
 
 

@@ -34,7 +34,7 @@ KEYS: dict[tuple[object, ...], bytes] = {
     ("classes", ID): map_keys.maker_classes(ID),
     ("class-counters", ID): map_keys.class_counters(ID),
     ("release-counters", ID, 7): map_keys.release_counters(ID, 7),
-    ("manifest", PRINT): map_keys.manifest(PRINT),
+    ("manifest", ID, PRINT): map_keys.manifest(ID, PRINT),
     ("quota", "ab", 2): map_keys.quota("ab", 2),
 }
 

@@ -40,7 +40,7 @@ def decide_release_publish(read: Reader, post: Post, ctx: Context) -> Writes:
         raise refusal(
             Code.SEQUENCE, f"sequence {sequence}; the next one is in {counters.newest + 1}…{last}"
         )
-    if read.value(map_keys.manifest(record.manifest)) is not None:
+    if read.value(map_keys.manifest(class_id, record.manifest)) is not None:
         raise refusal(Code.MANIFEST_TAKEN, f"manifest {record.manifest.hex()} is published")
     _check_limits(record, device_class.limits)
     return writes | {
@@ -49,7 +49,7 @@ def decide_release_publish(read: Reader, post: Post, ctx: Context) -> Writes:
         map_keys.class_counters(class_id): ClassCounters(
             newest=sequence, floor=counters.floor, devices=counters.devices
         ).encode(),
-        map_keys.manifest(record.manifest): cbor.encode([class_id, sequence]),
+        map_keys.manifest(class_id, record.manifest): cbor.encode(sequence),
     }
 
 
