@@ -46,3 +46,47 @@ def status(
         {"devices": view["devices"], "stale": view["stale"], "never_seen": view["never_seen"]},
         as_json=False,
     )
+
+
+@command.command()
+@click.option("--board", "board_url", required=True, help="URL of any node of the board.")
+@click.option(
+    "--provisioning",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="What your devices trust (`fieldpost class trust`); the service trusts the same.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Its folder."
+)
+@click.option("--listen", default="127.0.0.1:8471", show_default=True, metavar="HOST:PORT")
+@json_option
+def run(*, board_url: str, provisioning: Path, data: Path, listen: str, as_json: bool) -> None:
+    r"""Run your own fleet service, apart from any node, until SIGTERM or Ctrl-C.
+
+    It takes your lots' leaves and your devices' reports; the board is read and never trusted.
+
+    \b
+    fieldpost fleet run --board URL --provisioning bulb.provisioning --data ./fleet
+    """
+    import json
+    import time
+
+    from fieldpost.node.config import parse_listen
+    from fieldpost.node.fleet_alone import open_fleet
+    from fieldpost.node.server import Server
+
+    host, port = parse_listen(listen)
+    with open_fleet(
+        board_url=board_url,
+        provisioning=provisioning.read_bytes(),
+        data=data,
+        clock=lambda: int(time.time()),
+    ) as alone:
+
+        def say_ready() -> None:
+            ready = {"event": "ready", "url": server.url, "board": alone.board}
+            click.echo(json.dumps(ready) if as_json else f"ready {server.url} board {alone.board}")
+
+        server = Server(alone.app, host=host, port=port, limits=alone.limits, on_ready=say_ready)
+        server.run()

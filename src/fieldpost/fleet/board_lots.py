@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lots as a board proves them, for a fleet service that runs apart from any node.
+
+It believes what a device believes: the provisioning record of its maker, and from there what the
+board's cosigners signed (docs/spec/check-in.md). The node that answers needs no trust. What was
+verified is saved before it is used, so a restart does not forget how far the board was.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Final, Protocol
+
+from fieldpost import cbor
+from fieldpost.checkin.belief import Belief, believe, decode_belief
+from fieldpost.checkin.chains import MissingLinks
+from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.durable import write_file
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
+from fieldpost.records import map_keys
+from fieldpost.records.fields import Reading
+from fieldpost.records.limits import MAX_PROOF_BYTES
+from fieldpost.records.lot import LotRecord, decode_lot_record
+
+CHECKIN: Final = "application/vnd.fieldpost.checkin+cbor"
+_LINKS_BYTES: Final = 16 * 1024 * 1024
+_LOTS_KEPT: Final = 4_096
+
+
+class Fetcher(Protocol):
+    """As much of an HTTP client as is needed here."""
+
+    def fetch(self, path: str, *, accept: str, most_bytes: int) -> bytes:
+        """The body at a path. Raises NotFound, Unavailable."""
+        ...
+
+
+class BoardLots:
+    """Verified lot records. For any thread; one request to the board at a time.
+
+    `belief` is the file that remembers; `clock` gives whole Unix seconds.
+    """
+
+    def __init__(
+        self, http: Fetcher, *, provisioning: bytes, belief: Path, clock: Callable[[], int]
+    ) -> None:
+        self._http = http
+        self._path = belief
+        self._clock = clock
+        self._lock = Lock()
+        self._lots: dict[bytes, LotRecord] = {}
+        try:
+            self._belief, record = believe(provisioning)
+        except (Malformed, Untrusted) as error:
+            raise Misconfigured(f"the provisioning record is not good: {error}") from error
+        self._least_time = record.least_time
+        if belief.exists():
+            self._belief = self._remembered(self._belief)
+
+    @property
+    def board(self) -> str:
+        """The board id."""
+        return self._belief.board
+
+    def _remembered(self, provisioned: Belief) -> Belief:
+        try:
+            found = decode_belief(self._path.read_bytes())
+        except (Malformed, Untrusted, OSError) as error:
+            raise Misconfigured(f"{self._path} cannot be read: {error}") from error
+        if (found.board, found.maker) != (provisioned.board, provisioned.maker):
+            raise Misconfigured(
+                f"{self._path} is about another board or maker; choose another data directory"
+            )
+        return found
+
+    def read(self, lot: bytes) -> LotRecord:
+        """The record of a lot. Raises NotFound if the board proves that there is none.
+
+        Raises Unavailable where the node cannot be reached or its answer proves nothing: then it
+        is the node that is wrong, not whoever asks.
+        """
+        with self._lock:
+            known = self._lots.get(lot)
+            if known is not None:
+                return known
+            verified = self._prove(map_keys.lot(lot))
+            if verified.value is None:
+                raise NotFound(f"the board has no such lot (at size {verified.belief.size})")
+            record = decode_lot_record(verified.value, Reading.DEVICE)
+            if len(self._lots) < _LOTS_KEPT:
+                self._lots[lot] = record
+            return record
+
+    def _prove(self, key: bytes) -> Verified:
+        try:
+            path = f"/v1/proof/{key.hex()}"
+            data = self._http.fetch(path, accept=CHECKIN, most_bytes=MAX_PROOF_BYTES)
+            try:
+                verified = self._verify(data, key, ())
+            except MissingLinks as missing:
+                verified = self._verify(data, key, self._board_links(missing.since))
+        except (Malformed, Untrusted, NotFound) as error:
+            raise Unavailable(f"the board's answer proves nothing: {error}", 60) from error
+        write_file(self._path, verified.belief.encode(), mode=0o600)
+        self._belief = verified.belief
+        return verified
+
+    def _verify(self, data: bytes, key: bytes, links: Sequence[bytes]) -> Verified:
+        return verify_bundle(
+            self._belief,
+            data,
+            key=key,
+            now=self._clock(),
+            least_time=self._least_time,
+            board_links=links,
+            head=False,
+        )
+
+    def _board_links(self, since: int) -> list[bytes]:
+        data = self._http.fetch(
+            f"/v1/board?since={since}", accept="application/cbor", most_bytes=_LINKS_BYTES
+        )
+        value = cbor.decode(data)
+        if not isinstance(value, tuple):
+            raise Malformed("board links must be an array of entries")
+        return [item for item in value if isinstance(item, bytes)]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fleet service without a node: its own process and database, somebody else's board."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from fieldpost.client.transport import HttpClient
+from fieldpost.durable import make_dirs
+from fieldpost.fleet.board_lots import BoardLots
+from fieldpost.fleet.service import FleetService
+from fieldpost.node.app import build_fleet
+from fieldpost.node.config import Limits
+from fieldpost.node.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAlone:
+    """A fleet service, ready to be served."""
+
+    app: Starlette
+    board: str
+    limits: Limits
+
+
+@contextmanager
+def open_fleet(
+    *, board_url: str, provisioning: bytes, data: Path, clock: Callable[[], int]
+) -> Iterator[FleetAlone]:
+    """Open the fleet's data; close it at the end. Raises Misconfigured, Unavailable.
+
+    The board need not answer yet: only new lots need it.
+    """
+    with ExitStack() as stack:
+        make_dirs(data)
+        http = stack.enter_context(HttpClient(board_url))
+        lots = BoardLots(http, provisioning=provisioning, belief=data / "belief.cbor", clock=clock)
+        fleet = FleetService(data / "fleet.db", board=lots.board, read_lot=lots.read, clock=clock)
+        stack.callback(fleet.close)
+        limits = Limits()
+        app = build_fleet(fleet=fleet, limits=limits, metrics=Metrics(), check_ready=lambda: None)
+        yield FleetAlone(app, lots.board, limits)
