@@ -55,7 +55,7 @@ def board_option(command: F) -> F:
     )(command)
 
 
-class HexId(click.ParamType):
+class HexId(click.ParamType[bytes]):
     """An id in lower-case hex of a given number of bytes."""
 
     name = "hex"
