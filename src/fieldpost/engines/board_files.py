@@ -92,7 +92,12 @@ def log_directory(data: Path) -> Path:
 
 def is_board(data: Path) -> bool:
     """Whether a board was begun in this data directory."""
-    return (log_directory(data) / "tile").is_dir()
+    first = log_directory(data) / "tile" / "entries" / "000"
+    partial = first.with_name("000.p")
+    # A first start that was cut off before the genesis batch was in place is no board yet.
+    return first.is_file() or (
+        partial.is_dir() and any(path.name.isdecimal() for path in partial.iterdir())
+    )
 
 
 def create_board(

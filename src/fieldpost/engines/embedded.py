@@ -217,9 +217,7 @@ class EmbeddedEngine:
         }
 
     def _publish(self, writer: BoardWriter, now: int) -> None:
-        self._broken = True
         self._head = writer.publish(now)
-        self._broken = False
         for callback in self._subscribers:
             try:
                 callback(self._head)
@@ -236,7 +234,6 @@ class EmbeddedEngine:
                 writer.close()
                 raise
             _log.warning("begins with the head published before: %s", error)
-            self._broken = True
             return writer.head
         except BaseException:
             writer.close()
@@ -245,7 +242,7 @@ class EmbeddedEngine:
     def _sound_writer(self) -> BoardWriter:
         """The writer, opened again from the disk if its last work failed."""
         if self._broken:
-            self._writer.close()
-            self._writer = self._open()
+            old, self._writer = self._writer, self._open()
             self._broken = False
+            old.close()
         return self._writer

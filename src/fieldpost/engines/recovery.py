@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from fieldpost.durable import OS, Disk
+from fieldpost.durable import OS, Disk, remove_leftovers
 from fieldpost.engines.base import PublishedHead
 from fieldpost.engines.board_files import (
     OperatorKeys,
@@ -54,6 +54,7 @@ def open_board(
     Raises Misconfigured, saying what to do; Unavailable.
     """
     keys = load_keys(keys_directory(data))
+    remove_leftovers(keys_directory(data), disk=disk)
     mark = SignedMark(keys_directory(data), disk=disk)
     log = open_log(log_directory(data), disk=disk)
     mark.check_log(log)

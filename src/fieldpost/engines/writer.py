@@ -5,8 +5,8 @@
     publish   largest signed size durable -> log signature, cosignatures -> checkpoint replaced
 
 Whatever interrupts this order, opening the board again finds a state that the log explains
-(`fieldpost.engines.recovery`). After an error a writer must be thrown away and opened again: it
-does not know how much of its work is on the disk.
+(`fieldpost.engines.recovery`). After an error of `commit` a writer must be thrown away and opened
+again: it does not know how much of its work is on the disk. `publish` may be tried again.
 """
 
 from collections.abc import Callable, Sequence

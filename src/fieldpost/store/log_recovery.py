@@ -35,6 +35,7 @@ from fieldpost.tlog.tiles import (
 )
 from fieldpost.tlog.tree import CompactRange, read_compact_range
 
+_BUNDLES_AT_MOST: Final = MAX_BATCH_ENTRIES // FULL_WIDTH + 2
 _WHAT_TO_DO: Final = (
     "nothing was changed. Copy the log directory again from a mirror, a peer or a backup that has "
     "at least this size; never delete the checkpoint, or the node may sign a second history"
@@ -131,9 +132,9 @@ def _remove_torn(root: Path, signed: int, size: int, disk: Disk) -> None:
     """Remove the files of a batch that begins at `size` and was never finished."""
     # Renames may reach the disk in any order, so there may be gaps; a batch is only so long.
     first = size // FULL_WIDTH
-    for index in range(first, first + MAX_BATCH_ENTRIES // FULL_WIDTH + 2):
+    for index in range(first, first + _BUNDLES_AT_MOST):
         _remove_beyond(root, index, size, disk)
-    for path in _directories_of_edge(root, signed, size):
+    for path in dict.fromkeys(_directories_behind(root, signed)):
         if path.is_dir():
             remove_leftovers(path, disk=disk)
 
@@ -145,9 +146,13 @@ def _remove_beyond(root: Path, index: int, size: int, disk: Disk) -> None:
         remove(root / path, disk=disk)
 
 
-def _directories_of_edge(root: Path, signed: int, size: int) -> Iterator[Path]:
-    for at in {signed, size}:
-        full = Tile(0, at // FULL_WIDTH)
-        for path in (tile_path(full), entries_path(full)):
-            yield (root / path).parent
-            yield root / f"{path}.p"
+def _directories_behind(root: Path, size: int) -> Iterator[Path]:
+    """Where a torn batch may have left temporary files."""
+    for level in range((size + MAX_BATCH_ENTRIES).bit_length() // 8 + 1):
+        first = size >> 8 * (level + 1)
+        last = (size + MAX_BATCH_ENTRIES) >> 8 * (level + 1)
+        for tile in (Tile(level, index) for index in range(first, last + 1)):
+            paths = [tile_path(tile)] + ([entries_path(tile)] if level == 0 else [])
+            for path in paths:
+                yield (root / path).parent
+                yield root / f"{path}.p"

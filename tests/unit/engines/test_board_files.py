@@ -89,12 +89,9 @@ def test_an_interrupted_first_start_is_begun_again(tmp_path: Path) -> None:
         data = tmp_path / str(step)
         with pytest.raises(PowerCut):
             create_board(data, now=NOW, disk=FaultyDisk(fail_at=step, power_cut=True))
-        try:
-            board = create_board(data, now=NOW)
-        except Conflict as done:
-            board = done.current
+        if not is_board(data):
+            create_board(data, now=NOW)
         writer = open_board(data)
-        assert writer.state.board == board
         assert writer.publish(NOW).size == 2
         writer.close()
 
