@@ -25,7 +25,8 @@ class ClockGuard:
 
     def read(self, *, last: int) -> int:
         """The time to write by. `last` is that of the last batch. Raises Unavailable."""
-        now, offset = self._clock(), self._clock() - self._uptime()
+        now = self._clock()
+        offset = now - self._uptime()
         if abs(offset - self._offset) > MOST_JUMP_S:
             raise Unavailable(
                 f"the clock jumped by {offset - self._offset:.0f} s against uptime: set it right, "
