@@ -30,7 +30,7 @@ def next_retry_s(
     What a server asks for with Retry-After is kept to, up to the interval and a tenth.
     """
     doubled = _FIRST_RETRY_S * 2 ** min(failures - 1, _MOST_DOUBLINGS)
-    delay = min(doubled, interval_s) * (0.5 + chance / 2)
+    delay: float = min(doubled, interval_s) * (0.5 + chance / 2)
     if retry_after_s is not None:
         delay = max(delay, min(retry_after_s, interval_s) * (1 + _JITTER * chance))
     return delay

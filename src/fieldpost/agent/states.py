@@ -102,7 +102,6 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], tuple[State, tuple[Do, ...]]]] =
     (_S.FETCHING, _E.BOOTED_AFTER_REVERT): _LOST,
     (_S.FETCHING, _E.INSTALLED): (_S.STAGED, (Do.TRY,)),
     (_S.FETCHING, _E.INTERRUPTED): (_S.IDLE, ()),
-    (_S.FETCHING, _E.MISBEHAVED): (_S.FROZEN, (Do.KEEP_EVIDENCE,)),
     (_S.STAGED, _E.BOOTED): (_S.IDLE, ()),
     (_S.STAGED, _E.BOOTED_ON_TRIAL): (_S.TRIAL, (Do.CHECK_HEALTH,)),
     (_S.STAGED, _E.BOOTED_AFTER_REVERT): _LOST,
@@ -117,7 +116,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], tuple[State, tuple[Do, ...]]]] =
     (_S.PROVING, _E.BOOTED_AFTER_REVERT): _LOST,
     (_S.PROVING, _E.CHECKED_IN): (_S.CONFIRMING, (Do.CONFIRM,)),
     (_S.PROVING, _E.GAVE_UP): (_S.REVERTING, (Do.BACK_OFF, Do.REVERT)),
-    (_S.PROVING, _E.MISBEHAVED): (_S.FROZEN, (Do.KEEP_EVIDENCE, Do.REVERT)),
+    (_S.PROVING, _E.MISBEHAVED): (_S.FROZEN, (Do.KEEP_EVIDENCE, Do.TELL_REVERTED, Do.REVERT)),
     (_S.CONFIRMING, _E.BOOTED): (_S.IDLE, (Do.ADOPT, Do.TELL_CONFIRMED)),
     (_S.CONFIRMING, _E.BOOTED_ON_TRIAL): _STRAY_TRIAL,
     (_S.CONFIRMING, _E.BOOTED_AFTER_REVERT): _LOST,
@@ -144,7 +143,7 @@ _ANSWERS: Final = frozenset(
 )
 IMPOSSIBLE: Final = frozenset(
     {(_S.IDLE, event) for event in _ANSWERS - {_E.CHECKED_IN, _E.OFFERED, _E.MISBEHAVED}}
-    | {(_S.FETCHING, event) for event in _ANSWERS - {_E.INSTALLED, _E.INTERRUPTED, _E.MISBEHAVED}}
+    | {(_S.FETCHING, event) for event in _ANSWERS - {_E.INSTALLED, _E.INTERRUPTED}}
     | {(_S.STAGED, event) for event in _ANSWERS - {_E.INTERRUPTED}}
     | {(_S.TRIAL, event) for event in _ANSWERS - {_E.HEALTHY, _E.UNHEALTHY}}
     | {(_S.PROVING, event) for event in _ANSWERS - {_E.CHECKED_IN, _E.GAVE_UP, _E.MISBEHAVED}}

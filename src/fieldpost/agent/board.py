@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent asks a board for: check-ins, proofs of records, links, manifests.
+
+Everything is verified here or named by a digest that was; nothing depends on whom was asked. A
+bundle that is ahead of what the device knows of board or maker needs the links in between: they
+are fetched from the same address and the bundle is verified again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fieldpost import cbor
+from fieldpost.agent.sources import Sources
+from fieldpost.agent.trust import judge_check_in
+from fieldpost.checkin.belief import Belief
+from fieldpost.checkin.chains import MissingLinks
+from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.client.transport import HttpClient
+from fieldpost.errors import Malformed, Unavailable, Untrusted
+from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
+
+T = TypeVar("T")
+_MOST_LINK_BYTES: Final = 4 * 1024 * 1024
+_ROUNDS: Final = 4
+
+# verify(board links, maker links)
+_Verify = Callable[[tuple[bytes, ...], tuple[bytes, ...]], Verified]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standpoint:
+    """From where a device judges. `now` is what its clock says, in Unix
+    seconds; whether that can be a clock is judged with the rest."""
+
+    belief: Belief
+    now: int
+    least_time: int
+
+
+class BoardReader:
+    """The reading side of a board, over several addresses."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+
+    def check_in(self, standpoint: Standpoint, *, class_id: bytes, channel: str) -> Verified:
+        """A verified check-in. Raises Untrusted, Misbehaviour, Unavailable."""
+        path = f"/v1/checkin/{class_id.hex()}/{channel}"
+
+        def question(client: HttpClient) -> Verified:
+            data = _fetch(client, path, MAX_CHECKIN_BYTES)
+
+            def verify(board: tuple[bytes, ...], maker: tuple[bytes, ...]) -> Verified:
+                return judge_check_in(
+                    standpoint.belief,
+                    data,
+                    class_id=class_id,
+                    channel=channel,
+                    now=standpoint.now,
+                    least_time=standpoint.least_time,
+                    board_links=board,
+                    maker_links=maker,
+                )
+
+            return _with_links(client, standpoint.belief, verify)
+
+        return self.sources.ask(question)
+
+    def read_record(self, standpoint: Standpoint, key: bytes) -> Verified:
+        """What the state map holds under `key`, proven; absence included. Raises as `check_in`."""
+
+        def question(client: HttpClient) -> Verified:
+            data = _fetch(client, f"/v1/proof/{key.hex()}", MAX_PROOF_BYTES)
+
+            def verify(board: tuple[bytes, ...], maker: tuple[bytes, ...]) -> Verified:
+                return verify_bundle(
+                    standpoint.belief,
+                    data,
+                    key=key,
+                    head=False,
+                    now=standpoint.now,
+                    least_time=standpoint.least_time,
+                    board_links=board,
+                    maker_links=maker,
+                )
+
+            return _with_links(client, standpoint.belief, verify)
+
+        return self.sources.ask(question)
+
+    def fetch(self, path: str, *, most_bytes: int, judge: Callable[[bytes], T]) -> T:
+        """What `judge` makes of the bytes at `path`. Raises what it raises, and as `check_in`."""
+
+        def question(client: HttpClient) -> T:
+            data = _fetch(client, path, most_bytes)
+            return _parsed(client, lambda: judge(data))
+
+        return self.sources.ask(question)
+
+
+def _fetch(client: HttpClient, path: str, most_bytes: int) -> bytes:
+    try:
+        return client.fetch(path, most_bytes=most_bytes)
+    except (Untrusted, Malformed) as refusal:
+        # A server's word about us, which anybody on the way can forge.
+        raise Unavailable(f"{client.base_url} refuses: {refusal}") from refusal
+
+
+def _parsed(client: HttpClient, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except Malformed as error:
+        raise Unavailable(f"{client.base_url} sends what does not parse: {error}") from error
+
+
+def _with_links(client: HttpClient, belief: Belief, verify: _Verify) -> Verified:
+    links: dict[str, tuple[bytes, ...]] = {"board": (), "maker": ()}
+    for _ in range(_ROUNDS):
+        try:
+            return _parsed(client, lambda: verify(links["board"], links["maker"]))
+        except MissingLinks as missing:
+            if links[missing.record]:
+                words = f"the {missing.record}'s links lead elsewhere"
+                raise Untrusted("missing-links", words) from missing
+            links[missing.record] = _fetch_links(client, belief, missing)
+    raise Untrusted("missing-links", "the links that are needed have no end")
+
+
+def _fetch_links(client: HttpClient, belief: Belief, missing: MissingLinks) -> tuple[bytes, ...]:
+    places = {"board": "/v1/board", "maker": f"/v1/makers/{belief.maker.hex()}/links"}
+    path = f"{places[missing.record]}?since={missing.since}"
+    value = _parsed(client, lambda: cbor.decode(_fetch(client, path, _MOST_LINK_BYTES)))
+    if not isinstance(value, tuple):
+        raise Unavailable(f"{client.base_url}{path} sends no array of links")
+    return tuple(entry for entry in value if isinstance(entry, bytes))

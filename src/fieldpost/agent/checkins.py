@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check-ins of one device: asked for, verified, remembered, and turned into a plan.
+
+Everything here takes the memory and gives a new one or a decision; saving and acting are the
+runtime's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from fieldpost.agent import bookkeeping, schedule, trust
+from fieldpost.agent.board import BoardReader, Standpoint
+from fieldpost.agent.conditions import find_hindrance
+from fieldpost.agent.membership import fetch_membership
+from fieldpost.agent.memory import Memory
+from fieldpost.agent.plan import Plan, make_plan
+from fieldpost.agent.world import World
+from fieldpost.checkin.verify import Verified
+from fieldpost.identity.outcome import Outcome
+from fieldpost.records.head import Head, Offer
+from fieldpost.records.provisioning import ProvisioningRecord
+
+_DAY_S: Final = 86_400
+
+
+class CheckIns:
+    """The looking side of an agent. `urls` are its owner's, instead of the records' own."""
+
+    def __init__(
+        self,
+        *,
+        provisioning: ProvisioningRecord,
+        channel: str,
+        urls: Sequence[str],
+        device: bytes,
+        board: BoardReader,
+        fleet: BoardReader,
+        world: World,
+    ) -> None:
+        self.provisioning = provisioning
+        self.board = board
+        self.fleet = fleet
+        self._channel = channel
+        self._urls = tuple(urls)
+        self._device = device
+        self._world = world
+        self._accepted_at = world.uptime()
+
+    def use_addresses(self, memory: Memory) -> None:
+        """Ask where the records say from now on. The maker's report addresses take reports."""
+        maker = memory.belief.maker_view()
+        urls = self._urls or (*maker.policy.urls, *self.provisioning.urls)
+        self.board.sources.replace(urls)
+        self.fleet.sources.replace(maker.report_urls or urls)
+
+    def check_in(self, memory: Memory) -> Verified:
+        """A verified check-in. Raises Untrusted, Misbehaviour, Unavailable."""
+        return self.board.check_in(
+            self._standpoint(memory), class_id=self.provisioning.class_id, channel=self._channel
+        )
+
+    def _standpoint(self, memory: Memory) -> Standpoint:
+        return Standpoint(
+            belief=memory.belief,
+            now=self._world.clock(),
+            least_time=self.provisioning.least_time,
+        )
+
+    def accept(self, memory: Memory, verified: Verified) -> tuple[Memory, bool]:
+        """The memory that holds what was verified, and whether it must be saved now.
+
+        Saved are a chain that moved and the first check-in; else at most daily, for the flash.
+        """
+        self._accepted_at = self._world.uptime()
+        accepted = replace(memory, belief=verified.belief)
+        self.use_addresses(accepted)
+        first = memory.belief.root is None
+        due = not 0 <= self._world.clock() - memory.saved_at < _DAY_S
+        return accepted, verified.moved or first or due
+
+    def interval_s(self, head: Head | None) -> int:
+        """The head's interval within the provisioned bounds."""
+        bounds = self.provisioning
+        asked = bounds.least_interval_s if head is None else head.interval_s
+        return schedule.clamp(asked, least=bounds.least_interval_s, most=bounds.most_interval_s)
+
+    def is_too_old(self, memory: Memory) -> bool:
+        """Whether no accepted check-in is within the policy's max_age; False before the first."""
+        belief = memory.belief
+        return belief.root is not None and trust.is_too_old(
+            belief.timestamp,
+            clock=self._world.clock(),
+            least_time=self.provisioning.least_time,
+            powered_s=int(self._world.uptime() - self._accepted_at),
+            max_age_s=belief.policy.max_age_s,
+        )
+
+    def decide(self, memory: Memory, verified: Verified) -> trust.Decision:
+        """Which offer to take; see `trust.decide`."""
+        most_s = self.provisioning.most_interval_s
+        return trust.decide(
+            verified,
+            running=memory.running,
+            device=self._device,
+            lot=memory.lot.lot if memory.lot else None,
+            stale=self.is_too_old(memory),
+            tries=memory.tries,
+            resting=bookkeeping.is_resting(memory, clock=self._world.clock(), most_s=most_s),
+        )
+
+    def find_hindrance(self, offer: Offer) -> tuple[Outcome, str] | None:
+        """What of the offer's conditions is not met now."""
+        return find_hindrance(
+            offer.conditions,
+            second_of_day=self._world.second_of_day(),
+            power=self._world.power(),
+        )
+
+    def plan(self, memory: Memory, offer: Offer, *, change_count: int) -> Plan:
+        """What to install for an offer. Raises as `make_plan`."""
+        return make_plan(
+            self.board,
+            self._standpoint(memory),
+            offer,
+            class_id=self.provisioning.class_id,
+            limits=self.provisioning.limits,
+            change_count=change_count,
+        )
+
+    def learn_lot(self, memory: Memory) -> Memory:
+        """The memory with the device's place in its lot. Raises as `fetch_membership`."""
+        lot = fetch_membership(
+            self.fleet,
+            self.board,
+            self._standpoint(memory),
+            device=self._device,
+            class_id=self.provisioning.class_id,
+        )
+        return replace(memory, lot=lot)

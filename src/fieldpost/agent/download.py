@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fetching stored bytes by digest, from anybody, resumable, and unpacking them under a limit.
+
+A download grows in one file named by its digest and is taken up where it stopped, also after a
+power cut and from another source. Its digest judges it; wrong bytes blame the source, and the file
+starts anew. What is unpacked never exceeds the size that the manifest signs.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from fieldpost.client.transport import HttpClient, split_url
+from fieldpost.durable import OS, Disk, Partial, make_dirs, open_partial, remove
+from fieldpost.errors import FieldpostError, Malformed, Unavailable, Untrusted
+from fieldpost.records.device_class import Encoding
+
+_CHUNK_BYTES: Final = 65_536
+# What every zstd decoder should take (RFC 8878 §3.1.1.1.2), and what a device's memory allows.
+_MOST_WINDOW_BYTES: Final = 8 * 1024 * 1024
+_SYNC_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Stored bytes: their SHA-256, how many, and how they give the image."""
+
+    digest: bytes
+    size: int
+    encoding: Encoding
+
+
+def blob_urls(stored: Stored, *, sources: Sequence[str], boards: Sequence[str]) -> list[str]:
+    """Where the bytes may lie: the maker's own prefixes (prefix/hex), then the board's nodes."""
+    name = stored.digest.hex()
+    urls = [f"{prefix.rstrip('/')}/{name}" for prefix in sources]
+    urls += [f"{base.rstrip('/')}/v1/blobs/sha256/{name}" for base in boards]
+    return list(dict.fromkeys(urls))
+
+
+def download(
+    folder: Path, stored: Stored, urls: Sequence[str], *, timeout_s: float = 10.0, disk: Disk = OS
+) -> Path:
+    """The file that holds exactly `stored`.
+
+    Raises Untrusted("wrong-bytes") if a source sent others and no source the right ones,
+    Unavailable; what arrived meanwhile is kept for the next time.
+    """
+    make_dirs(folder, disk=disk)
+    path = folder / f"{stored.digest.hex()}.part"
+    failures: list[FieldpostError] = []
+    with open_partial(path, disk=disk) as file:
+        if file.size > stored.size:
+            file.truncate(0)
+        for url in urls:
+            try:
+                _fetch_rest(file, stored, url, timeout_s)
+                if _digest(path) == stored.digest:
+                    return path
+                # Of these bytes nobody knows which are wrong.
+                file.truncate(0)
+                failures.append(Untrusted("wrong-bytes", f"{url} sent other bytes than were named"))
+            except FieldpostError as failure:
+                failures.append(failure)
+    blamed = [failure for failure in failures if isinstance(failure, Untrusted)]
+    words = "; ".join(str(failure) for failure in blamed or failures) or "no source is known"
+    raise Untrusted("wrong-bytes", words) if blamed else Unavailable(words, _wait(failures))
+
+
+def _fetch_rest(file: Partial, stored: Stored, url: str, timeout_s: float) -> None:
+    if file.size == stored.size:
+        return
+    base, path = split_url(url)
+    with (
+        HttpClient(base, timeout_s=timeout_s, user_agent="fieldpost-agent") as client,
+        client.stream(path, offset=file.size, most_bytes=stored.size) as body,
+    ):
+        if body.start != file.size:
+            file.truncate(body.start)
+        unsynced = 0
+        try:
+            for chunk in body.chunks:
+                file.append(chunk)
+                unsynced += len(chunk)
+                if unsynced >= _SYNC_BYTES:
+                    file.sync()
+                    unsynced = 0
+        finally:
+            file.sync()
+    if file.size != stored.size:
+        raise Unavailable(f"{url} ended after {file.size} of {stored.size} bytes")
+
+
+def _wait(failures: Iterable[FieldpostError]) -> int | None:
+    waits = [f.retry_after_s for f in failures if isinstance(f, Unavailable)]
+    asked = [seconds for seconds in waits if seconds is not None]
+    return max(asked) if asked else None
+
+
+def _digest(path: Path) -> bytes:
+    hasher = sha256()
+    for chunk in _chunks(path):
+        hasher.update(chunk)
+    return hasher.digest()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
+
+
+def unpack(path: Path, encoding: Encoding, *, most_bytes: int) -> Iterator[bytes]:
+    """The image in chunks of at most 64 KiB, never more than `most_bytes` in all.
+
+    Raises Untrusted("wrong-digest") where the stored bytes give more, Malformed where they give
+    nothing.
+    """
+    if encoding is Encoding.IDENTITY:
+        yield from _chunks(path)
+        return
+    import zstandard
+
+    left = most_bytes
+    decoder = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW_BYTES)
+    try:
+        with path.open("rb") as file, decoder.stream_reader(file) as reader:
+            while chunk := reader.read(min(_CHUNK_BYTES, left + 1)):
+                left -= len(chunk)
+                if left < 0:
+                    raise Untrusted("wrong-digest", f"more than the {most_bytes} signed bytes")
+                yield chunk
+    except zstandard.ZstdError as error:
+        raise Malformed(f"the artifact is no zstd that this device takes: {error}") from error
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
+
+
+def clean(folder: Path, *, keep: bytes | None = None, disk: Disk = OS) -> None:
+    """Remove downloads, but for the one of digest `keep`. Raises Unavailable."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob("*.part"):
+        if keep is None or path.name != f"{keep.hex()}.part":
+            remove(path, disk=disk)

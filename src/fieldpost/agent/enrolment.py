@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Setting a device up: its key, the request that proves possession of it, and its first memory.
+
+The key is made here and never leaves. Everything but the provisioning record and the factory's
+image is made before the memory, whose presence says that the device is set up; a set-up that was
+cut off is simply run again, and keeps the key that it had made.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NoReturn
+
+from fieldpost.agent.config import DEFAULT
+from fieldpost.agent.home import Home
+from fieldpost.agent.memory import Memory, save_memory
+from fieldpost.agent.slots.base import Image
+from fieldpost.agent.slots.files import FileSlots
+from fieldpost.checkin.belief import believe
+from fieldpost.durable import make_dirs, write_file
+from fieldpost.errors import Conflict, Malformed, Misconfigured
+from fieldpost.identity.enrolment import encode_request
+from fieldpost.identity.leaf import DeviceLeaf
+from fieldpost.keys import Algorithm
+from fieldpost.signers.keyfile import load_key_file, save_key_file
+from fieldpost.signers.software import SoftwareSigner
+
+_CHUNK_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The factory's image, and the release that it is."""
+
+    path: Path
+    sequence: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """What was made. `device` is the 32-byte device id, `request` the file for the maker."""
+
+    device: bytes
+    class_id: bytes
+    board: str
+    request: Path
+
+
+def enrol(
+    home: Home,
+    *,
+    provisioning: bytes,
+    serial: str,
+    algorithm: Algorithm = Algorithm.ED25519,
+    base: Base | None = None,
+) -> Enrolled:
+    """Set `home` up for one device.
+
+    Raises Conflict if a device is set up there, Malformed and Untrusted for a provisioning record
+    that its own root keys did not sign, Malformed for a bad serial, Unavailable, Misconfigured.
+    """
+    belief, record = believe(provisioning)
+    if home.memory.exists():
+        raise Conflict(f"a device is set up in {home.root} already; its key and memory are kept")
+    make_dirs(home.root, mode=0o700)
+    signer = _device_key(home.key, algorithm)
+    leaf = DeviceLeaf(serial, signer.public_key, record.class_id)
+    request = home.root / f"{_file_name(serial)}.enrol"
+    write_file(request, encode_request(leaf, signer))
+    write_file(home.provisioning, provisioning)
+    if not home.config.exists():
+        write_file(home.config, DEFAULT.format(channel=record.channels[0]).encode())
+    make_dirs(home.slots)
+    if base is not None:
+        _place(home, base)
+    save_memory(home.memory, Memory(belief=belief, running=base.sequence if base else 0))
+    return Enrolled(
+        device=leaf.device, class_id=record.class_id, board=record.board, request=request
+    )
+
+
+def _device_key(path: Path, algorithm: Algorithm) -> SoftwareSigner:
+    """The key of a set-up that was cut off, or a new one."""
+    if not path.exists():
+        save_key_file(path, SoftwareSigner.generate(algorithm), None)
+    return load_device_key(path)
+
+
+def load_device_key(path: Path) -> SoftwareSigner:
+    """The device's signer; its file is not encrypted, because a device starts alone.
+
+    Raises Misconfigured.
+    """
+
+    def encrypted() -> NoReturn:
+        raise Misconfigured(f"{path} is encrypted; a device must start alone")
+
+    return load_key_file(path, encrypted)
+
+
+def _file_name(serial: str) -> str:
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in serial)
+    if not name.strip("."):
+        raise Malformed(f"the serial {serial!r} has no letter or digit")
+    return name
+
+
+def _place(home: Home, base: Base) -> None:
+    def never() -> NoReturn:
+        raise AssertionError("nothing boots while a device is set up")
+
+    try:
+        data = base.path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"cannot read {base.path}: {error.strerror}") from error
+    image = Image(
+        sequence=base.sequence, version=base.version, digest=sha256(data).digest(), size=len(data)
+    )
+    chunks = (data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
+    FileSlots(home.slots, boot=never).place_factory_image(image, chunks)

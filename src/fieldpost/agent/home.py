@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent's directory: where everything of one device stands, and the lock on it.
+
+agent.toml          what the owner chooses
+provisioning.cose   what the device trusts when it leaves the factory, as signed by its maker
+device.key          the device's private key, mode 0600
+<serial>.enrol      the request that the maker's `lot enrol` takes
+memory.cbor         what survives a reboot
+slots/              the images
+downloads/          stored bytes that have not all arrived
+evidence/           two signed statements that cannot both be honest; for a person
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from fieldpost import cbor
+from fieldpost.checkin.belief import Belief, believe
+from fieldpost.durable import OS, Disk, make_dirs, write_file
+from fieldpost.errors import Conflict, Misbehaviour, Misconfigured, Unavailable
+from fieldpost.records.provisioning import ProvisioningRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The directory's places."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """`agent.toml`."""
+        return self.root / "agent.toml"
+
+    @property
+    def provisioning(self) -> Path:
+        """`provisioning.cose`."""
+        return self.root / "provisioning.cose"
+
+    @property
+    def key(self) -> Path:
+        """`device.key`."""
+        return self.root / "device.key"
+
+    @property
+    def memory(self) -> Path:
+        """`memory.cbor`."""
+        return self.root / "memory.cbor"
+
+    @property
+    def slots(self) -> Path:
+        """`slots/`."""
+        return self.root / "slots"
+
+    @property
+    def downloads(self) -> Path:
+        """`downloads/`."""
+        return self.root / "downloads"
+
+    @property
+    def evidence(self) -> Path:
+        """`evidence/`."""
+        return self.root / "evidence"
+
+    def load_provisioning(self) -> tuple[Belief, ProvisioningRecord]:
+        """What the factory wrote, verified again. Raises Misconfigured, Malformed, Untrusted."""
+        try:
+            return believe(self.provisioning.read_bytes())
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot read {self.provisioning}: {error.strerror}; run  fieldpost agent enrol"
+            ) from error
+
+    def lock(self) -> int:
+        """Keep other agents out until this process ends or executes another program.
+
+        Returns the descriptor that holds the lock. Raises Conflict.
+        """
+        try:
+            fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Misconfigured(
+                f"cannot open {self.root}: {error.strerror}; run  fieldpost agent enrol"
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise Conflict(f"another agent runs in {self.root}") from None
+        except OSError as error:
+            os.close(fd)
+            raise Unavailable(f"cannot lock {self.root}: {error.strerror}") from error
+        return fd
+
+    def keep_evidence(self, found: Misbehaviour, *, disk: Disk = OS) -> Path:
+        """Write CBOR [reason, detail, [statement…]], named by its digest; the same again changes
+        nothing. Raises Unavailable."""
+        data = cbor.encode([found.reason, found.detail, list(found.evidence)])
+        path = self.evidence / f"{found.reason}-{sha256(data).hexdigest()[:16]}.cbor"
+        make_dirs(self.evidence, disk=disk)
+        if not path.exists():
+            write_file(path, data, disk=disk)
+        return path

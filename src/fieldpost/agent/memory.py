@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent must not forget when it reboots: one file, replaced whole.
+
+    {1: 1, 2: belief, 3: state, 4: running sequence, 5: staged, 6: [failed…], 7: boot count,
+     8: lot, 9: [outcome, reason, sequence, digest] to report, 10: last reason, 11: lost trials,
+     12: no install before, 13: saved at}
+
+    staged = [sequence, version, manifest digest, image digest, image bytes, change count]
+    failed = [manifest digest, change count, tries]
+    lot    = [lot id, index, count, leaf, [path…]]
+
+5, 8 and 9 may be null. Times are Unix seconds. The file is the agent's own; devices never exchange
+it, and another version of it is read by the release that brings it.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from fieldpost import cbor
+from fieldpost.agent.states import State
+from fieldpost.checkin.belief import Belief, decode_belief
+from fieldpost.durable import OS, Disk, write_file
+from fieldpost.errors import Malformed, Misconfigured
+from fieldpost.identity.outcome import Outcome
+
+VERSION: Final = 1
+_MOST_FAILED: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """The release that is being installed, or was last. `digest` and `size` are the image's."""
+
+    sequence: int
+    version: str
+    manifest: bytes
+    digest: bytes
+    size: int
+    change_count: int
+
+    def value(self) -> list[object]:
+        """The CBOR form."""
+        return [
+            *(self.sequence, self.version, self.manifest),
+            *(self.digest, self.size, self.change_count),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A release whose own health check failed, `tries` times while the head's count stood still."""
+
+    manifest: bytes
+    change_count: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The device's place in its lot, verified when it was learnt."""
+
+    lot: bytes
+    index: int
+    count: int
+    leaf: bytes
+    path: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The report that waits to be sent, the latest: about the release of this sequence."""
+
+    outcome: Outcome
+    reason: str
+    sequence: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Everything that survives. `install_after` and `saved_at` in Unix seconds."""
+
+    belief: Belief
+    running: int
+    state: State = State.IDLE
+    staged: Staged | None = None
+    failed: tuple[Failed, ...] = ()
+    boot_count: int = 0
+    lot: Membership | None = None
+    told: Told | None = None
+    reason: str = ""
+    lost_trials: int = 0
+    install_after: int = 0
+    saved_at: int = 0
+
+    def tries(self, manifest: bytes, change_count: int) -> int:
+        """How often this release failed since the head's change count last moved."""
+        return sum(f.tries for f in self.failed if f == Failed(manifest, change_count, f.tries))
+
+    def with_failure(self, manifest: bytes, change_count: int) -> "Memory":
+        """One more failed try; counts of other change counts of the release are forgotten."""
+        tries = self.tries(manifest, change_count) + 1
+        others = tuple(f for f in self.failed if f.manifest != manifest)
+        kept = (*others, Failed(manifest, change_count, tries))[-_MOST_FAILED:]
+        return replace(self, failed=kept)
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR: the file."""
+        lot, told = self.lot, self.told
+        return cbor.encode(
+            {
+                1: VERSION,
+                2: self.belief.encode(),
+                3: str(self.state),
+                4: self.running,
+                5: None if self.staged is None else self.staged.value(),
+                6: [[f.manifest, f.change_count, f.tries] for f in self.failed],
+                7: self.boot_count,
+                8: None if lot is None else [lot.lot, lot.index, lot.count, lot.leaf, lot.path],
+                9: (
+                    None
+                    if told is None
+                    else [str(told.outcome), told.reason, told.sequence, told.digest]
+                ),
+                10: self.reason,
+                11: self.lost_trials,
+                12: self.install_after,
+                13: self.saved_at,
+            }
+        )
+
+
+def decode_memory(data: bytes) -> Memory:
+    """Read the file. Raises Malformed."""
+    match cbor.decode(data):
+        case {
+            1: 1,
+            2: bytes(belief),
+            3: str(state),
+            4: int(running),
+            5: staged,
+            6: tuple(failed),
+            7: int(boot_count),
+            8: lot,
+            9: told,
+            10: str(reason),
+            11: int(lost_trials),
+            12: int(install_after),
+            13: int(saved_at),
+        }:
+            if state not in set(State):
+                raise Malformed(f"no state is called {state!r}")
+            return Memory(
+                belief=decode_belief(belief),
+                running=running,
+                state=State(state),
+                staged=_read_staged(staged),
+                failed=tuple(_read_failed(item) for item in failed),
+                boot_count=boot_count,
+                lot=_read_membership(lot),
+                told=_read_told(told),
+                reason=reason,
+                lost_trials=lost_trials,
+                install_after=install_after,
+                saved_at=saved_at,
+            )
+        case _:
+            raise Malformed("not an agent's memory of version 1")
+
+
+def _read_staged(value: cbor.Value) -> Staged | None:
+    match value:
+        case None:
+            return None
+        case (
+            int(sequence),
+            str(version),
+            bytes(manifest),
+            bytes(digest),
+            int(size),
+            int(change_count),
+        ):
+            return Staged(
+                sequence=sequence,
+                version=version,
+                manifest=manifest,
+                digest=digest,
+                size=size,
+                change_count=change_count,
+            )
+        case _:
+            raise Malformed("memory: a staged release has six members")
+
+
+def _read_failed(value: cbor.Value) -> Failed:
+    match value:
+        case (bytes(manifest), int(change_count), int(tries)):
+            return Failed(manifest, change_count, tries)
+        case _:
+            raise Malformed("memory: a failed release has three members")
+
+
+def _read_membership(value: cbor.Value) -> Membership | None:
+    match value:
+        case None:
+            return None
+        case (bytes(lot), int(index), int(count), bytes(leaf), tuple(path)):
+            return Membership(lot, index, count, leaf, read_path(path))
+        case _:
+            raise Malformed("memory: a membership has five members")
+
+
+def read_path(value: tuple[cbor.Value, ...]) -> tuple[bytes, ...]:
+    """Hashes of 32 bytes. Raises Malformed."""
+    hashes = tuple(item for item in value if isinstance(item, bytes) and len(item) == 32)
+    if len(hashes) != len(value):
+        raise Malformed("a path is made of 32-byte hashes")
+    return hashes
+
+
+def _read_told(value: cbor.Value) -> Told | None:
+    match value:
+        case None:
+            return None
+        case (str(outcome), str(reason), int(sequence), bytes(digest)) if outcome in set(Outcome):
+            return Told(outcome=Outcome(outcome), reason=reason, sequence=sequence, digest=digest)
+        case _:
+            raise Malformed("memory: a report has four members")
+
+
+def load_memory(path: Path) -> Memory:
+    """What was last saved. Raises Misconfigured, saying what to do."""
+    try:
+        return decode_memory(path.read_bytes())
+    except FileNotFoundError:
+        raise Misconfigured(
+            f"there is no {path}: this device is not set up; run  fieldpost agent enrol"
+        ) from None
+    except OSError as error:
+        raise Misconfigured(f"cannot read {path}: {error.strerror}") from error
+    except Malformed as error:
+        raise Misconfigured(f"{path} is damaged ({error}); restore it, or enrol anew") from error
+
+
+def save_memory(path: Path, memory: Memory, *, disk: Disk = OS) -> None:
+    """Replace the file, durably: the old content survives until the new one is whole."""
+    write_file(path, memory.encode(), mode=0o600, disk=disk)

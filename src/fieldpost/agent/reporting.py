@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Telling the maker's fleet, signed, what runs and how the last attempt went.
+
+One report waits at a time, the latest; it is signed anew whenever it is sent, so (boot count,
+counter) grows. What becomes of it never holds up an update.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from fieldpost.agent.memory import Memory, Told
+from fieldpost.agent.slots.base import Image
+from fieldpost.agent.sources import Sources
+from fieldpost.client.transport import HttpClient
+from fieldpost.errors import FieldpostError, NotFound, Unavailable, Untrusted
+from fieldpost.identity.outcome import Outcome
+from fieldpost.identity.report import Report, ReportedComponent, sign_report
+from fieldpost.keys import Signer
+from fieldpost.records.limits import MAX_TEXT
+
+CONTENT_TYPE: Final = "application/eat+cwt"
+
+
+class Delivery(StrEnum):
+    """What became of a report."""
+
+    SENT = "sent"
+    WAITING = "waiting"
+    NOT_ENROLLED = "not-enrolled"
+    REFUSED = "refused"
+
+
+class Reporter:
+    """The sending side of one boot; its counter lives in memory alone."""
+
+    def __init__(self, sources: Sources, signer: Signer) -> None:
+        self._sources = sources
+        self._signer = signer
+        self._counter = 0
+
+    def send(self, memory: Memory, told: Told) -> tuple[Delivery, str]:
+        """Sign and send; returns what became of it, and the words of whoever refused."""
+        report = self._sign(memory, told)
+
+        def post(client: HttpClient) -> None:
+            client.send("POST", "/v1/reports", report, content_type=CONTENT_TYPE)
+
+        try:
+            self._sources.ask(post)
+        except NotFound as error:
+            return Delivery.WAITING, str(error)
+        except Unavailable as error:
+            return Delivery.WAITING, str(error)
+        except Untrusted as error:
+            unknown = error.reason == "unknown-device"
+            return Delivery.NOT_ENROLLED if unknown else Delivery.REFUSED, str(error)
+        except FieldpostError as error:
+            return Delivery.REFUSED, str(error)
+        return Delivery.SENT, ""
+
+    def _sign(self, memory: Memory, told: Told) -> bytes:
+        self._counter += 1
+        belief = memory.belief
+        reason = "".join(letter if " " <= letter <= "~" else "?" for letter in told.reason)
+        components = [ReportedComponent(0, told.sequence, told.digest)] if told.digest else []
+        report = Report(
+            board=belief.board,
+            device=self._signer.public_key.thumbprint(),
+            boot_count=memory.boot_count,
+            counter=self._counter,
+            components=tuple(components),
+            outcome=told.outcome,
+            reason=reason[:MAX_TEXT],
+            head=None if belief.root is None else (belief.size, belief.root, belief.timestamp),
+        )
+        return sign_report(report, self._signer)
+
+
+def of_running(outcome: Outcome, reason: str, running: Image | None, sequence: int) -> Told:
+    """A report about what runs; without an image it names none."""
+    digest = running.digest if running else b""
+    return Told(outcome=outcome, reason=reason, sequence=sequence, digest=digest)

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent at work: records and saves, then acts, and feeds back what happened.
+
+All decisions stand in `states` (what follows what), `trust` (what is believed) and `bookkeeping`
+(what is recorded); here they meet network, slots and disk. A process may end at any moment: the
+next one calls `start` and goes on from what is on the disk.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, NoReturn
+
+from fieldpost.agent import bookkeeping, schedule
+from fieldpost.agent.checkins import CheckIns
+from fieldpost.agent.config import Config
+from fieldpost.agent.download import clean
+from fieldpost.agent.health import run_health_check
+from fieldpost.agent.home import Home
+from fieldpost.agent.installing import install
+from fieldpost.agent.memory import Memory, save_memory
+from fieldpost.agent.plan import Plan
+from fieldpost.agent.reporting import Delivery, Reporter, of_running
+from fieldpost.agent.slots.base import Boot, Slots
+from fieldpost.agent.states import ACTING, Do, Event, State, step
+from fieldpost.agent.world import World
+from fieldpost.checkin.verify import Verified
+from fieldpost.errors import Conflict, FieldpostError, Misbehaviour, NotFound, Untrusted
+from fieldpost.identity.outcome import Outcome
+from fieldpost.records.head import Offer
+
+_BOOTS: Final = {
+    Boot.CONFIRMED: Event.BOOTED,
+    Boot.TRIAL: Event.BOOTED_ON_TRIAL,
+    Boot.REVERTED: Event.BOOTED_AFTER_REVERT,
+}
+_OUTCOMES: Final = {"": Outcome.CHECKED_IN, "stale": Outcome.STALE, "resting": Outcome.POSTPONED}
+
+
+class Agent:
+    """One device's agent. `memory` is what it knows, `interval_s` the last head's interval."""
+
+    def __init__(
+        self,
+        *,
+        home: Home,
+        config: Config,
+        memory: Memory,
+        slots: Slots,
+        checkins: CheckIns,
+        reporter: Reporter,
+        world: World,
+    ) -> None:
+        self._home = home
+        self._config = config
+        self.memory = memory
+        self._slots = slots
+        self._checkins = checkins
+        self._reporter = reporter
+        self._world = world
+        self._plan: Plan | None = None
+        self._failure: FieldpostError | None = None
+        self.interval_s = checkins.interval_s(None)
+
+    # --- one life ---
+
+    def start(self) -> Boot:
+        """Once, first: find out what booted, and finish what was under way.
+
+        May not return: a trial that proves nothing is followed by a boot of the image before.
+        """
+        self._checkins.use_addresses(self.memory)
+        boot = self._slots.start()
+        lost = boot is Boot.REVERTED and self.memory.state is not State.REVERTING
+        reason = "the trial ended before it was confirmed" if lost else self.memory.reason
+        self.memory = replace(self.memory, boot_count=self.memory.boot_count + 1, reason=reason)
+        self._save()
+        self._feed(_BOOTS[boot])
+        return boot
+
+    def check_in(self) -> None:
+        """One check-in, and what follows from it. May not return: a new image is booted.
+
+        Raises Untrusted and Misbehaviour with the reason why nothing was installed, Unavailable.
+        """
+        self._failure = None
+        outcome, reason = Outcome.CHECKED_IN, ""
+        try:
+            outcome, reason = self._look()
+        except Misbehaviour as found:
+            self._failure = found
+            reason = str(found)
+            self.memory = replace(self.memory, reason=reason)
+            self._feed(Event.MISBEHAVED)
+        except FieldpostError as error:
+            self._failure = error
+            reason = str(error)
+            self.memory = replace(self.memory, reason=reason)
+            if self._checkins.is_too_old(self.memory):
+                outcome = Outcome.STALE
+            elif self.memory.told is None:
+                # Nothing to say that the next check-in will not say better.
+                raise
+        self.report(outcome, reason)
+        if self._failure is not None:
+            raise self._failure
+
+    def _look(self) -> tuple[Outcome, str]:
+        """Check in and install what is offered; the outcome to report, and why."""
+        verified = self._checkins.check_in(self.memory)
+        self._accept(verified)
+        self._feed(Event.CHECKED_IN)
+        self._learn_lot()
+        if self.memory.state is State.FROZEN:
+            self._failure = Untrusted("frozen", self.memory.reason)
+            return Outcome.CHECKED_IN, f"frozen: {self.memory.reason}"
+        decision = self._checkins.decide(self.memory, verified)
+        if decision.why:
+            self._failure = Untrusted(decision.why, "nothing is installed")
+            self.memory = replace(self.memory, reason=decision.why)
+            return _OUTCOMES.get(decision.why, Outcome.CHECKED_IN), decision.why
+        if decision.offer is None or verified.head is None:
+            return Outcome.CHECKED_IN, ""
+        hindrance = self._checkins.find_hindrance(decision.offer)
+        if hindrance is not None:
+            self._tell("postponed", sequence=decision.offer.sequence, reason=hindrance[1])
+            return hindrance
+        self._take(decision.offer, verified.head.change_count)
+        return Outcome.CHECKED_IN, str(self._failure or "")
+
+    def _accept(self, verified: Verified) -> None:
+        self.memory, save = self._checkins.accept(self.memory, verified)
+        self.interval_s = self._checkins.interval_s(verified.head)
+        belief = verified.belief
+        self._tell(
+            "checkin",
+            size=belief.size,
+            time=verified.timestamp,
+            stale=verified.stale,
+            moved=verified.moved,
+        )
+        if save:
+            self._save()
+
+    def _learn_lot(self) -> None:
+        if self.memory.lot is not None:
+            return
+        try:
+            self.memory = self._checkins.learn_lot(self.memory)
+        except Misbehaviour:
+            raise
+        except NotFound:
+            self._tell("not-enrolled", detail="this device is in no lot that the fleet knows")
+        except FieldpostError as error:
+            self._tell("not-enrolled", detail=str(error))
+        else:
+            self._save()
+            if self.memory.lot is not None:
+                self._tell("enrolled", lot=self.memory.lot.lot.hex(), index=self.memory.lot.index)
+
+    def _take(self, offer: Offer, change_count: int) -> None:
+        plan = self._checkins.plan(self.memory, offer, change_count=change_count)
+        staged = plan.staged
+        self._tell("offer", sequence=staged.sequence, version=staged.version, size=staged.size)
+        self._plan = plan
+        self.memory = replace(self.memory, staged=staged)
+        self._feed(Event.OFFERED)
+
+    def release(self) -> None:
+        """A person looked at the evidence: go on. Raises Conflict if nothing is frozen."""
+        if self.memory.state is not State.FROZEN:
+            raise Conflict("the agent is not frozen")
+        self.memory = replace(self.memory, reason="")
+        self._feed(Event.RELEASED)
+
+    def report(self, outcome: Outcome, reason: str = "") -> Delivery:
+        """Send what waits, else this about what runs. Never raises for what others do."""
+        told = self.memory.told
+        if told is None:
+            told = of_running(outcome, reason, self._slots.running(), self.memory.running)
+        delivery, words = self._reporter.send(self.memory, told)
+        facts = {"outcome": str(told.outcome), "sequence": told.sequence}
+        self._tell("report", delivery=str(delivery), detail=words, **facts)
+        if self.memory.told is not None and delivery in (Delivery.SENT, Delivery.REFUSED):
+            self.memory = replace(self.memory, told=None)
+            self._save()
+        return delivery
+
+    # --- states ---
+
+    def _feed(self, happened: Event) -> None:
+        event: Event | None = happened
+        while event is not None:
+            before = self.memory
+            state, effects = step(before.state, event)
+            self.memory = replace(before, state=state)
+            for effect in effects:
+                if effect not in ACTING:
+                    self._record(effect)
+            if self.memory != before:
+                self._save()
+            event = self._act(effects[-1]) if effects and effects[-1] in ACTING else None
+
+    def _record(self, effect: Do) -> None:
+        self.memory = bookkeeping.record(
+            effect,
+            self.memory,
+            clock=self._world.clock(),
+            interval_s=self.interval_s,
+            most_s=self._checkins.provisioning.most_interval_s,
+        )
+        told = self.memory.told
+        if told is not None and effect is Do.TELL_CONFIRMED:
+            self._tell("confirmed", sequence=told.sequence, digest=told.digest.hex())
+        elif told is not None and effect is Do.TELL_REVERTED:
+            self._tell("reverted", sequence=told.sequence, reason=told.reason)
+        elif effect is Do.KEEP_EVIDENCE and isinstance(self._failure, Misbehaviour):
+            path = self._home.keep_evidence(self._failure)
+            self._tell("evidence", reason=self._failure.reason, file=str(path))
+
+    def _act(self, effect: Do) -> Event:
+        match effect:
+            case Do.FETCH:
+                return self._guarded(self._install, Event.INSTALLED)
+            case Do.TRY:
+                return self._guarded(self._try, Event.INTERRUPTED)
+            case Do.CHECK_HEALTH:
+                return self._check_health()
+            case Do.CHECK_IN:
+                return self._prove()
+            case Do.CONFIRM:
+                return self._guarded(self._slots.confirm, Event.CONFIRMED)
+            case Do.REVERT:
+                return self._revert()
+            case _:
+                raise AssertionError(f"{effect} only records")
+
+    def _guarded(self, act: Callable[[], object], done: Event) -> Event:
+        try:
+            act()
+        except FieldpostError as failure:
+            self._failure = failure
+            return Event.INTERRUPTED
+        return done
+
+    # --- acts ---
+
+    def _install(self) -> None:
+        plan = self._plan
+        if plan is None:
+            raise AssertionError("only what was planned is fetched")
+        if not self._slots.holds(plan.image):
+            boards = self._checkins.board.sources.urls
+            install(plan, slots=self._slots, folder=self._home.downloads, boards=boards)
+        clean(self._home.downloads)
+        staged = plan.staged
+        self._tell("staged", sequence=staged.sequence, digest=staged.digest.hex())
+
+    def _try(self) -> NoReturn:
+        self._slots.begin_trial()
+        self._slots.reboot()
+
+    def _check_health(self) -> Event:
+        staged = self.memory.staged
+        self._tell("trial", sequence=staged.sequence if staged else 0)
+        ailment = run_health_check(
+            self._config.health_check,
+            environment=self._slots.environment(),
+            timeout_s=self._config.health_timeout_s,
+        )
+        if not ailment:
+            return Event.HEALTHY
+        self.memory = replace(self.memory, reason=ailment)
+        return Event.UNHEALTHY
+
+    def _prove(self) -> Event:
+        deadline = self._world.uptime() + self._config.trial_check_in_s
+        failures = 0
+        while True:
+            try:
+                self._accept(self._checkins.check_in(self.memory))
+                return Event.CHECKED_IN
+            except Misbehaviour as found:
+                self._failure = found
+                self.memory = replace(self.memory, reason=str(found))
+                return Event.MISBEHAVED
+            except FieldpostError as failure:
+                # Genuine and merely not newer: this image can reach and read the board.
+                if isinstance(failure, Untrusted) and failure.reason == "not-newer":
+                    return Event.CHECKED_IN
+                self._failure = failure
+            failures += 1
+            wait = schedule.next_retry_s(
+                failures, interval_s=self.interval_s, chance=self._world.chance()
+            )
+            if self._world.uptime() + wait > deadline:
+                words = f"no check-in was verified in time: {self._failure}"
+                self.memory = replace(self.memory, reason=words)
+                return Event.GAVE_UP
+            self._world.pause(wait)
+
+    def _revert(self) -> NoReturn:
+        self._slots.revert()
+        self._slots.reboot()
+
+    # --- edges ---
+
+    def _save(self) -> None:
+        self.memory = replace(self.memory, saved_at=self._world.clock())
+        save_memory(self._home.memory, self.memory)
+
+    def save_if_changed(self, before: Memory) -> None:
+        """For a single run that a person asked for: what it learnt is shown by `status`."""
+        if self.memory != before:
+            self._save()
+
+    def _tell(self, event: str, **facts: object) -> None:
+        self._world.emit(event, facts)

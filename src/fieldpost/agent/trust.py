@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the agent concludes from what it believes, was shown, and runs. Pure.
+
+Verification itself is `fieldpost.checkin`; here stand the rules around it: which clock counts, when
+what is known is too old, which offer is taken, and which failures count against a release. What a
+relay can forge without a key is never an alarm, only a reason to ask elsewhere.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fieldpost.checkin.belief import Belief
+from fieldpost.checkin.freshness import is_stale, trusted_clock
+from fieldpost.checkin.offers import choose_offer
+from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.errors import Untrusted
+from fieldpost.records import map_keys
+from fieldpost.records.head import Offer
+
+TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from a verified check-in. Without an offer, `why` says what stands against one.
+
+    `why` is "" (nothing newer for this device), "stale", "moved-board", "failed-before" or
+    "resting".
+    """
+
+    verified: Verified
+    offer: Offer | None
+    why: str
+
+
+def is_too_old(
+    timestamp: int, *, clock: int, least_time: int, powered_s: int, max_age_s: int
+) -> bool:
+    """Whether the newest accepted T (Unix seconds) is older than the policy admits.
+
+    Where `clock` can be no clock, T and the seconds that the device was powered since T was
+    accepted are a lower bound of now.
+    """
+    now = trusted_clock(clock, timestamp=timestamp, least_time=least_time)
+    bound = timestamp + powered_s if now is None else now
+    return is_stale(timestamp, now=bound, max_age_s=max_age_s)
+
+
+def judge_check_in(
+    belief: Belief,
+    data: bytes,
+    *,
+    class_id: bytes,
+    channel: str,
+    now: int | None,
+    least_time: int,
+    board_links: Sequence[bytes] = (),
+    maker_links: Sequence[bytes] = (),
+) -> Verified:
+    """Verify a check-in for one channel under the key that the device itself computes.
+
+    Raises Untrusted, Misbehaviour, MissingLinks and Malformed as `verify_bundle`.
+    """
+    verified = verify_bundle(
+        belief,
+        data,
+        key=map_keys.head(class_id, channel),
+        head=True,
+        now=now,
+        least_time=least_time,
+        board_links=board_links,
+        maker_links=maker_links,
+    )
+    if verified.value is None:
+        raise Untrusted("no-head", f"the board has no channel {channel} of this class")
+    return verified
+
+
+def decide(
+    verified: Verified,
+    *,
+    running: int,
+    device: bytes,
+    lot: bytes | None,
+    stale: bool,
+    tries: Callable[[bytes, int], int],
+    resting: bool,
+) -> Decision:
+    """Which offer a device takes, if any.
+
+    `tries(manifest, change count)` says how often a release's own health check failed; the first
+    offer that fits is the only one, so a failed one keeps the device where it is.
+    """
+    head = verified.head
+    if head is None:
+        raise AssertionError("a decision is made about a head")
+    if stale or verified.stale:
+        return Decision(verified=verified, offer=None, why="stale")
+    if verified.moved_board:
+        return Decision(verified=verified, offer=None, why="moved-board")
+    offer = choose_offer(
+        head, running=running, device=device, lot=lot, timestamp=verified.timestamp
+    )
+    if offer is None:
+        return Decision(verified=verified, offer=None, why="")
+    if tries(offer.manifest, head.change_count) >= TRIES:
+        return Decision(verified=verified, offer=None, why="failed-before")
+    if resting:
+        return Decision(verified=verified, offer=None, why="resting")
+    return Decision(verified=verified, offer=offer, why="")

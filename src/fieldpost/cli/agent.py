@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost agent`: the program that runs on a device."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+
+from fieldpost.agent.enrolment import Base, enrol
+from fieldpost.agent.home import Home
+from fieldpost.agent.loop import open_agent, run_forever, run_once
+from fieldpost.agent.status import read_status
+from fieldpost.agent.world import Facts, World
+from fieldpost.cli.console import json_option, moment, note, show
+from fieldpost.errors import Misconfigured
+from fieldpost.identity.leaf import format_device_id
+from fieldpost.keys import Algorithm
+
+F = TypeVar("F", bound=Callable[..., Any])
+_ALGORITHMS: Final = {"ed25519": Algorithm.ED25519, "p256": Algorithm.ESP256}
+_PROVISIONING_BYTES: Final = 65_536
+REVERTED: Final = 1
+
+
+def _home_option(command: F) -> F:
+    return click.option(
+        "--home",
+        "root",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="FIELDPOST_AGENT_HOME",
+        required=True,
+        help="Folder of this device: key, memory, slots, agent.toml.",
+    )(command)
+
+
+def _rebooted_option(command: F) -> F:
+    # Set by the agent itself when it executes itself through the link: what boots carries on.
+    return click.option("--rebooted", is_flag=True, hidden=True)(command)
+
+
+@click.group(name="agent")
+def command() -> None:  # noqa: D301 - click reads the escape, so it must be one
+    """Run on a device: check in, verify, install, try, confirm or revert, report.
+
+    \b
+    fieldpost agent enrol --home DEVICE --provisioning bulb.prov --serial SN0001
+    fieldpost agent run --home DEVICE
+
+    What a device trusts comes from its provisioning record alone. This software is unaudited.
+    """
+
+
+@command.command(name="enrol")
+@_home_option
+@click.option(
+    "--provisioning",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The record that `fieldpost class trust` wrote.",
+)
+@click.option("--serial", required=True, help="This device's serial number.")
+@click.option(
+    "--algorithm",
+    type=click.Choice(list(_ALGORITHMS)),
+    default="ed25519",
+    show_default=True,
+    help="Of the device's own key.",
+)
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The image that the factory put on the device.",
+)
+@click.option("--base-sequence", type=click.IntRange(min=0), help="The release that it is.")
+@click.option("--base-version", help="What people call that release.")
+@json_option
+def enrol_device(
+    *,
+    root: Path,
+    provisioning: Path,
+    serial: str,
+    algorithm: str,
+    base: Path | None,
+    base_sequence: int | None,
+    base_version: str | None,
+    as_json: bool,
+) -> None:
+    """Make this device's key and its enrolment request, and write what it trusts.
+
+    The request goes to the maker, whose `lot enrol` puts the device on the board. The key never
+    leaves the device.
+    """
+    if provisioning.stat().st_size > _PROVISIONING_BYTES:
+        raise Misconfigured(f"{provisioning} is too large for a provisioning record")
+    factory = None
+    if base is not None:
+        if base_sequence is None:
+            raise Misconfigured("say which release the image is: --base-sequence N")
+        factory = Base(path=base, sequence=base_sequence, version=base_version or "")
+    elif base_sequence is not None or base_version is not None:
+        raise Misconfigured("--base-sequence and --base-version go with --base IMAGE")
+    made = enrol(
+        Home(root),
+        provisioning=provisioning.read_bytes(),
+        serial=serial,
+        algorithm=_ALGORITHMS[algorithm],
+        base=factory,
+    )
+    show(
+        {
+            "device": format_device_id(made.device),
+            "device_id": made.device.hex(),
+            "class": made.class_id.hex(),
+            "board": made.board,
+            "request": str(made.request),
+        },
+        as_json=as_json,
+        title="Device set up",
+    )
+    note(f"next: the maker enrols {made.request.name} with `fieldpost lot enrol`", as_json=as_json)
+
+
+@command.command()
+@_home_option
+@_rebooted_option
+@json_option
+def once(*, root: Path, rebooted: bool, as_json: bool) -> None:
+    """Check in once, and do all that follows: install, boot on trial, confirm or revert, report.
+
+    Ends with 0 where all is well, 1 where a new image did not prove itself and the one before runs
+    again, 3 where something was not believed, 75 where network or disk failed.
+    """
+    world = World(emit=_narrator(as_json=as_json))
+    _end_politely()
+    agent = open_agent(Home(root), world=world, boot=_booter("once", root, as_json=as_json))
+    done = run_once(agent, world, rebooted=rebooted)
+    if done.reverted:
+        note(f"reverted: {done.reverted}; the image before runs", as_json=as_json)
+        raise click.exceptions.Exit(REVERTED)
+
+
+@command.command()
+@_home_option
+@_rebooted_option
+@json_option
+def run(*, root: Path, rebooted: bool, as_json: bool) -> None:  # noqa: ARG001 - a loop goes on
+    """Check in for ever, at the interval that the channel asks for, within provisioned bounds."""
+    world = World(emit=_narrator(as_json=as_json))
+    _end_politely()
+    agent = open_agent(Home(root), world=world, boot=_booter("run", root, as_json=as_json))
+    run_forever(agent, world)
+
+
+@command.command()
+@_home_option
+@json_option
+def status(*, root: Path, as_json: bool) -> None:
+    """Show what runs, what is believed, and whether this device is enrolled.
+
+    A device in no lot verifies and installs like any other; it cannot report as one of the fleet.
+    """
+    facts = read_status(Home(root))
+    if not as_json:
+        seconds = facts["time"]
+        facts["time"] = moment(seconds) if isinstance(seconds, int) else None
+        facts["enrolled"] = "yes" if facts["enrolled"] else "no: in no lot that it knows of"
+        facts["failed"] = facts["failed"] or None
+    show(facts, as_json=as_json, title="Device")
+
+
+@command.command()
+@_home_option
+@json_option
+def release(*, root: Path, as_json: bool) -> None:
+    """Let a frozen agent go on, after you looked at its `evidence` folder.
+
+    An agent freezes when it was shown two signed histories that cannot both be honest.
+    """
+    world = World(emit=_narrator(as_json=as_json))
+    agent = open_agent(Home(root), world=world, boot=_booter("once", root, as_json=as_json))
+    agent.release()
+    show({"state": str(agent.memory.state)}, as_json=as_json, title="Released")
+
+
+def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:
+    def tell(event: str, facts: Facts) -> None:
+        if as_json:
+            line = json.dumps({"event": event, **facts})
+        else:
+            said = [f"{name} {fact}" for name, fact in facts.items() if fact not in (None, "")]
+            line = f"{event}: {', '.join(said)}" if said else event
+        # A watcher that went away must not stop a device.
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except OSError:
+            pass
+
+    return tell
+
+
+def _booter(mode: str, root: Path, *, as_json: bool) -> Callable[[], NoReturn]:
+    """Executes this program anew, in this very process: all state is read back from the disk."""
+    arguments = [sys.executable, "-m", "fieldpost.cli", "agent", mode, "--home", str(root)]
+    arguments += ["--rebooted", *(["--json"] if as_json else [])]
+
+    def boot() -> NoReturn:
+        os.execv(sys.executable, arguments)  # noqa: S606 - no shell is wanted
+
+    return boot
+
+
+def _end_politely() -> None:
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
