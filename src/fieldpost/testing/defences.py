@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switching a device's defence off, to show that it is what stops an attack.
+
+    with without(Defence.QUORUM):
+        verify_bundle(…)                    believes what nobody cosigned
+
+Each defence is one check function of `fieldpost.checkin`, replaced for the time of the block by one
+that lets everything pass. Shipped code has no flag for it: this room is the only way, and programs
+may not import it. Not for threads: the whole process is without the defence.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from hashlib import sha256
+from types import ModuleType
+from typing import Any
+
+from fieldpost.checkin import belief, chains, manifests, quorum, verify
+from fieldpost.checkin.chains import Tip
+from fieldpost.posts.envelope import decode_post
+from fieldpost.records.head import Head
+from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
+from fieldpost.tlog.cosignature import Cosignature
+from fieldpost.tlog.hashing import leaf_hash
+from fieldpost.tlog.proof import root_from_edge
+from fieldpost.tlog.treehead import Checkpoint
+
+
+def _pass(*_arguments: Any, **_named: Any) -> None:
+    """Let everything pass."""
+
+
+def _any_value(bundle: Any, _key: bytes, *, origin: str) -> tuple[StateLeaf, Checkpoint]:
+    """Step 1 without the map proof."""
+    leaf = decode_state_leaf(bundle.state_leaf)
+    root = root_from_edge(
+        leaf_hash=leaf_hash(bundle.state_leaf), index=leaf.covered_size, edge=bundle.edge
+    )
+    return leaf, Checkpoint(origin, leaf.covered_size + 1, root)
+
+
+def _latest(_checkpoint: Checkpoint, cosignatures: Iterable[Cosignature], **_named: Any) -> int:
+    """Step 4 without counting: T is what anybody says."""
+    return max((cosignature.timestamp for cosignature in cosignatures), default=0)
+
+
+def _same_board(belief: Any, _leaf: StateLeaf, *_rest: Any) -> Tip:
+    """Step 3 without comparing: the record that is known."""
+    return Tip(belief.board_record, belief.board_link)
+
+
+def _last_maker(
+    belief: Any, _head: Head, _data: bytes, entries: Sequence[bytes], _algorithms: Collection[Any]
+) -> Tip:
+    """Step 6 without comparing: the last record that somebody hands out, or the known one."""
+    if not entries:
+        return Tip(belief.maker_record, belief.maker_link)
+    payload = decode_post(entries[-1]).statement.payload
+    return Tip(payload, sha256(entries[-1]).digest())
+
+
+def _no_limit(_now: int | None, **_named: Any) -> None:
+    """No clock is trusted, so no timestamp is ever too far ahead, and nothing is ever stale."""
+
+
+class Defence(Enum):
+    """A check of the kernel: the module that calls it, its name there, and what lets all pass."""
+
+    VALUE_PROOF = (verify, "verify_state", _any_value)
+    SIZE = (verify, "check_not_older", _pass)
+    BOARD_LINK = (verify, "follow_board", _same_board)
+    LINK_THRESHOLD = (chains, "check_threshold", _pass)
+    COSIGNATURE = (quorum, "verify_cosignature", _pass)
+    QUORUM = (verify, "verify_quorum", _latest)
+    SAME_HISTORY = (verify, "check_same_history", _pass)
+    MAKER_LINK = (verify, "follow_maker", _last_maker)
+    CLOCK = (verify, "trusted_clock", _no_limit)
+    STALENESS = (verify, "is_stale", lambda *_arguments, **_named: False)
+    PROVISIONING = (belief, "check_threshold", _pass)
+    MANIFEST_DIGEST = (manifests, "check_digest", _pass)
+    MANIFEST_SEQUENCE = (manifests, "check_sequence", _pass)
+    MANIFEST_TARGET = (manifests, "check_target", _pass)
+
+
+@contextmanager
+def without(*defences: Defence) -> Iterator[None]:
+    """Replace these defences inside the block; they are whole again after it."""
+    saved: list[tuple[ModuleType, str, Callable[..., Any]]] = []
+    try:
+        for defence in defences:
+            module, name, replacement = defence.value
+            saved.append((module, name, getattr(module, name)))
+            setattr(module, name, replacement)
+        yield
+    finally:
+        for module, name, original in reversed(saved):
+            setattr(module, name, original)
