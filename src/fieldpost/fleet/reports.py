@@ -9,7 +9,7 @@ report, whose acknowledgement was lost, and change nothing.
 from dataclasses import dataclass
 from typing import Final
 
-from fieldpost.errors import Conflict, Malformed, Untrusted
+from fieldpost.errors import Conflict, Untrusted
 from fieldpost.fleet.database import Place, Seen
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.outcome import Outcome
@@ -57,8 +57,6 @@ def judge_report(
 
 def _ended(report: Report) -> int | None:
     """The release that a report tells the end of: that of its first component."""
-    if report.outcome not in ENDS:
+    if report.outcome not in ENDS or not report.components:
         return None
-    if not report.components:
-        raise Malformed(f"a report of {report.outcome} names the components that it is about")
     return report.components[0].sequence

@@ -20,7 +20,7 @@ from fieldpost.records.state_leaf import is_state_leaf
 
 _STEP: Final = 4_096
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS followed (size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS followed (board TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS releases (
   class BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (class, sequence)
 ) WITHOUT ROWID;
@@ -29,9 +29,19 @@ CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER) WITHOUT
 
 
 class Catalog:
-    """The index. `read_entries(start, end)` gives the log's entries. For any thread."""
+    """The index. `read_entries(start, end)` gives the log's entries. For any thread.
 
-    def __init__(self, path: Path, read_entries: Callable[[int, int], Iterable[bytes]]) -> None:
+    What the file says of another board, or of a longer log than the one of `size`, is dropped.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        read_entries: Callable[[int, int], Iterable[bytes]],
+        *,
+        board: str,
+        size: int,
+    ) -> None:
         self._read_entries = read_entries
         self._lock = threading.Lock()
         try:
@@ -39,10 +49,18 @@ class Catalog:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(_SCHEMA)
-            if self._connection.execute("SELECT size FROM followed").fetchone() is None:
-                self._connection.execute("INSERT INTO followed VALUES (0)")
+            row = self._connection.execute("SELECT board, size FROM followed").fetchone()
+            if row is None or row[0] != board or row[1] > size:
+                self._forget(board)
         except sqlite3.Error as error:
             raise Unavailable(f"cannot use {path}: {error}; it may be deleted") from error
+
+    def _forget(self, board: str) -> None:
+        self._connection.execute("BEGIN")
+        for table in ("followed", "releases", "blobs"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own three names
+        self._connection.execute("INSERT INTO followed VALUES (?, 0)", (board,))
+        self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""

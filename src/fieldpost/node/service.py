@@ -53,7 +53,9 @@ class NodeService:
         self._engine = engine
         self._log = log
         self._clock = clock
-        self._catalog = Catalog(catalog, self._read_entries)
+        self._catalog = Catalog(
+            catalog, self._read_entries, board=engine.board, size=engine.published().size
+        )
         self._uploads = Uploads(blobs, self._catalog, at_once=limits.uploads_at_once)
         self._checkins = Checkins(limits.checkin_cache_entries)
         self._storing = Lock()
@@ -213,6 +215,8 @@ class NodeService:
         views.class_record(head, class_id)
         found: list[views.Json] = []
         for sequence in self._catalog.sequences(class_id, size=head.size):
+            if head.map.value(map_keys.release(class_id, sequence)) is None:
+                continue  # posted after this head: the catalog may be ahead by then
             record = views.release_record(head, class_id, sequence)
             stored = {a.digest for a in record.artifacts if self.blobs.is_stored(a.digest)}
             has_manifest = self._has_manifest(record.manifest)
