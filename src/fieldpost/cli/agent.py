@@ -44,7 +44,7 @@ def _rebooted_option(command: F) -> F:
 
 
 @click.group(name="agent")
-def command() -> None:  # noqa: D301 - click reads the escape, so it must be one
+def command() -> None:
     """Run on a device: check in, verify, install, try, confirm or revert, report.
 
     \b
@@ -52,7 +52,7 @@ def command() -> None:  # noqa: D301 - click reads the escape, so it must be one
     fieldpost agent run --home DEVICE
 
     What a device trusts comes from its provisioning record alone. This software is unaudited.
-    """
+    """  # noqa: D301 - click wants the escape itself
 
 
 @command.command(name="enrol")
