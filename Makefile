@@ -18,9 +18,9 @@ TESTS  ?=
 JOBS   ?= 2
 
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
-SOURCES   := src tests tools
+SOURCES   := src tests tools vectors
 
-.PHONY: help setup demo test check fmt docs lock dist clean
+.PHONY: help setup demo test check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -51,6 +51,7 @@ check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/draw_architecture.py --check
+	$(BIN)/python vectors/generate.py --check
 
 fmt: $(STAMP) ## format, and fix what can be fixed by machine
 	$(BIN)/ruff format .
@@ -58,6 +59,10 @@ fmt: $(STAMP) ## format, and fix what can be fixed by machine
 
 docs: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/python tools/draw_architecture.py
+	$(BIN)/python vectors/generate.py
+
+vectors: $(STAMP) ## write the test vectors and the worked example of the spec again
+	$(BIN)/python vectors/generate.py
 
 lock: ## resolve the dependencies again into requirements/dev.lock
 	@$(PYTHON) tools/check_python.py

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's own vectors of check-ins: offers, chains, bundles, provisioning."""
+
+from fieldpost.checkin.belief import Belief, believe
+from fieldpost.checkin.chains import Tip, follow_board_links, follow_maker_links
+from fieldpost.checkin.offers import choose_offer
+from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.errors import FieldpostError, Misbehaviour
+from fieldpost.records.head import decode_head
+from fieldpost.records.limits import MAX_PROOF_BYTES
+from tests.vectors.own_vectors import Case, cases, load, many, octets, optional, reason_of
+
+FIELDS = ("board_record", "board_link", "maker_record", "maker_link", "size", "timestamp", "root")
+
+
+@cases("offers", "cases")
+def test_offers(case: Case) -> None:
+    chosen = choose_offer(
+        decode_head(octets(case["head"])),
+        running=case["running"],
+        device=octets(case["device"]),
+        lot=optional(case["lot"]),
+        timestamp=case["t"],
+    )
+    assert (None if chosen is None else chosen.sequence) == case["sequence"]
+
+
+@cases("chains", "board", "cases")
+def test_board_chains(case: Case) -> None:
+    chain = load("chains")["board"]
+
+    def follow() -> None:
+        before = Tip(octets(chain["record"]), octets(chain["link"]))
+        after = follow_board_links(
+            before, many(case["entries"]), until=octets(case["until"]), board=chain["board"]
+        )
+        assert after == Tip(octets(case["after"]), octets(case["until"]))
+
+    assert reason_of(follow) == case["reason"]
+
+
+@cases("chains", "maker", "cases")
+def test_maker_chains(case: Case) -> None:
+    chain = load("chains")["maker"]
+
+    def follow() -> None:
+        before = Tip(octets(chain["record"]), octets(chain["link"]))
+        after = follow_maker_links(
+            before, many(case["entries"]), until=octets(case["until"]), maker=octets(chain["maker"])
+        )
+        assert after == Tip(octets(case["after"]), octets(case["until"]))
+
+    assert reason_of(follow) == case["reason"]
+
+
+def belief_of(fields: Case) -> Belief:
+    return Belief(
+        board=fields["board"],
+        board_record=octets(fields["board_record"]),
+        board_link=octets(fields["board_link"]),
+        maker=octets(fields["maker"]),
+        maker_record=octets(fields["maker_record"]),
+        maker_link=octets(fields["maker_link"]),
+        size=fields["size"],
+        root=optional(fields["root"]),
+        timestamp=fields["timestamp"],
+        bundle=None,
+    )
+
+
+def verify(case: Case) -> Verified:
+    return verify_bundle(
+        belief_of(case["before"]),
+        octets(case["bundle"]),
+        key=octets(case["key"]),
+        now=case["now"],
+        least_time=case["least_time"],
+        head=case["head"],
+        board_links=many(case["board_links"]),
+        maker_links=many(case["maker_links"]),
+        most_bytes=MAX_PROOF_BYTES,
+    )
+
+
+@cases("check-in", "cases")
+def test_check_ins(case: Case) -> None:
+    assert reason_of(lambda: verify(case)) == case["reason"]
+    if case["reason"] is None:
+        verified, after = verify(case), case["after"]
+        expected = belief_of(after)
+        for name in FIELDS:
+            assert getattr(verified.belief, name) == getattr(expected, name), name
+        assert verified.belief.board == after["board"]
+        assert verified.value == optional(after["value"])
+        assert (verified.timestamp, verified.stale) == (after["t"], after["stale"])
+        assert (verified.moved, verified.moved_board) == (after["moved"], after["moved_board"])
+
+
+def test_only_signed_contradictions_are_misbehaviour() -> None:
+    """What anybody can send without a key is never an alarm."""
+    alarms = set()
+    for case in load("check-in")["cases"]:
+        try:
+            verify(case)
+        except Misbehaviour as error:
+            alarms.add(error.reason)
+        except FieldpostError:
+            continue
+    assert alarms == {"split-view", "maker-fork"}
+
+
+def test_the_provisioning_record_is_believed() -> None:
+    provisioning = load("check-in")["provisioning"]
+    belief, _ = believe(octets(provisioning["entry"]))
+    assert belief == belief_of(provisioning["believed"])
