@@ -141,7 +141,7 @@ def once(*, root: Path, rebooted: bool, as_json: bool) -> None:
     done = run_once(agent, world, rebooted=rebooted)
     if done.reverted:
         note(f"reverted: {done.reverted}; the image before runs", as_json=as_json)
-        raise click.exceptions.Exit(REVERTED)
+        sys.exit(REVERTED)
 
 
 @command.command()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An untrusted relay between devices and a node: passes requests on, and does what a test says.
+
+    with Relay(node_url) as relay:
+        relay.alter = lambda path, body: body.replace(…)      lies about every answer
+        relay.cut = lambda path: 1000 if "/blobs/" in path else None     ends the body early
+        relay.hold = lambda path: 1000 if … else None         then waits for `resume`
+        relay.requests                                        [(method, path, Range header or None)]
+
+It is a thread of the test's own process, on loopback.
+"""
+
+import threading
+from collections.abc import Callable
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+_HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})
+
+
+class Relay:
+    """One relay. The attributes may be changed while it runs."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.alter: Callable[[str, bytes], bytes] = lambda _, body: body
+        self.cut: Callable[[str], int | None] = lambda _: None
+        self.hold: Callable[[str], int | None] = lambda _: None
+        self.held = threading.Event()
+        self.resume = threading.Event()
+        self.requests: list[tuple[str, str, str | None]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def url(self) -> str:
+        """Where devices reach it."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.resume.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _handler(relay: Relay) -> type[BaseHTTPRequestHandler]:
+    class Handler(_Handler):
+        pass
+
+    Handler.relay = relay
+    return Handler
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    relay: Relay
+
+    def do_GET(self) -> None:
+        self._pass_on()
+
+    def do_POST(self) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        self.relay.requests.append((self.command, self.path, self.headers.get("Range")))
+        length = int(self.headers.get("Content-Length") or 0)
+        asked = {name: value for name, value in self.headers.items() if name != "Host"}
+        node = HTTPConnection(urlsplit(self.relay.target).netloc, timeout=10)
+        try:
+            node.request(self.command, self.path, self.rfile.read(length) or None, asked)
+            answer = node.getresponse()
+            body = answer.read()
+        finally:
+            node.close()
+        if answer.status < 300:
+            body = self.relay.alter(self.path, body)
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in _HOP_BY_HOP:
+                self.send_header(name, value)
+        if answer.status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self._send(body)
+
+    def _send(self, body: bytes) -> None:
+        cut, hold = self.relay.cut(self.path), self.relay.hold(self.path)
+        if cut is not None:
+            body = body[:cut]
+            self.close_connection = True
+        try:
+            if hold is not None:
+                self.wfile.write(body[:hold])
+                self.wfile.flush()
+                self.relay.held.set()
+                self.relay.resume.wait()
+                body = body[hold:]
+            self.wfile.write(body)
+        except OSError:
+            # The agent is gone, which some tests want.
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the test says what matters."""
