@@ -120,11 +120,11 @@ def _impostor(scene: Scene, stranger: Device) -> Verdict:
     counted = scene.maker_call("fleet", "status", scene.class_name)
     events = _once(scene.processes, stranger)
     after = scene.maker_call("fleet", "status", scene.class_name)
-    refused = [e for e in events if e.get("event") == "report-refused"]
+    refused = [e for e in events if e.get("event") == "report"]
     return Verdict(
         attack="a device that is in no lot reports as one of the fleet",
         attacker_has="a copy of the software, and a key of his own",
-        reason=str(refused[-1]["reason"]) if refused else "not refused",
+        reason=str(refused[-1]["detail"]).partition(":")[0] if refused else "nobody asked",
         before=_reports(counted),
         after=_reports(after),
         image_changed=False,

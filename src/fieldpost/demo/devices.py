@@ -60,7 +60,7 @@ def enrol(processes: Processes, root: Path, provisioning: Path, serials: list[st
             "--serial", serial,
         )  # fmt: skip
         _configure(home)
-        return Device(serial, home, bytes.fromhex(made["device"]))
+        return Device(serial, home, bytes.fromhex(made["device_id"]))
 
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(one, serials))
