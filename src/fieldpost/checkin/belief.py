@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 
 from fieldpost import cbor
 from fieldpost.checkin.thresholds import by_kid, check_threshold, verify_signers
+from fieldpost.checkin.views import view_board, view_maker
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records import identifiers, limits
-from fieldpost.records.board import BoardRecord, decode_board_record
+from fieldpost.records.board import BoardRecord
 from fieldpost.records.fields import Fields, Reading
-from fieldpost.records.maker import MakerRecord, decode_maker_record
+from fieldpost.records.maker import MakerRecord
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.records.provisioning import ProvisioningRecord, decode_provisioning
 
@@ -49,11 +50,11 @@ class Belief:
 
     def board_view(self) -> BoardRecord:
         """The board record, parsed. Raises Malformed while it is not known."""
-        return decode_board_record(self.board_record, Reading.DEVICE)
+        return view_board(self.board_record)
 
     def maker_view(self) -> MakerRecord:
         """The maker record, parsed."""
-        return decode_maker_record(self.maker_record, Reading.DEVICE)
+        return view_maker(self.maker_record)
 
     @property
     def policy(self) -> DevicePolicy:
@@ -130,8 +131,8 @@ def believe(
     if post.statement.kind != "provisioning":
         raise Untrusted("wrong-kind", f"a {post.statement.kind} is no provisioning record")
     record = decode_provisioning(post.statement.payload, Reading.DEVICE)
-    maker = decode_maker_record(record.maker_record, Reading.DEVICE)
-    board = decode_board_record(record.board_record, Reading.DEVICE)
+    maker = view_maker(record.maker_record)
+    board = view_board(record.board_record)
     roots = by_kid((entry.key for entry in maker.root.keys), algorithms)
     check_threshold(
         verify_signers(post, roots),

@@ -15,14 +15,12 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from fieldpost.checkin.thresholds import by_kid, check_threshold, verify_signers
+from fieldpost.checkin.views import view_board, view_maker
 from fieldpost.errors import Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records import identifiers
-from fieldpost.records.board import decode_board_record
-from fieldpost.records.fields import Reading
-from fieldpost.records.maker import decode_maker_record
 from fieldpost.tlog.hashing import leaf_hash
 
 _EVERY_ALGORITHM: Final = frozenset(Algorithm)
@@ -65,7 +63,7 @@ def find_board_record(
     at = digests.index(link)
     entry = entries[at]
     post = decode_post(entry)
-    record = decode_board_record(post.statement.payload, Reading.DEVICE)
+    record = view_board(post.statement.payload)
     origin = identifiers.origin_of(board)
     is_genesis = identifiers.board_id(origin, leaf_hash(entry)) == board
     if post.statement.kind != "genesis" or not is_genesis:
@@ -88,7 +86,7 @@ def follow_board_links(
     `entries` begin after `tip`; what follows `until` is ignored. Raises MissingLinks, Malformed,
     Untrusted("bad-link" | "bad-signature" | "link-threshold" | "unsupported").
     """
-    start = decode_board_record(tip.record, Reading.DEVICE).epoch
+    start = view_board(tip.record).epoch
 
     def step(before: Tip, post: Post) -> None:
         _check_board_link(before, post, board, algorithms)
@@ -109,7 +107,7 @@ def follow_maker_links(
     `entries` begin after `tip`; what follows `until` is ignored. Raises MissingLinks, Malformed,
     Untrusted("bad-link" | "bad-signature" | "link-threshold" | "unsupported").
     """
-    start = decode_maker_record(tip.record, Reading.DEVICE).epoch
+    start = view_maker(tip.record).epoch
 
     def step(before: Tip, post: Post) -> None:
         _check_maker_link(before, post, maker, algorithms)
@@ -138,7 +136,7 @@ def _follow(
 def _check_board_link(
     before: Tip, post: Post, board: str, algorithms: Collection[Algorithm]
 ) -> None:
-    old = decode_board_record(before.record, Reading.DEVICE)
+    old = view_board(before.record)
     governance = by_kid((operator.governance_key for operator in old.operators), algorithms)
     check_threshold(
         verify_signers(post, governance),
@@ -148,7 +146,7 @@ def _check_board_link(
         what="the operators",
     )
     _check_claims(post, kind="board.set", subject=old.origin, audience=board)
-    new = decode_board_record(post.statement.payload, Reading.DEVICE)
+    new = view_board(post.statement.payload)
     if new.origin != old.origin:
         raise Untrusted("bad-link", f"the link is of {new.origin}, not {old.origin}")
     _check_place(before, old.epoch, epoch=new.epoch, previous=new.previous)
@@ -157,8 +155,8 @@ def _check_board_link(
 def _check_maker_link(
     before: Tip, post: Post, maker: bytes, algorithms: Collection[Algorithm]
 ) -> None:
-    old = decode_maker_record(before.record, Reading.DEVICE)
-    new = decode_maker_record(post.statement.payload, Reading.DEVICE)
+    old = view_maker(before.record)
+    new = view_maker(post.statement.payload)
     old_roots = by_kid((entry.key for entry in old.root.keys), algorithms)
     new_roots = by_kid((entry.key for entry in new.root.keys), algorithms)
     signers = verify_signers(post, old_roots | new_roots)

@@ -21,14 +21,14 @@ from fieldpost.checkin.chains import (
 )
 from fieldpost.checkin.freshness import is_stale, trusted_clock
 from fieldpost.checkin.quorum import verify_quorum
+from fieldpost.checkin.views import view_board, view_maker
 from fieldpost.errors import Misbehaviour, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.records import identifiers
-from fieldpost.records.board import BoardRecord, decode_board_record
+from fieldpost.records.board import BoardRecord
 from fieldpost.records.fields import Reading
 from fieldpost.records.head import Head, decode_head
 from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
-from fieldpost.records.maker import decode_maker_record
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
 from fieldpost.statemap.proof import verify_proof
@@ -115,7 +115,7 @@ def verify_bundle(
     judge = _Judge(
         checkpoint=checkpoint,
         bundle=bundle,
-        board=decode_board_record(board.record, Reading.DEVICE),
+        board=view_board(board.record),
         clock=trusted_clock(now, timestamp=belief.timestamp, least_time=least_time),
         algorithms=algorithms,
     )
@@ -126,7 +126,7 @@ def verify_bundle(
     maker = Tip(belief.maker_record, belief.maker_link)
     if shown is not None:
         maker = follow_maker(belief, shown, data, maker_links, algorithms)
-    policy = decode_maker_record(maker.record, Reading.DEVICE).policy
+    policy = view_maker(maker.record).policy
     moved_board = policy.board != belief.board
     if policy != old_policy and not moved_board:
         timestamp = judge.timestamp_under(policy)
@@ -187,7 +187,7 @@ def follow_board(
     else:
         epoch = belief.policy.board_epoch
         tip, entries = find_board_record(belief.board, entries, epoch=epoch, link=belief.board_link)
-    epoch = decode_board_record(tip.record, Reading.DEVICE).epoch
+    epoch = view_board(tip.record).epoch
     if leaf.board_epoch < epoch:
         raise Untrusted("not-newer", f"board epoch {leaf.board_epoch}; mine is {epoch}")
     if leaf.board_epoch == epoch:
@@ -202,7 +202,7 @@ def follow_board(
         # On a new board the first record is asked for again too: it is not persisted yet.
         since = missing.since if belief.board_record else belief.policy.board_epoch - 1
         raise MissingLinks("board", since, leaf.board_link) from missing
-    if decode_board_record(tip.record, Reading.DEVICE).epoch != leaf.board_epoch:
+    if view_board(tip.record).epoch != leaf.board_epoch:
         raise Untrusted("board-fork", f"the board link is not of epoch {leaf.board_epoch}")
     return tip
 
@@ -252,7 +252,7 @@ def follow_maker(
     tip = follow_maker_links(
         tip, entries, until=head.maker_link, maker=belief.maker, algorithms=algorithms
     )
-    if decode_maker_record(tip.record, Reading.DEVICE).epoch != head.maker_epoch:
+    if view_maker(tip.record).epoch != head.maker_epoch:
         raise Untrusted("bad-link", f"the maker link is not of epoch {head.maker_epoch}")
     return tip
 

@@ -13,9 +13,8 @@ from hashlib import sha256
 
 from fieldpost.checkin.belief import Belief, begin_on_board
 from fieldpost.checkin.chains import MissingLinks, Tip, follow_maker_links
+from fieldpost.checkin.views import view_maker
 from fieldpost.keys import Algorithm
-from fieldpost.records.fields import Reading
-from fieldpost.records.maker import decode_maker_record
 
 
 def is_grace_over(grace_s: int, isolated_s: int) -> bool:
@@ -44,6 +43,6 @@ def believe_links(
         maker=belief.maker,
         algorithms=algorithms,
     )
-    policy = decode_maker_record(tip.record, Reading.DEVICE).policy
+    policy = view_maker(tip.record).policy
     after = replace(belief, maker_record=tip.record, maker_link=tip.link)
     return after if policy.board == belief.board else begin_on_board(after, policy)
