@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What a device believes at first, and how it keeps it."""
+
 from dataclasses import replace
 from typing import Any
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The bundle: its form, and every form that is not one."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Chains of links: who must sign, and where they must end."""
+
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""When a clock is a clock, and when a state is stale."""
+
 import pytest
 
 from fieldpost.checkin.freshness import is_stale, trusted_clock

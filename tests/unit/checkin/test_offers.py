@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Which offer a device takes."""
+
 from typing import Any
 
 import pytest

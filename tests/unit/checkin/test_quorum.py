@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Who must cosign, and what time they vouch for."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""A release's manifest, judged by the maker's keys alone."""
+
 from dataclasses import replace
 from typing import Any
 
