@@ -289,15 +289,18 @@ def test_a_network_that_answers_with_its_login_page_is_no_attack(board: Board) -
 
 def test_a_running_agent_holds_no_server_code_and_less_than_45_megabytes(board: Board) -> None:
     device = board.device("good")
+    # An update, if it is still to come, is followed by another program: the next run is looked at.
+    device.once()
     script = (
-        "import sys, resource\n"
+        "import pathlib, sys\n"
         "sys.argv = ['fieldpost', 'agent', 'once', '--home', sys.argv[1], '--json']\n"
         "from fieldpost.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "    print(kilobytes, *sys.modules, file=sys.stderr)\n"
+        "    lines = pathlib.Path('/proc/self/status').read_text().splitlines()\n"
+        "    peak = next(line.split()[1] for line in lines if line.startswith('VmHWM'))\n"
+        "    print(peak, *sys.modules, file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(device.home)],
@@ -311,7 +314,7 @@ def test_a_running_agent_holds_no_server_code_and_less_than_45_megabytes(board: 
     rooms = {name.split(".")[1] for name in loaded if name.startswith("fieldpost.")}
     assert not rooms & {"ledger", "engines", "store", "node", "fleet", "testing", "demo"}
     assert not {"asyncio", "starlette", "uvicorn", "sqlite3", "http.server"} & set(loaded)
-    assert int(kilobytes) <= 45_000
+    assert int(kilobytes) <= 45_000, f"{kilobytes} kB at the peak"
 
 
 def wait_until(holds: Any, timeout_s: float = 30) -> None:

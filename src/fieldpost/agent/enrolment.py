@@ -63,28 +63,30 @@ def enrol(
     belief, record = believe(provisioning)
     if home.memory.exists():
         raise Conflict(f"a device is set up in {home.root} already; its key and memory are kept")
-    make_dirs(home.root, mode=0o700)
-    signer = _device_key(home.key, algorithm)
+    make_dirs(home.root, mode=0o700, disk=home.disk)
+    signer = _device_key(home, algorithm)
     leaf = DeviceLeaf(serial, signer.public_key, record.class_id)
     request = home.root / f"{_file_name(serial)}.enrol"
-    write_file(request, encode_request(leaf, signer))
-    write_file(home.provisioning, provisioning)
+    write_file(request, encode_request(leaf, signer), disk=home.disk)
+    write_file(home.provisioning, provisioning, disk=home.disk)
     if not home.config.exists():
-        write_file(home.config, DEFAULT.format(channel=record.channels[0]).encode())
-    make_dirs(home.slots)
+        text = DEFAULT.format(channel=record.channels[0])
+        write_file(home.config, text.encode(), disk=home.disk)
+    make_dirs(home.slots, disk=home.disk)
     if base is not None:
         _place(home, base)
-    save_memory(home.memory, Memory(belief=belief, running=base.sequence if base else 0))
+    memory = Memory(belief=belief, running=base.sequence if base else 0)
+    save_memory(home.memory, memory, disk=home.disk)
     return Enrolled(
         device=leaf.device, class_id=record.class_id, board=record.board, request=request
     )
 
 
-def _device_key(path: Path, algorithm: Algorithm) -> SoftwareSigner:
+def _device_key(home: Home, algorithm: Algorithm) -> SoftwareSigner:
     """The key of a set-up that was cut off, or a new one."""
-    if not path.exists():
-        save_key_file(path, SoftwareSigner.generate(algorithm), None)
-    return load_device_key(path)
+    if not home.key.exists():
+        save_key_file(home.key, SoftwareSigner.generate(algorithm), None, disk=home.disk)
+    return load_device_key(home.key)
 
 
 def load_device_key(path: Path) -> SoftwareSigner:
@@ -118,4 +120,4 @@ def _place(home: Home, base: Base) -> None:
         sequence=base.sequence, version=base.version, digest=sha256(data).digest(), size=len(data)
     )
     chunks = (data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
-    FileSlots(home.slots, boot=never).place_factory_image(image, chunks)
+    FileSlots(home.slots, boot=never, disk=home.disk).place_factory_image(image, chunks)

@@ -13,6 +13,8 @@ evidence/           two signed statements that cannot both be honest; for a pers
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,15 +22,16 @@ from pathlib import Path
 from fieldpost import cbor
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.durable import OS, Disk, make_dirs, write_file
-from fieldpost.errors import Conflict, Misbehaviour, Misconfigured, Unavailable
+from fieldpost.errors import Conflict, Misbehaviour, Misconfigured
 from fieldpost.records.provisioning import ProvisioningRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The directory's places."""
+    """The directory's places. Everything in it is written through `disk`."""
 
     root: Path
+    disk: Disk = OS
 
     @property
     def config(self) -> Path:
@@ -74,10 +77,11 @@ class Home:
                 f"cannot read {self.provisioning}: {error.strerror}; run  fieldpost agent enrol"
             ) from error
 
-    def lock(self) -> int:
-        """Keep other agents out until this process ends or executes another program.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other agents out, until this process ends or executes another program.
 
-        Returns the descriptor that holds the lock. Raises Conflict.
+        Raises Conflict, Misconfigured.
         """
         try:
             fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
@@ -87,20 +91,18 @@ class Home:
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
         except BlockingIOError:
-            os.close(fd)
             raise Conflict(f"another agent runs in {self.root}") from None
-        except OSError as error:
+        finally:
             os.close(fd)
-            raise Unavailable(f"cannot lock {self.root}: {error.strerror}") from error
-        return fd
 
-    def keep_evidence(self, found: Misbehaviour, *, disk: Disk = OS) -> Path:
+    def keep_evidence(self, found: Misbehaviour) -> Path:
         """Write CBOR [reason, detail, [statement…]], named by its digest; the same again changes
         nothing. Raises Unavailable."""
         data = cbor.encode([found.reason, found.detail, list(found.evidence)])
         path = self.evidence / f"{found.reason}-{sha256(data).hexdigest()[:16]}.cbor"
-        make_dirs(self.evidence, disk=disk)
+        make_dirs(self.evidence, disk=self.disk)
         if not path.exists():
-            write_file(path, data, disk=disk)
+            write_file(path, data, disk=self.disk)
         return path

@@ -2,25 +2,25 @@
 """From a plan to a whole image in the other slot: the smallest form that can be had, unpacked."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from fieldpost.agent.download import blob_urls, clean, download, unpack
+from fieldpost.agent.home import Home
 from fieldpost.agent.plan import Plan
 from fieldpost.agent.slots.base import Slots
 from fieldpost.errors import FieldpostError, Untrusted
 
 
-def install(plan: Plan, *, slots: Slots, folder: Path, boards: Sequence[str]) -> None:
+def install(plan: Plan, *, slots: Slots, home: Home, boards: Sequence[str]) -> None:
     """Download one form of the image, from anywhere, and write it into the other slot.
 
     Raises Untrusted("wrong-bytes" | "wrong-digest") if what came was wrong, Unavailable; what
-    arrived of a form is kept in `folder` for the next time.
+    arrived of a form is kept in `home` for the next time.
     """
     failures: list[FieldpostError] = []
     for form in plan.forms:
         urls = blob_urls(form, sources=plan.sources, boards=boards)
         try:
-            path = download(folder, form, urls)
+            path = download(home.downloads, form, urls, disk=home.disk)
         except FieldpostError as failure:
             failures.append(failure)
             continue
@@ -29,7 +29,7 @@ def install(plan: Plan, *, slots: Slots, folder: Path, boards: Sequence[str]) ->
         except FieldpostError as failure:
             # The stored bytes are those that were named, so fetching them again helps nobody.
             failures.append(failure)
-            clean(folder)
+            clean(home.downloads, disk=home.disk)
             continue
         return
     # A form that could not be had does not excuse one that was wrong.

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running an agent: put together from its directory, once or for ever.
 
-    agent = open_agent(home, world=…, boot=…)       lock, provisioning, memory, slots, key
-    run_once(agent, rebooted=…)                     one check-in with all that follows
-    run_forever(agent, world)                       until the process is ended
+    with open_agent(home, world=…, boot=…) as agent:    lock, provisioning, memory, slots, key
+        run_once(agent, world, rebooted=…)              one check-in with all that follows
+        run_forever(agent, world)                       or until the process is ended
 
 `boot` executes the agent's program anew; what it was doing is read back from the disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -26,7 +27,7 @@ from fieldpost.agent.slots.files import FileSlots
 from fieldpost.agent.sources import Sources
 from fieldpost.agent.states import State
 from fieldpost.agent.world import World
-from fieldpost.durable import make_dirs, remove_leftovers
+from fieldpost.durable import remove_leftovers
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable, Untrusted
 from fieldpost.identity.outcome import Outcome
 
@@ -39,9 +40,19 @@ class OneRun:
     reverted: str
 
 
-def open_agent(home: Home, *, world: World, boot: Callable[[], NoReturn]) -> Agent:
-    """The agent of a directory. Raises Misconfigured, Conflict if another one runs there."""
-    home.lock()
+@contextmanager
+def open_agent(home: Home, *, world: World, boot: Callable[[], NoReturn]) -> Iterator[Agent]:
+    """The agent of a directory, which nobody else can open meanwhile.
+
+    Raises Misconfigured, Conflict if another one runs there.
+    """
+    with home.locked(), closing(Sources(())) as board, closing(Sources(())) as fleet:
+        yield _put_together(home, board=board, fleet=fleet, world=world, boot=boot)
+
+
+def _put_together(
+    home: Home, *, board: Sources, fleet: Sources, world: World, boot: Callable[[], NoReturn]
+) -> Agent:
     try:
         _, provisioning = home.load_provisioning()
     except (Malformed, Untrusted) as error:
@@ -49,25 +60,23 @@ def open_agent(home: Home, *, world: World, boot: Callable[[], NoReturn]) -> Age
     config = load_config(home.config, channels=provisioning.channels)
     memory = load_memory(home.memory)
     signer = load_device_key(home.key)
-    make_dirs(home.downloads)
-    remove_leftovers(home.root)
-    reports = Sources(())
+    remove_leftovers(home.root, disk=home.disk)
     checkins = CheckIns(
         provisioning=provisioning,
         channel=config.channel,
         urls=config.urls,
         device=signer.public_key.thumbprint(),
-        board=BoardReader(Sources(())),
-        fleet=BoardReader(reports),
+        board=BoardReader(board),
+        fleet=BoardReader(fleet),
         world=world,
     )
     return Agent(
         home=home,
         config=config,
         memory=memory,
-        slots=FileSlots(home.slots, boot=boot),
+        slots=FileSlots(home.slots, boot=boot, disk=home.disk),
         checkins=checkins,
-        reporter=Reporter(reports, signer),
+        reporter=Reporter(fleet, signer),
         world=world,
     )
 

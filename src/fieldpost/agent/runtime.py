@@ -250,8 +250,8 @@ class Agent:
             raise AssertionError("only what was planned is fetched")
         if not self._slots.holds(plan.image):
             boards = self._checkins.board.sources.urls
-            install(plan, slots=self._slots, folder=self._home.downloads, boards=boards)
-        clean(self._home.downloads)
+            install(plan, slots=self._slots, home=self._home, boards=boards)
+        clean(self._home.downloads, disk=self._home.disk)
         staged = plan.staged
         self._tell("staged", sequence=staged.sequence, digest=staged.digest.hex())
 
@@ -306,7 +306,7 @@ class Agent:
 
     def _save(self) -> None:
         self.memory = replace(self.memory, saved_at=self._world.clock())
-        save_memory(self._home.memory, self.memory)
+        save_memory(self._home.memory, self.memory, disk=self._home.disk)
 
     def save_if_changed(self, before: Memory) -> None:
         """For a single run that a person asked for: what it learnt is shown by `status`."""

@@ -137,8 +137,9 @@ def once(*, root: Path, rebooted: bool, as_json: bool) -> None:
     """
     world = World(emit=_narrator(as_json=as_json))
     _end_politely()
-    agent = open_agent(Home(root), world=world, boot=_booter("once", root, as_json=as_json))
-    done = run_once(agent, world, rebooted=rebooted)
+    boot = _booter("once", root, as_json=as_json)
+    with open_agent(Home(root), world=world, boot=boot) as agent:
+        done = run_once(agent, world, rebooted=rebooted)
     if done.reverted:
         note(f"reverted: {done.reverted}; the image before runs", as_json=as_json)
         sys.exit(REVERTED)
@@ -152,8 +153,9 @@ def run(*, root: Path, rebooted: bool, as_json: bool) -> None:  # noqa: ARG001 -
     """Check in for ever, at the interval that the channel asks for, within provisioned bounds."""
     world = World(emit=_narrator(as_json=as_json))
     _end_politely()
-    agent = open_agent(Home(root), world=world, boot=_booter("run", root, as_json=as_json))
-    run_forever(agent, world)
+    boot = _booter("run", root, as_json=as_json)
+    with open_agent(Home(root), world=world, boot=boot) as agent:
+        run_forever(agent, world)
 
 
 @command.command()
@@ -182,9 +184,10 @@ def release(*, root: Path, as_json: bool) -> None:
     An agent freezes when it was shown two signed histories that cannot both be honest.
     """
     world = World(emit=_narrator(as_json=as_json))
-    agent = open_agent(Home(root), world=world, boot=_booter("once", root, as_json=as_json))
-    agent.release()
-    show({"state": str(agent.memory.state)}, as_json=as_json, title="Released")
+    boot = _booter("once", root, as_json=as_json)
+    with open_agent(Home(root), world=world, boot=boot) as agent:
+        agent.release()
+        show({"state": str(agent.memory.state)}, as_json=as_json, title="Released")
 
 
 def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:

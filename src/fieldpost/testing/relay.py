@@ -21,6 +21,15 @@ from urllib.parse import urlsplit
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A server of a test's own process; clients that die in mid-sentence are nothing to tell of."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing."""
+
+
 class Relay:
     """One relay. The attributes may be changed while it runs."""
 
@@ -32,8 +41,7 @@ class Relay:
         self.held = threading.Event()
         self.resume = threading.Event()
         self.requests: list[tuple[str, str, str | None]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
@@ -67,6 +75,7 @@ def _handler(relay: Relay) -> type[BaseHTTPRequestHandler]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     relay: Relay
 
     def do_GET(self) -> None:
