@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the vectors and the worked example of the spec, or checks that they are what it writes.
+"""Writes the vectors and the generated parts of the spec, or checks that they are as it writes.
 
     python vectors/generate.py            write
     python vectors/generate.py --check    compare, exit 1 and name the files that differ
@@ -31,6 +31,7 @@ from vectors.sections import (  # noqa: E402 - found through the line above
     posts,
     records,
     state_map,
+    tables,
 )
 
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -54,8 +55,8 @@ def files() -> dict[Path, str]:
         ROOT / "vectors" / f"{name}.json": json.dumps(make(), indent=1, ensure_ascii=True) + "\n"
         for name, make in SECTIONS.items()
     }
-    made[ROOT / "docs" / "spec" / "example.md"] = example.make()
-    return made
+    spec = ROOT / "docs" / "spec"
+    return made | tables.make(spec) | {spec / "example.md": example.make()}
 
 
 def main(arguments: list[str]) -> int:
