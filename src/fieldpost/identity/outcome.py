@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a device's last attempt went: the outcome claim of a report (docs/spec/report.md).
+"""How a device's last attempt went: the outcome claim of a report (docs/spec/identity.md).
 
     {4: true | {5: outcome number, 7: SUIT reason}, -1: outcome number, -2: reason for people}
 

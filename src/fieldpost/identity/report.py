@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device's report: an EAT (RFC 9711) in COSE_Sign1, about one board (docs/spec/report.md).
+"""A device's report: an EAT (RFC 9711) in COSE_Sign1, about one board (docs/spec/identity.md).
 
     18([<< {1: alg, 4: kid, 16: "application/eat+cwt"} >>, {}, << claims >>, signature])
     claims = {3: board id, 256: 01 ‖ device id, 265: profile, 267: boot count, -65537: counter,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state map: one hash over every record of a board, with short proofs of any one of them.
 
-A Merkle Patricia tree over 32-byte keys (docs/spec/statemap.md). `tree` is the persistent map
+A Merkle Patricia tree over 32-byte keys (docs/spec/state-map.md). `tree` is the persistent map
 that a ledger keeps; `proof` is all that a device needs.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the state map hashes (docs/spec/statemap.md; the encoding of torchwood's `mpt`).
+"""What the state map hashes (docs/spec/state-map.md; the encoding of torchwood's `mpt`).
 
     empty  SHA-256("")
     leaf   SHA-256(00 ‖ uvarint(len key) ‖ key ‖ uvarint(len value) ‖ value)

@@ -33,7 +33,7 @@ def root_from_proof(key: bytes, value: bytes | None, path: bytes) -> bytes:
     """The 32-byte root under which `path` proves that `key` has `value`, or (None) is absent.
 
     Raises Malformed for a path that proves nothing under any root. Whether the root is one to
-    believe is the caller's question (docs/spec/statemap.md §3).
+    believe is the caller's question (docs/spec/state-map.md §3).
     """
     if len(key) != KEY_BYTES:
         raise Malformed(f"state map: a key of {len(key)} bytes")

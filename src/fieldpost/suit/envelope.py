@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SUIT envelope of a release: a manifest and who signed it (docs/spec/manifest.md).
+"""The SUIT envelope of a release: a manifest and who signed it (docs/spec/release.md).
 
     107({2: << [<< SUIT_Digest >>, << block >>…] >>, 3: << manifest >>})
     block       = 18([<< {1: alg, 4: kid} >>, {}, null, signature])          COSE_Sign1, detached

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SUIT manifest in restricted profile 1 (docs/spec/manifest.md).
+"""The SUIT manifest in restricted profile 1 (docs/spec/release.md).
 
     {1: 1, 2: sequence, 3: << {2: [component id…], 4: << shared >>} >>, 7: << validate >>,
      20: << install >>, 23: SUIT_Digest of the severed text}                     23 is optional
