@@ -106,7 +106,7 @@ PROBLEMS: Final[dict[type[FieldpostError], Problem]] = {
 }
 
 _STATUS_NEXT: Final = {
-    404: "see the API in docs/spec/api.md",
+    404: "see the API in docs/spec/http.md",
     405: "use one of the methods in the Allow header",
 }
 
@@ -160,7 +160,7 @@ def answer_http_error(_request: Request, error: Exception) -> Response:
         "title": HTTPStatus(error.status_code).phrase,
         "status": error.status_code,
         "detail": "there is nothing at this path" if error.status_code == 404 else error.detail,
-        "next": _STATUS_NEXT.get(error.status_code, "see the API in docs/spec/api.md"),
+        "next": _STATUS_NEXT.get(error.status_code, "see the API in docs/spec/http.md"),
     }
     return _answer(members, dict(error.headers or {}))
 
