@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -317,9 +318,7 @@ def test_a_running_agent_holds_no_server_code_and_less_than_45_megabytes(board: 
     assert int(kilobytes) <= 45_000, f"{kilobytes} kB at the peak"
 
 
-def wait_until(holds: Any, timeout_s: float = 30) -> None:
-    import time
-
+def wait_until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "it did not come to that in time"

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldpost.errors import Malformed, Misconfigured
-from fieldpost.records.identifiers import check_channel
+from fieldpost.errors import Misconfigured
 
 DEFAULT: Final = """\
 # What this device's owner may choose. What it trusts stands in the provisioning record alone.
@@ -57,12 +56,10 @@ def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
     known = {"channel", "health_check", "health_timeout_s", "trial_check_in_s", "urls"}
     unknown = sorted(table.keys() - known)
     if unknown:
-        raise Misconfigured(f"agent.toml: there is no setting {unknown[0]!r}; known: {known}")
+        raise Misconfigured(
+            f"agent.toml: there is no setting {unknown[0]!r}; known: {sorted(known)}"
+        )
     channel = table.get("channel", channels[0])
-    try:
-        check_channel(channel)
-    except Malformed as error:
-        raise Misconfigured(f"agent.toml: channel: {error}") from error
     if channel not in channels:
         allowed = ", ".join(channels)
         raise Misconfigured(f"agent.toml: channel {channel!r} is not allowed here: {allowed}")

@@ -57,13 +57,13 @@ def test_only_a_failed_health_check_counts_against_an_image() -> None:
 
 
 def test_nothing_is_fetched_or_tried_while_frozen() -> None:
-    effects = {
+    performed = {
         effect
         for (state, _), (_, effects) in TRANSITIONS.items()
         if state is State.FROZEN
         for effect in effects
     }
-    assert effects == {Do.KEEP_EVIDENCE, Do.REVERT}
+    assert performed == {Do.KEEP_EVIDENCE, Do.REVERT}
 
 
 def test_only_a_person_ends_a_freeze() -> None:
