@@ -25,6 +25,7 @@ MEANINGS: Final = {
     "MAX_OPERATORS": "operators of a board",
     "MAX_COSIGNER_KEYS": "cosigner keys of an operator",
     "MAX_WITNESSES": "witnesses of a board or policy",
+    "MAX_WITNESSES_NEEDED": "witnesses that a policy demands",
     "MAX_ROOT_KEYS": "root keys of a maker",
     "MAX_ROLE_KEYS": "keys of any other role",
     "MAX_CHANNELS": "channels of a class, scope or provisioning record",

@@ -58,7 +58,7 @@ def read_policy(value: cbor.Value, reading: Reading) -> DevicePolicy:
         board_link=fields.octets(4, length=32),
         least_size=fields.uint(5),
         witnesses=fields.each(6, read_cosigner, most=limits.MAX_WITNESSES),
-        witnesses_needed=fields.uint(7, most=limits.MAX_WITNESSES),
+        witnesses_needed=fields.uint(7, most=limits.MAX_WITNESSES_NEEDED),
         max_age_s=fields.uint(8, least=60, most=limits.MAX_DURATION_S),
         grace_s=fields.uint(9, most=limits.MAX_DURATION_S),
         link_urls=fields.each(10, url, most=limits.MAX_LINK_URLS),

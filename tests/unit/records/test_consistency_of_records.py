@@ -8,6 +8,7 @@ import pytest
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.keys import Algorithm
+from fieldpost.records import limits
 from fieldpost.records.board import Witness, decode_board_record
 from fieldpost.records.device_class import decode_class_record
 from fieldpost.records.head import decode_head
@@ -239,3 +240,18 @@ def test_state_leaves_are_told_from_posts_by_their_first_byte() -> None:
 def test_a_state_leaf_names_an_earlier_one(previous: object) -> None:
     with pytest.raises(Malformed):
         decode_state_leaf(changed(examples.STATE_LEAF.encode(), (5,), previous))
+
+
+def test_what_a_policy_demands_fits_into_one_bundle() -> None:
+    """Else a maker could lock its own devices out: no bundle would ever satisfy them."""
+    witnesses = tuple(cosigner_key(f"w{n}.test", key(f"w/{n}")) for n in range(6))
+    for needed, fits in ((5, True), (6, False)):
+        policy = replace(examples.POLICY, witnesses=witnesses, witnesses_needed=needed)
+        encoded = replace(MAKER, policy=policy).encode()
+        if fits:
+            assert decode_maker_record(encoded).policy == policy
+        else:
+            with pytest.raises(Malformed):
+                decode_maker_record(encoded)
+    largest_quorum = replace(BOARD, operators=BOARD.operators * limits.MAX_OPERATORS).quorum
+    assert largest_quorum + limits.MAX_WITNESSES_NEEDED <= limits.MAX_COSIGNATURES

@@ -36,6 +36,16 @@ KEYS: dict[tuple[object, ...], bytes] = {
     ("release-counters", ID, 7): map_keys.release_counters(ID, 7),
     ("manifest", ID, PRINT): map_keys.manifest(ID, PRINT),
     ("quota", "ab", 2): map_keys.quota("ab", 2),
+    ("reserve", "ab", 2): map_keys.reserve("ab", 2),
+    ("registrations", 1): map_keys.registrations(1),
+    ("witness", PRINT): map_keys.witness_key(PRINT),
+    ("blocks", ID, 7): map_keys.release_blocks(ID, 7),
+    ("summary", ID): map_keys.summary(ID),
+    ("advisory", ID, 1): map_keys.advisory(ID, 1),
+    ("advisories", ID): map_keys.advisories(ID),
+    ("gone", "op", PRINT): map_keys.gone("op", PRINT),
+    ("domain-of", ID): map_keys.domain_of_maker(ID),
+    ("domain", "acme.example"): map_keys.domain("acme.example"),
 }
 
 
