@@ -4,7 +4,8 @@
 Every signature of a post must verify and be by a key that is entitled to it; one that is not
 refuses the post, so nobody can decorate an entry. Where a role's threshold is 1, exactly one key
 signs and the nonce is that key's own; otherwise at least the threshold signs and the nonce is the
-role's. So a post signed under one threshold can never be replayed under another.
+role's. So a post signed under one threshold can never be replayed under another. Operators count
+theirs per key: where several sign, the key of the one in whose name the post is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from fieldpost.ledger.context import Context, Overlay, Reader, Writes
 from fieldpost.ledger.reading import Maker, read_count
 from fieldpost.posts.envelope import Post
 from fieldpost.records import map_keys
+from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.maker import Role, Scope
 
 
@@ -80,6 +82,41 @@ def take_nonce(read: Reader, post: Post, maker: Maker, role: Role, nonce: int) -
         key = map_keys.nonce_of_key(post.signatures[0].kid)
     else:
         raise refusal(Code.THRESHOLD, f"one {role.name.lower()} key acts alone; sign with one")
+    return _take(read, key, nonce)
+
+
+def check_operator(post: Post, ctx: Context, board: BoardRecord) -> Operator:
+    """The operator in whose name the post is, which alone signed it. Raises Rejected."""
+    operator = issuing_operator(post, board)
+    check_signatures(post, {operator.governance_key.thumbprint(): operator.governance_key}, ctx)
+    return operator
+
+
+def check_operators(post: Post, ctx: Context, board: BoardRecord, *, needed: int) -> Operator:
+    """At least `needed` operators signed, the issuer among them: this one. Raises Rejected."""
+    issuer = issuing_operator(post, board)
+    check_signatures(post, board.governance, ctx)
+    if issuer.governance_key.thumbprint() not in {s.kid for s in post.signatures}:
+        raise refusal(Code.THRESHOLD, f"{issuer.name}, in whose name the post is, did not sign")
+    if len(post.signatures) < needed:
+        raise refusal(Code.THRESHOLD, f"{len(post.signatures)} of {needed} operators signed")
+    return issuer
+
+
+def issuing_operator(post: Post, board: BoardRecord) -> Operator:
+    """The operator whose name is `iss`. Raises Rejected(wrong-issuer)."""
+    for operator in board.operators:
+        if operator.name == post.statement.issuer:
+            return operator
+    raise refusal(Code.WRONG_ISSUER, f"{post.statement.issuer} is no operator of this board")
+
+
+def take_operator_nonce(read: Reader, operator: Operator, nonce: int) -> Writes:
+    """The write that uses up `nonce` of an issuing operator. Raises Rejected(nonce)."""
+    return _take(read, map_keys.nonce_of_key(operator.governance_key.thumbprint()), nonce)
+
+
+def _take(read: Reader, key: bytes, nonce: int) -> Writes:
     expected = read_count(read, key) + 1
     if nonce != expected:
         raise refusal(Code.NONCE, f"nonce {nonce}; the next one is {expected}")

@@ -3,9 +3,10 @@
 
     accepted posts, in order ‖ one state leaf
 
-A post sees what earlier posts of its batch wrote; a refused one leaves nothing. A batch in which
-no post was accepted adds nothing to the log. Time never runs backwards: it is the larger of what
-is given and the last state leaf's.
+The rules are those of the version that the board record names before the batch. A post sees what
+earlier posts of its batch wrote; a refused one leaves nothing. A batch in which no post was
+accepted adds nothing to the log. Time never runs backwards: it is the larger of what is given and
+the last state leaf's.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +18,7 @@ from fieldpost.keys import verify_signature
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import CheckSignature, Context, Overlay, Reader, Writes
 from fieldpost.ledger.reading import find_link, read_board
-from fieldpost.ledger.rules import RULES
-from fieldpost.ledger.rules.board import RULE_VERSION
+from fieldpost.ledger.rules import VERSIONS, Rules, Versions
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records import map_keys
 from fieldpost.records.state_leaf import StateLeaf
@@ -71,13 +71,14 @@ def apply_batch(
     time: int,
     check_signature: CheckSignature = verify_signature,
     decode: Callable[[bytes], Post] = decode_post,
+    versions: Versions = VERSIONS,
 ) -> Batch:
     """Apply `posts` in order at `time` (Unix seconds). No post makes it raise.
 
     `check_signature` and `decode` are for callers that did this work earlier, elsewhere; they must
-    agree with the defaults. Raises Misconfigured if the board's rule version is unknown here.
+    agree with the defaults. Raises Misconfigured if the board's rule version is not in `versions`.
     """
-    _check_rule_version(state)
+    rules = rules_in_force(state, versions)
     time = max(time, state.last.time)
     writes: Writes = {}
     overlay = Overlay(state.map, writes)
@@ -88,11 +89,12 @@ def apply_batch(
             board=state.board,
             time=time,
             entry_digest=sha256(entry).digest(),
+            entry_bytes=len(entry),
             previous_map_root=state.last.map_root,
             check_signature=check_signature,
         )
         try:
-            writes.update(decide(overlay, decode(entry), context))
+            writes.update(decide(rules, overlay, decode(entry), context))
         except Rejected as error:
             outcomes.append(Refused(error.code, error.name, error.detail))
         except Malformed as error:
@@ -117,14 +119,17 @@ def apply_batch(
     )
 
 
-def decide(read: Reader, post: Post, ctx: Context) -> Writes:
+def decide(rules: Rules, read: Reader, post: Post, ctx: Context) -> Writes:
     """The writes of one post by the rule of its kind. Raises Rejected or Malformed."""
     audience, kind = post.statement.audience, post.statement.kind
     if audience != ctx.board:
         raise refusal(Code.WRONG_BOARD, f"aud is {audience}, this board is {ctx.board}")
-    rule = RULES.get(kind)
+    rule = rules.get(kind)
     if rule is None:
         raise refusal(Code.UNKNOWN_KIND, f"no rule for {kind}")
+    successor = read_board(read).successor_origin
+    if successor is not None and kind != "board.set":
+        raise refusal(Code.CLOSED, f"this board is closed; post to {successor}")
     return rule(read, post, ctx)
 
 
@@ -149,9 +154,12 @@ def close_batch(
     return LedgerState(map=after, size=before + accepted + 1, board=board, last=leaf)
 
 
-def _check_rule_version(state: LedgerState) -> None:
+def rules_in_force(state: LedgerState, versions: Versions = VERSIONS) -> Rules:
+    """The rules for the batch after `state`. Raises Misconfigured where they are unknown here."""
     version = read_board(state.map).rule_version
-    if version != RULE_VERSION:
+    if version not in versions:
+        known = ", ".join(map(str, sorted(versions)))
         raise Misconfigured(
-            f"the board's rules are version {version}, this program knows {RULE_VERSION}: upgrade"
+            f"the board's rules are version {version}, this program knows {known}: upgrade"
         )
+    return versions[version]

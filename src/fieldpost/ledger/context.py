@@ -29,7 +29,7 @@ class Reader(Protocol):
 class Context:
     """The rest of what a rule may know.
 
-    `time`: of the batch, Unix seconds. `entry_digest`: SHA-256 of the post's bytes.
+    `time`: of the batch, Unix seconds. `entry_digest`: SHA-256 of the post's `entry_bytes` bytes.
     `previous_map_root`: root of the last state leaf (docs/spec/check-in.md, salts).
     `check_signature(key, message, signature)` raises Untrusted.
     """
@@ -37,6 +37,7 @@ class Context:
     board: str
     time: int
     entry_digest: bytes
+    entry_bytes: int
     previous_map_root: bytes
     check_signature: CheckSignature
 

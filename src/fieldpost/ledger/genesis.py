@@ -48,6 +48,7 @@ def apply_genesis(
         board=board,
         time=time,
         entry_digest=sha256(entry).digest(),
+        entry_bytes=len(entry),
         previous_map_root=nothing.root,
         check_signature=check_signature,
     )

@@ -41,6 +41,7 @@ def linked_record(post: Post) -> tuple[bytes, int] | None:
     """(map key of the record, epoch) if an **accepted** post is a link, else None.
 
     For indexes that answer "the links since epoch e"; says nothing about posts that were refused.
+    A registration that carries a chain is no link itself: its links are label 10 of its record.
     """
     subject = post.statement.subject
     match post.statement.kind:
@@ -54,6 +55,8 @@ def linked_record(post: Post) -> tuple[bytes, int] | None:
             return None
     match cbor.decode(post.statement.payload):
         case dict(record):
+            if post.statement.kind == "maker.register" and 10 in record:
+                return None
             epoch = record[label]
             assert isinstance(epoch, int)
             return record_key, epoch

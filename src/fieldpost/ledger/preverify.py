@@ -10,13 +10,16 @@ Nothing is decided here: a key that cannot be found yet is simply verified when 
 
 from collections.abc import Container
 from dataclasses import dataclass
+from typing import Final
 
 from fieldpost.errors import FieldpostError
 from fieldpost.keys import PublicKey, verify_signature
 from fieldpost.ledger.context import CheckSignature, Reader
 from fieldpost.ledger.reading import read_board, read_maker
 from fieldpost.posts.envelope import Post
-from fieldpost.records.maker import MakerRecord, Role, decode_maker_record
+from fieldpost.records.maker import Role, decode_maker_record
+
+_OPERATORS_SIGN: Final = frozenset({"board.set", "maker.register", "maker.attest", "blob.gone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +56,19 @@ def remembering(verified: Container[SignatureCheck]) -> CheckSignature:
 
 
 def _candidates(read: Reader, post: Post) -> dict[bytes, PublicKey]:
+    kind, payload = post.statement.kind, post.statement.payload
     try:
-        if post.statement.kind == "maker.register":
-            board = read_board(read)
-            governance = {
-                op.governance_key.thumbprint(): op.governance_key for op in board.operators
-            }
-            return governance | _keys_of(decode_maker_record(post.statement.payload))
+        if kind in _OPERATORS_SIGN:
+            governance = read_board(read).governance
+            # Others that a new board record adds are verified when the rule asks.
+            return governance | (_keys_of(payload) if kind == "maker.register" else {})
         maker = read_maker(read, bytes.fromhex(post.statement.issuer))
+        added = _keys_of(payload) if kind == "maker.set" else {}
     except (FieldpostError, ValueError):
         return {}
-    return {kid: entry.key for keys in maker.keys.values() for kid, entry in keys.items()}
+    return added | {kid: entry.key for keys in maker.keys.values() for kid, entry in keys.items()}
 
 
-def _keys_of(record: MakerRecord) -> dict[bytes, PublicKey]:
+def _keys_of(payload: bytes) -> dict[bytes, PublicKey]:
+    record = decode_maker_record(payload)
     return {kid: key for role in Role for kid, key in record.keys_of(role).by_kid().items()}

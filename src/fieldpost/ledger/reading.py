@@ -18,9 +18,11 @@ from fieldpost.ledger.context import Reader
 from fieldpost.posts.envelope import Post
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
-from fieldpost.records.counters import ClassCounters, Link
+from fieldpost.records.counters import ClassCounters, Link, ReleaseCounters
 from fieldpost.records.device_class import ClassRecord, decode_class_record
+from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.maker import MakerRecord, Role, RoleKey, decode_maker_record
+from fieldpost.records.release import ReleaseRecord, decode_release_record
 
 _CACHED: Final = 4_096
 
@@ -69,6 +71,7 @@ class Maker:
 
 
 _board = lru_cache(maxsize=8)(decode_board_record)
+_release = lru_cache(maxsize=_CACHED)(decode_release_record)
 _device_class = lru_cache(maxsize=_CACHED)(decode_class_record)
 
 
@@ -109,6 +112,25 @@ def read_class(read: Reader, class_id: bytes) -> ClassRecord:
     if record is None:
         raise refusal(Code.UNKNOWN_CLASS, f"there is no class {class_id.hex()}")
     return record
+
+
+def read_release(
+    read: Reader, class_id: bytes, sequence: int
+) -> tuple[ReleaseRecord, ReleaseCounters]:
+    """A release and what rules count of it. Raises Rejected(unknown-release)."""
+    value = read.value(map_keys.release(class_id, sequence))
+    counted = read.value(map_keys.release_counters(class_id, sequence))
+    if value is None or counted is None:
+        raise refusal(Code.UNKNOWN_RELEASE, f"sequence {sequence} is not published")
+    return _release(value), ReleaseCounters.decode(counted)
+
+
+def read_lot(read: Reader, lot_id: bytes) -> LotRecord:
+    """A lot record. Raises Rejected(unknown-lot)."""
+    value = read.value(map_keys.lot(lot_id))
+    if value is None:
+        raise refusal(Code.UNKNOWN_LOT, f"lot {lot_id.hex()} is not enrolled")
+    return decode_lot_record(value)
 
 
 # --- what rules wrote ---

@@ -12,6 +12,7 @@ from fieldpost.keys import verify_signature
 from fieldpost.ledger.batch import Batch, LedgerState, Refused, apply_batch
 from fieldpost.ledger.context import CheckSignature
 from fieldpost.ledger.genesis import apply_genesis
+from fieldpost.ledger.rules import VERSIONS, Versions
 from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
 
 
@@ -19,12 +20,13 @@ def replay(
     state: LedgerState | None,
     entries: Iterable[bytes],
     check_signature: CheckSignature = verify_signature,
+    versions: Versions = VERSIONS,
 ) -> LedgerState:
     """The state after `entries`, which follow `state` (None: they begin with genesis).
 
     Raises what `replay_batches` raises, and Untrusted("incomplete-log") for no entries at all.
     """
-    for batch in replay_batches(state, entries, check_signature):
+    for batch in replay_batches(state, entries, check_signature, versions):
         state = batch.state
     if state is None:
         raise Untrusted("incomplete-log", "a log begins with genesis")
@@ -35,8 +37,11 @@ def replay_batches(
     state: LedgerState | None,
     entries: Iterable[bytes],
     check_signature: CheckSignature = verify_signature,
+    versions: Versions = VERSIONS,
 ) -> Iterator[Batch]:
     """The batches of `entries` one by one, each judged before it is given.
+
+    Each is judged by the rule version that was in force then; `versions` are those known here.
 
     Raises Untrusted: "refused-post" (the log holds what the rules refuse), "wrong-state" (a leaf
     is not what they make), "incomplete-log" (posts without a leaf). Raises Malformed for a leaf
@@ -47,7 +52,7 @@ def replay_batches(
         if not is_state_leaf(entry):
             posts.append(entry)
             continue
-        batch = _replay_batch(state, posts, entry, check_signature)
+        batch = _replay_batch(state, posts, entry, check_signature, versions)
         state, posts = batch.state, []
         yield batch
     if posts:
@@ -55,13 +60,19 @@ def replay_batches(
 
 
 def _replay_batch(
-    state: LedgerState | None, posts: list[bytes], leaf: bytes, check_signature: CheckSignature
+    state: LedgerState | None,
+    posts: list[bytes],
+    leaf: bytes,
+    check_signature: CheckSignature,
+    versions: Versions,
 ) -> Batch:
     time = decode_state_leaf(leaf).time
     if state is None:
         batch = _replay_genesis(posts, time, check_signature)
     else:
-        batch = apply_batch(state, posts, time=time, check_signature=check_signature)
+        batch = apply_batch(
+            state, posts, time=time, check_signature=check_signature, versions=versions
+        )
     for at, outcome in enumerate(batch.outcomes):
         if isinstance(outcome, Refused):
             index = (state.size if state is not None else 0) + at

@@ -12,7 +12,7 @@ def of_maker(maker_id: bytes) -> str:
 
 
 def of_class(class_id: bytes) -> str:
-    """`class.set` and `provisioning`: the class id in hex."""
+    """`class.set`, `fleet.summary` and `provisioning`: the class id in hex."""
     return class_id.hex()
 
 
@@ -29,3 +29,13 @@ def of_channel(class_id: bytes, channel: str) -> str:
 def of_lot(lot_id: bytes) -> str:
     """`lot.enrol` and `device.status`: the lot id in hex."""
     return lot_id.hex()
+
+
+def of_advisory(class_id: bytes, number: int) -> str:
+    """`advisory.publish`: class id in hex, `/advisory/`, number."""
+    return f"{class_id.hex()}/advisory/{number}"
+
+
+def of_blob(digest: bytes) -> str:
+    """`blob.gone`: the blob's SHA-256 in hex."""
+    return digest.hex()

@@ -119,6 +119,11 @@ class BoardRecord:
         return 2 * len(self.operators) // 3 + 1
 
     @property
+    def governance(self) -> dict[bytes, PublicKey]:
+        """The operators' governance keys by thumbprint."""
+        return {op.governance_key.thumbprint(): op.governance_key for op in self.operators}
+
+    @property
     def is_solo(self) -> bool:
         """One operator and no witness needed: nobody but the operator vouches for one history."""
         return len(self.operators) == 1 and self.witnesses_needed == 0

@@ -9,13 +9,19 @@
     class counters    {1: newest sequence, 2: floor, 3: devices enrolled}
     release counters  {1: salt, 2: {channel: highest threshold}, 3: withdrawal}   1, 3 optional
     manifest          sequence
+    quota, reserve    [UTC day, posts, bytes]; registrations likewise
+    advisories        uint
+    domain            [maker id, maker epoch], or [] where its holder took another
+    domain of maker   [domain, maker epoch, time], or [] where another maker took it
+    release blocks    [[kid, algorithm, signature]…], sorted by kid
+    witness key       name
 
 These bytes only rules write, so readers trust their shape and fail as bugs, not as bad input.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Final, Self
 
 from fieldpost import cbor
 
@@ -91,3 +97,75 @@ class ReleaseCounters:
                         counters = replace(counters, withdrawn=value)
                 return counters
         raise AssertionError("release counters that no rule writes")
+
+
+@dataclass(frozen=True, slots=True)
+class DailyCount:
+    """What was posted on one UTC day (days since 1970); `size` in bytes."""
+
+    day: int
+    posts: int = 0
+    size: int = 0
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        return cbor.encode([self.day, self.posts, self.size])
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Inverse of `encode`."""
+        match cbor.decode(data):
+            case (int(day), int(posts), int(size)):
+                return cls(day, posts, size)
+        raise AssertionError("a daily count that no rule writes")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainHolder:
+    """The maker that operators last attested for a domain, at its epoch of then."""
+
+    maker: bytes
+    epoch: int
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        return cbor.encode([self.maker, self.epoch])
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """The domain that operators attested for a maker at `epoch`, in a batch at `time`.
+
+    It counts while the maker is at that epoch.
+    """
+
+    domain: str
+    epoch: int
+    time: int
+
+    def encode(self) -> bytes:
+        """Deterministic CBOR."""
+        return cbor.encode([self.domain, self.epoch, self.time])
+
+
+RELEASED: Final = cbor.encode([])
+
+
+def decode_domain_holder(data: bytes) -> DomainHolder | None:
+    """Who holds a domain, if anybody does."""
+    match cbor.decode(data):
+        case ():
+            return None
+        case (bytes(maker), int(epoch)):
+            return DomainHolder(maker, epoch)
+    raise AssertionError("a holder of a domain that no rule writes")
+
+
+def decode_attestation(data: bytes) -> Attestation | None:
+    """The domain of a maker, if it has one."""
+    match cbor.decode(data):
+        case ():
+            return None
+        case (str(name), int(epoch), int(time)):
+            return Attestation(name, epoch, time)
+    raise AssertionError("an attestation that no rule writes")

@@ -71,6 +71,10 @@ class Offer:
     conditions: Conditions | None = None
     lots: tuple[bytes, ...] = ()
 
+    def is_step_to(self, floor: int) -> bool:
+        """A stepping stone: it leads devices from below the floor on, and offers others nothing."""
+        return self.from_range is not None and self.from_range[1] < floor
+
     def value(self) -> dict[int, object]:
         """The CBOR form."""
         value: dict[int, object] = {1: self.sequence, 2: self.manifest, 3: self.threshold}

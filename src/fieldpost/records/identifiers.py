@@ -17,12 +17,15 @@ from typing import Final
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.keys import PublicKey
-from fieldpost.records.limits import MAX_NAME, MAX_ORIGIN
+from fieldpost.records.limits import MAX_DOMAIN, MAX_NAME, MAX_ORIGIN
 
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "fieldpost")
 _ORIGIN: Final = re.compile(r"[a-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._-]+)*/[1-9][0-9]{0,8}")
 _CLASS_NAME: Final = re.compile(r"[A-Za-z0-9._-]+(?::[A-Za-z0-9._-]+){0,2}")
 _CHANNEL: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_DOMAIN: Final = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
 _BOARD_ID: Final = re.compile(r"([^#]+)#([0-9a-f]{32})")
 
 
@@ -78,4 +81,11 @@ def check_channel(name: str) -> str:
     """1–32 lower-case letters, digits and dashes. Raises Malformed."""
     if not _CHANNEL.fullmatch(name):
         raise Malformed(f"{name!r} is no channel name; use lower-case letters, digits and dashes")
+    return name
+
+
+def check_domain(name: str) -> str:
+    """A domain of two labels or more, lower case, at most 253 characters. Raises Malformed."""
+    if len(name) > MAX_DOMAIN or not _DOMAIN.fullmatch(name):
+        raise Malformed(f"{name!r} is no domain; write it in lower case, as acme.example")
     return name

@@ -15,7 +15,7 @@ maker registers on a further board.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -124,6 +124,10 @@ class MakerRecord:
     def keys_of(self, role: Role) -> KeySet:
         """The keys of a role; an empty set with threshold 1 where the maker has none."""
         return self.root if role is Role.ROOT else self.roles.get(role, KeySet(1, ()))
+
+    def without_earlier_links(self) -> "MakerRecord":
+        """The record as its last link has it."""
+        return replace(self, earlier_links=())
 
     def encode(self) -> bytes:
         """Deterministic CBOR: the payload of the link, and the value in the map."""

@@ -42,7 +42,37 @@ def lot(lot_id: bytes) -> bytes:
     return _key("lot", lot_id)
 
 
+def summary(class_id: bytes) -> bytes:
+    """The last fleet summary of a class."""
+    return _key("summary", class_id)
+
+
+def advisory(class_id: bytes, number: int) -> bytes:
+    """An advisory of a class; numbers run from 1 to the class's count of advisories."""
+    return _key("advisory", class_id, number)
+
+
+def gone(operator: str, digest: bytes) -> bytes:
+    """That an operator no longer serves a blob, and why."""
+    return _key("gone", operator, digest)
+
+
 # --- what rules make of them ---
+
+
+def advisories(class_id: bytes) -> bytes:
+    """How many advisories a class has (uint), so that a list of them can be shown to be whole."""
+    return _key("advisories", class_id)
+
+
+def domain_of_maker(maker_id: bytes) -> bytes:
+    """[domain, maker epoch, time] that operators attested; [] once another maker took it."""
+    return _key("domain-of", maker_id)
+
+
+def domain(name: str) -> bytes:
+    """[maker id, maker epoch] of the domain's holder; [] once the holder took another."""
+    return _key("domain", name)
 
 
 def head(class_id: bytes, channel: str) -> bytes:
@@ -103,6 +133,26 @@ def manifest(class_id: bytes, digest: bytes) -> bytes:
     return _key("manifest", class_id, digest)
 
 
+def release_blocks(class_id: bytes, sequence: int) -> bytes:
+    """[[kid, algorithm, signature]…] that `release.sign` added to a release's manifest."""
+    return _key("blocks", class_id, sequence)
+
+
 def quota(holder: str, role: int) -> bytes:
-    """[UTC day, posts, bytes] of a maker's role or an operator."""
+    """[UTC day, posts, bytes] of a maker (id in hex) in a role, or of an operator (name) in 0."""
     return _key("quota", holder, role)
+
+
+def reserve(holder: str, role: int) -> bytes:
+    """[UTC day, posts, bytes] of what must stay possible when the quota is used up."""
+    return _key("reserve", holder, role)
+
+
+def registrations(kind: int) -> bytes:
+    """[UTC day, posts, bytes] of makers that the board admitted: 0 unendorsed, 1 endorsed."""
+    return _key("registrations", kind)
+
+
+def witness_key(thumbprint: bytes) -> bytes:
+    """The name of a witness that a board record named once: never an operator's key."""
+    return _key("witness", thumbprint)

@@ -156,7 +156,7 @@ def test_a_key_enrols_so_many_devices_in_all_not_in_each_lot() -> None:
 
 def test_a_kind_without_a_rule_is_refused() -> None:
     world = BoardWorld.with_class()
-    post = world.maker.post("maker.attest", "x", b"\xa0", world.maker.quorum(Role.ROOT))
+    post = world.maker.post("class.transfer", "x", b"\xa0", world.maker.quorum(Role.ROOT))
     assert world.refusal(post) == "unknown-kind"
 
 

@@ -11,7 +11,9 @@ PINNED = """
 25 class-algorithms, 26 too-many-devices, 27 sequence, 28 manifest-taken, 29 envelope-size,
 30 encoding, 31 image-size, 32 unknown-channel, 33 interval, 34 unknown-release,
 35 wrong-manifest, 36 withdrawn, 37 below-floor, 38 unknown-lot, 39 cohort-shrinks,
-40 head-size, 41 wrong-lot-id
+40 head-size, 41 wrong-lot-id, 42 closed, 43 rule-version, 44 daily-limit,
+45 registration-limit, 46 moved, 47 bad-chain, 48 maker-epoch, 49 domain-taken, 50 floor,
+51 advisory-number, 52 unknown-device, 53 status, 54 period
 """
 
 

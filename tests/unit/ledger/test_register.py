@@ -100,11 +100,6 @@ def test_registration_speaks_for_the_maker_whose_keys_it_holds() -> None:
     assert refusal(audience="board.test/1#" + "00" * 16) == "wrong-board"
 
 
-def test_a_maker_from_another_board_is_told_that_this_rule_version_cannot() -> None:
-    world = BoardWorld()
-    assert world.refusal(world.maker.registration(earlier_links=(b"\xd2",))) == "unsupported"
-
-
 @pytest.mark.parametrize(
     "changes",
     [

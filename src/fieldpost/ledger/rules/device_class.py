@@ -8,9 +8,11 @@ moment, so a device always has something to prove.
 
 from fieldpost import cbor
 from fieldpost.ledger.authority import Reach, check_role
+from fieldpost.ledger.class_algorithms import check_algorithms
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import Context, Reader, Writes
 from fieldpost.ledger.links import extend_chain
+from fieldpost.ledger.quota import charge
 from fieldpost.ledger.reading import (
     Maker,
     check_claims,
@@ -48,7 +50,8 @@ def decide_class_set(read: Reader, post: Post, ctx: Context) -> Writes:
         epoch=record.epoch,
         previous=record.previous,
     )
-    _check_algorithms(record, maker)
+    writes |= charge(read, ctx, maker.id.hex(), Role.ROOT)
+    check_algorithms(record, maker)
     if record.successor is not None:
         read_class(read, record.successor)
     before = find_class(read, class_id)
@@ -97,16 +100,3 @@ def _empty_heads(
         maker_link=link.digest,
     ).encode()
     return {map_keys.head(record.id, channel): head for channel in channels}
-
-
-def _check_algorithms(record: ClassRecord, maker: Maker) -> None:
-    admitted = record.limits.algorithms
-    for role in (Role.ROOT, Role.RELEASE):
-        keys = maker.record.keys_of(role)
-        usable = sum(entry.key.algorithm in admitted for entry in keys.keys)
-        if usable < keys.threshold:
-            raise refusal(
-                Code.CLASS_ALGORITHMS,
-                f"{usable} {role.name.lower()} keys use an algorithm of the class; "
-                f"{keys.threshold} must",
-            )

@@ -11,6 +11,7 @@ from fieldpost import cbor
 from fieldpost.ledger.authority import Reach, check_role, take_nonce
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import Context, Reader, Writes
+from fieldpost.ledger.quota import charge
 from fieldpost.ledger.reading import (
     check_claims,
     read_class,
@@ -36,6 +37,7 @@ def decide_lot_enrol(read: Reader, post: Post, ctx: Context) -> Writes:
     enrolled = read_count(read, by_key) + record.count
     check_role(post, ctx, maker, Role.ENROL, Reach(class_id=record.class_id, devices=enrolled))
     writes = take_nonce(read, post, maker, Role.ENROL, record.nonce)
+    writes |= charge(read, ctx, maker.id.hex(), Role.ENROL)
     expected = identifiers.lot_id(
         maker=maker.id, class_=record.class_id, count=record.count, root=record.root
     )

@@ -3,7 +3,9 @@
 
 Signed by one rollout key. It says what is offered to whom; the rule adds what a maker must not
 choose: the change count, the maker's link, and the salts that decide who is early. A cohort only
-grows: the threshold of a release in a channel is 0 (halted) or no less than it ever was.
+grows: the threshold of a release in a channel is 0 (halted) or no less than it ever was. A post
+that does nothing but halt counts against the reserve, so a thief of the key cannot forbid it by
+posting all day.
 """
 
 from dataclasses import replace
@@ -11,13 +13,16 @@ from dataclasses import replace
 from fieldpost.ledger.authority import Reach, check_role, take_nonce
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import Context, Reader, Writes
+from fieldpost.ledger.heads import check_head_size, read_head
+from fieldpost.ledger.quota import charge, charge_reserve
 from fieldpost.ledger.reading import (
-    Maker,
     check_claims,
     read_class,
     read_class_counters,
+    read_lot,
     read_maker,
     read_payload,
+    read_release,
 )
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Post
@@ -25,12 +30,8 @@ from fieldpost.posts.rollout import RolloutSet, decode_rollout_set
 from fieldpost.records import map_keys
 from fieldpost.records.counters import ReleaseCounters
 from fieldpost.records.device_class import ClassRecord
-from fieldpost.records.fields import Reading
-from fieldpost.records.head import Head, Offer, cohort_salt, decode_head
-from fieldpost.records.limits import MAX_HEAD_BYTES
-from fieldpost.records.lot import decode_lot_record
+from fieldpost.records.head import Head, Offer, cohort_salt
 from fieldpost.records.maker import Role
-from fieldpost.records.release import decode_release_record
 
 
 def decide_rollout_set(read: Reader, post: Post, ctx: Context) -> Writes:
@@ -43,6 +44,9 @@ def decide_rollout_set(read: Reader, post: Post, ctx: Context) -> Writes:
     check_role(post, ctx, maker, Role.ROLLOUT, Reach(class_id=class_id, channel=channel))
     writes = take_nonce(read, post, maker, Role.ROLLOUT, rollout.nonce)
     _check_channel(device_class, rollout)
+    before = read_head(read, class_id, channel)
+    count = charge_reserve if _is_halt(rollout, before) else charge
+    writes |= count(read, ctx, maker.id.hex(), Role.ROLLOUT)
     floor = read_class_counters(read, class_id).floor
     offers = []
     for offer in rollout.offers:
@@ -55,8 +59,16 @@ def decide_rollout_set(read: Reader, post: Post, ctx: Context) -> Writes:
             counters, salt=salt, highest={**counters.highest, channel: highest}
         ).encode()
         offers.append(replace(offer, salt=salt))
-    writes[map_keys.head(class_id, channel)] = _next_head(read, rollout, maker, tuple(offers))
-    return writes
+    link = maker.link(read)
+    head = Head(
+        change_count=before.change_count + 1,
+        offers=tuple(offers),
+        interval_s=rollout.interval_s,
+        maker_epoch=link.epoch,
+        maker_link=link.digest,
+    )
+    check_head_size(head)
+    return writes | {map_keys.head(class_id, channel): head.encode()}
 
 
 def _check_channel(device_class: ClassRecord, rollout: RolloutSet) -> None:
@@ -69,18 +81,12 @@ def _check_channel(device_class: ClassRecord, rollout: RolloutSet) -> None:
 
 def _check_offer(read: Reader, offer: Offer, rollout: RolloutSet, floor: int) -> ReleaseCounters:
     """The counters of the release that `offer` names, if it may be offered. Raises Rejected."""
-    value = read.value(map_keys.release(rollout.class_id, offer.sequence))
-    counted = read.value(map_keys.release_counters(rollout.class_id, offer.sequence))
-    if value is None or counted is None:
-        raise refusal(Code.UNKNOWN_RELEASE, f"sequence {offer.sequence} is not published")
-    if decode_release_record(value).manifest != offer.manifest:
+    record, counters = read_release(read, rollout.class_id, offer.sequence)
+    if record.manifest != offer.manifest:
         raise refusal(Code.WRONG_MANIFEST, f"sequence {offer.sequence} has another manifest")
-    counters = ReleaseCounters.decode(counted)
     if counters.withdrawn is not None:
         raise refusal(Code.WITHDRAWN, f"sequence {offer.sequence}: {counters.withdrawn}")
-    # A stepping stone leads devices from below the floor to above it, and offers nothing to others.
-    is_step = offer.from_range is not None and offer.from_range[1] < floor
-    if offer.sequence < floor and not is_step:
+    if offer.sequence < floor and not offer.is_step_to(floor):
         raise refusal(Code.BELOW_FLOOR, f"sequence {offer.sequence}; the floor is {floor}")
     highest = counters.highest.get(rollout.channel, 0)
     if 0 < offer.threshold < highest:
@@ -94,22 +100,14 @@ def _check_offer(read: Reader, offer: Offer, rollout: RolloutSet, floor: int) ->
 
 
 def _check_lot(read: Reader, lot_id: bytes, class_id: bytes) -> None:
-    value = read.value(map_keys.lot(lot_id))
-    if value is None or decode_lot_record(value).class_id != class_id:
-        raise refusal(Code.UNKNOWN_LOT, f"lot {lot_id.hex()} is not enrolled in the class")
+    if read_lot(read, lot_id).class_id != class_id:
+        raise refusal(Code.UNKNOWN_LOT, f"lot {lot_id.hex()} is not of this class")
 
 
-def _next_head(read: Reader, rollout: RolloutSet, maker: Maker, offers: tuple[Offer, ...]) -> bytes:
-    value = read.value(map_keys.head(rollout.class_id, rollout.channel))
-    assert value is not None  # class.set wrote an empty one for every channel
-    link = maker.link(read)
-    head = Head(
-        change_count=decode_head(value, Reading.LEDGER).change_count + 1,
-        offers=offers,
-        interval_s=rollout.interval_s,
-        maker_epoch=link.epoch,
-        maker_link=link.digest,
-    ).encode()
-    if len(head) > MAX_HEAD_BYTES:
-        raise refusal(Code.HEAD_SIZE, f"{len(head)} bytes; at most {MAX_HEAD_BYTES}")
-    return head
+def _is_halt(rollout: RolloutSet, head: Head) -> bool:
+    """Whether all that changes is that thresholds fall to 0."""
+    before = [replace(offer, salt=None) for offer in head.offers]
+    if rollout.interval_s != head.interval_s or len(before) != len(rollout.offers):
+        return False
+    changed = [(old, new) for old, new in zip(before, rollout.offers, strict=True) if old != new]
+    return bool(changed) and all(new == replace(old, threshold=0) for old, new in changed)
