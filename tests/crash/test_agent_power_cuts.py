@@ -2,6 +2,7 @@
 """A device whose power fails at any disk call of an update boots a whole image and gets there."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,7 @@ from fieldpost.agent.memory import Memory, load_memory
 from fieldpost.agent.states import State
 from fieldpost.agent.world import Facts, World
 from fieldpost.durable import OS, Disk
-from fieldpost.errors import Untrusted
+from fieldpost.errors import Unavailable, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.testing.bundles import PaperBoard
 from fieldpost.testing.faults import FaultyDisk, PowerCut
@@ -181,6 +182,30 @@ def test_a_power_cut_in_a_failing_update_never_keeps_the_sick_image(
         assert (memory.running, memory.state) == (1, State.IDLE)
         assert memory.failed[0].tries == 3
     assert cut > 60
+
+
+def test_a_disk_that_fails_once_is_an_error_and_the_next_life_goes_on(
+    tmp_path: Path, node: PaperNode
+) -> None:
+    node.publish(2, NEW)
+    failed = 0
+    for bad in count(step=3):
+        root = tmp_path / f"bad{bad}"
+        set_up(root, node)
+        clock = Clock(node.board.time)
+        disk = FaultyDisk(fail_at=bad)
+        with suppress(Unavailable, Untrusted):
+            live(root, clock, disk)
+        if len(disk.calls) <= bad:
+            break
+        failed += 1
+        for _ in range(2):
+            assert live_or_rest(root, clock) in ("", "resting")
+            assert boots(root) in (OLD, NEW)
+            wait_two_days(clock, node)
+        assert boots(root) == NEW
+        assert memory_of(root).failed == ()
+    assert failed > 20
 
 
 def test_two_signed_histories_freeze_updates_and_the_evidence_is_kept(

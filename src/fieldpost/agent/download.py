@@ -56,17 +56,28 @@ def download(
             file.truncate(0)
         for url in urls:
             try:
-                _fetch_rest(file, stored, url, timeout_s)
-                if _digest(path) == stored.digest:
+                resumed = file.size > 0
+                if _fetch_right(file, path, stored, url, timeout_s):
                     return path
-                # Of these bytes nobody knows which are wrong.
-                file.truncate(0)
+                # Whoever sent the first part may be the liar: nobody is blamed for another's
+                # bytes, or one bad source could keep all good ones from ever delivering.
+                if resumed and _fetch_right(file, path, stored, url, timeout_s):
+                    return path
                 failures.append(Untrusted("wrong-bytes", f"{url} sent other bytes than were named"))
             except FieldpostError as failure:
                 failures.append(failure)
     blamed = [failure for failure in failures if isinstance(failure, Untrusted)]
     words = "; ".join(str(failure) for failure in blamed or failures) or "no source is known"
     raise Untrusted("wrong-bytes", words) if blamed else Unavailable(words, _wait(failures))
+
+
+def _fetch_right(file: Partial, path: Path, stored: Stored, url: str, timeout_s: float) -> bool:
+    """Whether the file is right with the rest from `url`; what is wrong is thrown away whole."""
+    _fetch_rest(file, stored, url, timeout_s)
+    if _digest(path) == stored.digest:
+        return True
+    file.truncate(0)
+    return False
 
 
 def _fetch_rest(file: Partial, stored: Stored, url: str, timeout_s: float) -> None:

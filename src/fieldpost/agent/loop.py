@@ -108,8 +108,8 @@ def run_once(agent: Agent, world: World, *, rebooted: bool) -> OneRun:
 def run_forever(agent: Agent, world: World) -> NoReturn:
     """Check in at the head's interval until the process is ended.
 
-    Failures are told and retried with back-off; only what is wrong with the device's own files
-    ends the program (Misconfigured, or a disk that fails at the start).
+    Failures are told and retried with back-off. A disk that fails in the middle of an update ends
+    the program with Unavailable; whoever starts it again lets it go on from what was saved.
     """
     agent.start()
     if agent.memory.told is not None:
@@ -122,6 +122,8 @@ def run_forever(agent: Agent, world: World) -> NoReturn:
             failures = 0
         except FieldpostError as error:
             tell_failure(world, error)
+            if agent.memory.state not in (State.IDLE, State.FROZEN):
+                raise
             failures += 1
             asked = error.retry_after_s if isinstance(error, Unavailable) else None
         if failures and agent.memory.state is not State.FROZEN:

@@ -27,6 +27,7 @@ from fieldpost.checkin.verify import Verified
 from fieldpost.errors import Conflict, FieldpostError, Misbehaviour, NotFound, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.records.head import Offer
+from fieldpost.records.limits import MAX_TEXT
 
 _BOOTS: Final = {
     Boot.CONFIRMED: Event.BOOTED,
@@ -88,12 +89,12 @@ class Agent:
             outcome, reason = self._look()
         except Misbehaviour as found:
             self._failure = found
-            reason = str(found)
+            reason = _words(found)
             self.memory = replace(self.memory, reason=reason)
             self._feed(Event.MISBEHAVED)
         except FieldpostError as error:
             self._failure = error
-            reason = str(error)
+            reason = _words(error)
             self.memory = replace(self.memory, reason=reason)
             if self._checkins.is_too_old(self.memory):
                 outcome = Outcome.STALE
@@ -125,7 +126,7 @@ class Agent:
             self._tell("postponed", sequence=decision.offer.sequence, reason=hindrance[1])
             return hindrance
         self._take(decision.offer, verified.head.change_count)
-        return Outcome.CHECKED_IN, str(self._failure or "")
+        return Outcome.CHECKED_IN, _words(self._failure)
 
     def _accept(self, verified: Verified) -> None:
         self.memory, save = self._checkins.accept(self.memory, verified)
@@ -197,7 +198,12 @@ class Agent:
                 if effect not in ACTING:
                     self._record(effect)
             if self.memory != before:
-                self._save()
+                try:
+                    self._save()
+                except FieldpostError:
+                    # What is not on the disk did not happen, and is not acted on.
+                    self.memory = before
+                    raise
             event = self._act(effects[-1]) if effects and effects[-1] in ACTING else None
 
     def _record(self, effect: Do) -> None:
@@ -281,7 +287,7 @@ class Agent:
                 return Event.CHECKED_IN
             except Misbehaviour as found:
                 self._failure = found
-                self.memory = replace(self.memory, reason=str(found))
+                self.memory = replace(self.memory, reason=_words(found))
                 return Event.MISBEHAVED
             except FieldpostError as failure:
                 # Genuine and merely not newer: this image can reach and read the board.
@@ -293,7 +299,7 @@ class Agent:
                 failures, interval_s=self.interval_s, chance=self._world.chance()
             )
             if self._world.uptime() + wait > deadline:
-                words = f"no check-in was verified in time: {self._failure}"
+                words = f"no check-in was verified in time: {_words(self._failure)}"
                 self.memory = replace(self.memory, reason=words)
                 return Event.GAVE_UP
             self._world.pause(wait)
@@ -315,3 +321,9 @@ class Agent:
 
     def _tell(self, event: str, **facts: object) -> None:
         self._world.emit(event, facts)
+
+
+def _words(error: FieldpostError | None) -> str:
+    """An error as a reason that is kept and shown: whoever answered may have chosen its letters."""
+    text = "" if error is None else str(error)
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:MAX_TEXT]

@@ -196,7 +196,9 @@ def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:
             line = json.dumps({"event": event, **facts})
         else:
             said = [f"{name} {fact}" for name, fact in facts.items() if fact not in (None, "")]
-            line = f"{event}: {', '.join(said)}" if said else event
+            text = f"{event}: {', '.join(said)}" if said else event
+            # Some of the words are a server's.
+            line = "".join(letter if letter.isprintable() else "?" for letter in text)
         # A watcher that went away must not stop a device.
         try:
             sys.stdout.write(line + "\n")
