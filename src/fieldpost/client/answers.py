@@ -47,7 +47,7 @@ class Response:
         """
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Unavailable("the answer is not JSON, as it should be") from error
 
 
@@ -106,7 +106,7 @@ def retry_after_s(headers: Mapping[str, str]) -> int | None:
         return min(int(value[:9]), MOST_RETRY_AFTER_S)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -119,14 +119,22 @@ def _problem(headers: Mapping[str, str], body: bytes) -> Mapping[str, object]:
         return {}
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
+def parse_count(text: str) -> int | None:
+    """A number of bytes in a header, at most 18 digits; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
 def _text(problem: Mapping[str, object], member: str) -> str:
     value = problem.get(member)
-    return value[:1000] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    # It is shown on terminals and saved as UTF-8: no escape sequences, no lone surrogates.
+    return "".join(letter if letter.isprintable() else "?" for letter in value[:1000])
 
 
 def _rejected(problem: Mapping[str, object], detail: str) -> FieldpostError:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from fieldpost.client.answers import Response, check_head, error_of
+from fieldpost.client.answers import Response, check_head, error_of, parse_count
 from fieldpost.client.wire import Allowance, connect
 from fieldpost.errors import Malformed, Misconfigured, Unavailable
 
@@ -206,7 +206,8 @@ class HttpClient:
             raise Unavailable(
                 f"{self.base_url}: its certificate is not accepted: {error.verify_message}"
             ) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            # UnicodeError: a host name that has no form on the wire, as one with an empty label.
             self.close()
             reason = str(error) or type(error).__name__
             if isinstance(error, TimeoutError):
@@ -279,11 +280,9 @@ class HttpClient:
 def _place(status: int, headers: Mapping[str, str], offset: int) -> tuple[int, int | None]:
     """Where an answer's first byte belongs, and the size of the whole."""
     if status != 206:
-        length = headers.get("content-length", "")
-        return 0, int(length) if length.isdigit() else None
+        return 0, parse_count(headers.get("content-length", ""))
     unit, _, value = headers.get("content-range", "").partition(" ")
     span, _, total = value.partition("/")
-    first = span.partition("-")[0]
-    if unit.lower() != "bytes" or not first.isdigit() or int(first) != offset:
+    if unit.lower() != "bytes" or parse_count(span.partition("-")[0]) != offset:
         raise Unavailable("the server sent another range than was asked for")
-    return offset, int(total) if total.isdigit() else None
+    return offset, parse_count(total)
