@@ -4,7 +4,7 @@
     lots     lot, class, count, root                      as posted on the board
     leaves   lot, index, device, leaf                     the bytes that hash to the root
     devices  device, lot, index                           the first lot of a key wins
-    seen     device, class, boot, counter, outcome …      its newest report, whole
+    seen     device, class, boot, counter, outcome …      its newest report, and what it says runs
     results  class, sequence, device, outcome             how a release ended on a device
 
 WAL with synchronous=FULL: a commit that returned survives a power cut. One thread writes; reads
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS devices (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (
   device BLOB PRIMARY KEY, class BLOB NOT NULL, boot INTEGER NOT NULL, counter INTEGER NOT NULL,
-  outcome TEXT NOT NULL, received INTEGER NOT NULL, report BLOB NOT NULL
+  outcome TEXT NOT NULL, running INTEGER, received INTEGER NOT NULL, report BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_of_class ON seen (class, outcome);
 CREATE TABLE IF NOT EXISTS results (
@@ -55,12 +55,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A device's newest report. `received` in Unix seconds, `report` the bytes as signed."""
+    """A device's newest report. `running` is the release that it says runs, None if it says none;
+    `received` in Unix seconds, `report` the bytes as signed."""
 
     class_id: bytes
     boot: int
     counter: int
     outcome: str
+    running: int | None
     received: int
     report: bytes
 
@@ -103,7 +105,8 @@ class FleetDb:
     def seen(self, device: bytes) -> Seen | None:
         """A device's newest report."""
         row = self._writer.execute(
-            "SELECT class, boot, counter, outcome, received, report FROM seen WHERE device = ?",
+            "SELECT class, boot, counter, outcome, running, received, report "
+            "FROM seen WHERE device = ?",
             (device,),
         ).fetchone()
         if row is None:
@@ -113,20 +116,22 @@ class FleetDb:
             boot=row[1],
             counter=row[2],
             outcome=row[3],
-            received=row[4],
-            report=row[5],
+            running=row[4],
+            received=row[5],
+            report=row[6],
         )
 
     def save_seen(self, device: bytes, seen: Seen) -> None:
         """Replace a device's newest report."""
         self._writer.execute(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 device,
                 seen.class_id,
                 seen.boot,
                 seen.counter,
                 seen.outcome,
+                seen.running,
                 seen.received,
                 seen.report,
             ),
@@ -195,6 +200,15 @@ class FleetDb:
     def _number(self, sql: str, values: tuple[object, ...]) -> int:
         value = self._read(sql, values)[0][0]
         return value if isinstance(value, int) else 0
+
+    def running_counts(self, class_id: bytes) -> list[tuple[int, int]]:
+        """(sequence, devices) of every release that some device's newest report says it runs."""
+        rows = self._read(
+            "SELECT running, COUNT(*) FROM seen WHERE class = ? AND running IS NOT NULL "
+            "GROUP BY running ORDER BY running",
+            (class_id,),
+        )
+        return [(int(str(sequence)), int(str(count))) for sequence, count in rows]
 
     def result_counts(self, class_id: bytes) -> list[tuple[int, str, int]]:
         """(sequence, outcome, devices) of every release that a device told the end of."""

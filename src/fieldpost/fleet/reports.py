@@ -21,11 +21,13 @@ ENDS: Final = frozenset({Outcome.CONFIRMED, Outcome.FAILED, Outcome.REVERTED})
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A report that counts. `sequence` is the release that it ends, None if it ends none."""
+    """A report that counts. `sequence` is the release that it ends, `running` the one that it says
+    runs; None where it says nothing of the kind."""
 
     report: Report
     class_id: bytes
     sequence: int | None
+    running: int | None
 
 
 def judge_report(
@@ -52,11 +54,18 @@ def judge_report(
                 "is not after the newest report of this device",
                 f"boot {seen.boot}, counter {seen.counter}",
             )
-    return Judged(report, leaf.class_id, _ended(report))
+    return Judged(report, leaf.class_id, _ended(report), _running(report))
 
 
 def _ended(report: Report) -> int | None:
     """The release that a report tells the end of: that of its first component."""
     if report.outcome not in ENDS or not report.components:
+        return None
+    return report.components[0].sequence
+
+
+def _running(report: Report) -> int | None:
+    """The release that runs; a report of a failed attempt names what did not stay."""
+    if report.outcome in (Outcome.FAILED, Outcome.REVERTED) or not report.components:
         return None
     return report.components[0].sequence

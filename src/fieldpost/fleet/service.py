@@ -147,6 +147,7 @@ class FleetService:
             boot=report.boot_count,
             counter=report.counter,
             outcome=report.outcome.value,
+            running=judged.running,
             received=self._clock(),
             report=data,
         )
@@ -164,8 +165,9 @@ class FleetService:
         devices = self._database.device_count(class_id)
         releases: dict[str, dict[str, int]] = {}
         for sequence, outcome, count in self._database.result_counts(class_id):
-            row = releases.setdefault(str(sequence), {end.value: 0 for end in sorted(ENDS)})
-            row[outcome] = count
+            _row(releases, sequence)[outcome] = count
+        for sequence, count in self._database.running_counts(class_id):
+            _row(releases, sequence)["running"] = count
         return {
             "class": class_id.hex(),
             "devices": devices,
@@ -173,6 +175,11 @@ class FleetService:
             "stale": self._database.outcome_count(class_id, Outcome.STALE.value),
             "never_seen": max(0, devices - self._database.seen_count(class_id)),
         }
+
+
+def _row(releases: dict[str, dict[str, int]], sequence: int) -> dict[str, int]:
+    nothing = {end.value: 0 for end in sorted(ENDS)} | {"running": 0}
+    return releases.setdefault(str(sequence), nothing)
 
 
 def _read_leaves(data: bytes, count: int) -> list[bytes]:

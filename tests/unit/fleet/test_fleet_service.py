@@ -76,7 +76,7 @@ def test_a_confirmed_update_is_counted_for_its_release(fleet: FleetService) -> N
     assert fleet.summary(CLASS) == {
         "class": CLASS.hex(),
         "devices": 5,
-        "releases": {"7": {"confirmed": 1, "failed": 1, "reverted": 1}},
+        "releases": {"7": {"confirmed": 1, "failed": 1, "reverted": 1, "running": 2}},
         "stale": 1,
         "never_seen": 1,
     }
@@ -86,13 +86,30 @@ def test_a_device_counts_once_for_a_release_with_its_newest_word(fleet: FleetSer
     take(fleet, report(0, order=(1, 1), outcome=Outcome.REVERTED))
     take(fleet, report(0, order=(2, 1), outcome=Outcome.CONFIRMED))
     releases = fleet.summary(CLASS)["releases"]
-    assert releases == {"7": {"confirmed": 1, "failed": 0, "reverted": 0}}
+    assert releases == {"7": {"confirmed": 1, "failed": 0, "reverted": 0, "running": 1}}
 
 
-def test_a_check_in_ends_no_release(fleet: FleetService) -> None:
+def test_a_check_in_ends_no_release_and_says_what_runs(fleet: FleetService) -> None:
     take(fleet, report(0, outcome=Outcome.CHECKED_IN))
     summary = fleet.summary(CLASS)
-    assert (summary["releases"], summary["never_seen"]) == ({}, 4)
+    row = {"confirmed": 0, "failed": 0, "reverted": 0, "running": 1}
+    assert (summary["releases"], summary["never_seen"]) == ({"7": row}, 4)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REVERTED, Outcome.FAILED])
+def test_a_device_that_went_back_runs_what_it_says_next(
+    fleet: FleetService, outcome: Outcome
+) -> None:
+    before = (ReportedComponent(0, 6, b"h" * 32),)
+    take(fleet, report(0, order=(1, 1), outcome=outcome))
+    assert fleet.summary(CLASS)["releases"] == {
+        "7": {"confirmed": 0, "failed": 0, "reverted": 0, "running": 0} | {str(outcome): 1}
+    }
+    take(fleet, report(0, order=(1, 2), outcome=Outcome.CHECKED_IN, components=before))
+    assert fleet.summary(CLASS)["releases"] == {
+        "6": {"confirmed": 0, "failed": 0, "reverted": 0, "running": 1},
+        "7": {"confirmed": 0, "failed": 0, "reverted": 0, "running": 0} | {str(outcome): 1},
+    }
 
 
 @pytest.mark.parametrize("order", [(3, 5), (3, 4), (2, 9)])
@@ -104,7 +121,9 @@ def test_a_replayed_report_is_refused_and_changes_nothing(
     with pytest.raises(Conflict, match="replayed") as refused:
         take(fleet, replayed)
     assert refused.value.current == "boot 3, counter 5"
-    assert fleet.summary(CLASS)["releases"] == {"7": {"confirmed": 1, "failed": 0, "reverted": 0}}
+    assert fleet.summary(CLASS)["releases"] == {
+        "7": {"confirmed": 1, "failed": 0, "reverted": 0, "running": 1}
+    }
 
 
 @pytest.mark.parametrize("order", [(3, 6), (4, 0)])
@@ -112,7 +131,9 @@ def test_a_later_report_is_taken(fleet: FleetService, order: tuple[int, int]) ->
     """The control of the test above."""
     take(fleet, report(0, order=(3, 5)))
     take(fleet, report(0, order=order, outcome=Outcome.FAILED))
-    assert fleet.summary(CLASS)["releases"] == {"7": {"confirmed": 0, "failed": 1, "reverted": 0}}
+    assert fleet.summary(CLASS)["releases"] == {
+        "7": {"confirmed": 0, "failed": 1, "reverted": 0, "running": 0}
+    }
 
 
 def test_the_same_bytes_again_are_the_same_report(fleet: FleetService) -> None:
@@ -173,7 +194,9 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
     take(first, report(0, order=(2, 2)))
     first.close()
     second = open_fleet(tmp_path)
-    assert second.summary(CLASS)["releases"] == {"7": {"confirmed": 1, "failed": 0, "reverted": 0}}
+    assert second.summary(CLASS)["releases"] == {
+        "7": {"confirmed": 1, "failed": 0, "reverted": 0, "running": 1}
+    }
     with pytest.raises(Conflict):
         take(second, report(0, order=(2, 1)))
     second.close()

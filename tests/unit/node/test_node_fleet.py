@@ -89,7 +89,7 @@ def test_reports_are_counted_once_and_replays_refused(node: Running) -> None:
         send_report(node, counter=4)
     summary = node.http.send("GET", f"/v1/fleet/{world.maker.class_id('tracker').hex()}").json()
     assert isinstance(summary, dict)
-    assert summary["releases"] == {"10": {"confirmed": 1, "failed": 0, "reverted": 0}}
+    assert summary["releases"] == {"10": {"confirmed": 1, "failed": 0, "reverted": 0, "running": 1}}
     assert (summary["devices"], summary["never_seen"]) == (3, 2)
 
 

@@ -147,7 +147,7 @@ class FileSlots:
                 file.append(chunk)
             file.sync()
             size = file.size
-        if size != image.size or hasher.digest() != image.digest:
+        if size != image.size or not is_content(image, hasher.digest()):
             raise Untrusted("wrong-digest", "the image is not the one that the manifest signs")
         publish(slot / "image.part", slot / "image", disk=self._disk)
         facts = [image.sequence, image.version, image.digest, image.size]
@@ -173,7 +173,7 @@ class FileSlots:
                     hasher.update(chunk)
         except OSError:
             return False
-        return hasher.digest() == image.digest
+        return is_content(image, hasher.digest())
 
     def _read_trial(self) -> tuple[str, str, bool] | None:
         try:
@@ -193,3 +193,8 @@ class FileSlots:
 
     def _write_trial(self, name: str, before: str, *, booted: bool) -> None:
         write_file(self._trial, cbor.encode([name, before, booted]), disk=self._disk)
+
+
+def is_content(image: Image, digest: bytes) -> bool:
+    """Whether bytes of this SHA-256 are the image."""
+    return digest == image.digest
