@@ -16,6 +16,7 @@ from fieldpost.agent.membership import fetch_membership
 from fieldpost.agent.memory import Memory
 from fieldpost.agent.plan import Plan, make_plan
 from fieldpost.agent.world import World
+from fieldpost.checkin.belief import Belief
 from fieldpost.checkin.verify import Verified
 from fieldpost.identity.outcome import Outcome
 from fieldpost.records.head import Head, Offer
@@ -45,7 +46,9 @@ class CheckIns:
         self._urls = tuple(urls)
         self._device = device
         self._world = world
-        self._accepted_at = world.uptime()
+        # T + powered time = uptime + this; None before a check-in was accepted on this board.
+        self._ahead_s: float | None = None
+        self._began_at = world.uptime()
 
     def use_addresses(self, memory: Memory) -> None:
         """Ask where the records say from now on. The maker's report addresses take reports."""
@@ -72,7 +75,7 @@ class CheckIns:
 
         Saved are a chain that moved and the first check-in; else at most daily, for the flash.
         """
-        self._accepted_at = self._world.uptime()
+        self._note_time(memory.belief, verified.belief)
         accepted = replace(memory, belief=verified.belief)
         self.use_addresses(accepted)
         first = memory.belief.root is None
@@ -86,15 +89,32 @@ class CheckIns:
         return schedule.clamp(asked, least=bounds.least_interval_s, most=bounds.most_interval_s)
 
     def is_too_old(self, memory: Memory) -> bool:
-        """Whether no accepted check-in is within the policy's max_age; False before the first."""
+        """Whether no accepted check-in is within the policy's max_age.
+
+        Before the first one on a board there is no T, so powered time alone counts.
+        """
         belief = memory.belief
-        return belief.root is not None and trust.is_too_old(
+        powered_s = int(self._lead_s(belief) + self._world.uptime() - belief.timestamp)
+        if belief.root is None:
+            return powered_s > belief.policy.max_age_s
+        return trust.is_too_old(
             belief.timestamp,
             clock=self._world.clock(),
             least_time=self.provisioning.least_time,
-            powered_s=int(self._world.uptime() - self._accepted_at),
+            powered_s=powered_s,
             max_age_s=belief.policy.max_age_s,
         )
+
+    def _note_time(self, before: Belief, after: Belief) -> None:
+        if after.board != before.board:
+            self._ahead_s, self._began_at = None, self._world.uptime()
+            return
+        # The lower bound of now never falls: who replays what was signed before wins no time.
+        shown = after.timestamp - self._world.uptime()
+        self._ahead_s = shown if before.root is None else max(self._lead_s(before), shown)
+
+    def _lead_s(self, belief: Belief) -> float:
+        return belief.timestamp - self._began_at if self._ahead_s is None else self._ahead_s
 
     def decide(self, memory: Memory, verified: Verified) -> trust.Decision:
         """Which offer to take; see `trust.decide`."""
