@@ -1,25 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Switching a device's defence off, to show that it is what stops an attack.
+"""Switching a defence off, to show that it is what stops an attack.
 
     with without(Defence.QUORUM):
         verify_bundle(…)                    believes what nobody cosigned
 
-Each defence is one check function of `fieldpost.checkin`, replaced for the time of the block by one
-that lets everything pass. Shipped code has no flag for it: this room is the only way, and programs
-may not import it. Not for threads: the whole process is without the defence.
+Each defence is one check function of the check-in kernel, the agent or the fleet service, replaced
+for the time of the block by one that lets everything pass. Shipped code has no flag for it: this
+room is the only way, and programs may not import it. Not for threads: the whole process is without
+the defence. `undefended` runs whole programs so.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from hashlib import sha256
+from pathlib import Path
+from sqlite3 import Connection
 from types import ModuleType
 from typing import Any
 
-from fieldpost.checkin import belief, chains, manifests, quorum, verify
+from fieldpost.agent import download
+from fieldpost.agent.slots import files
+from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
+from fieldpost.checkin.offers import is_for
+from fieldpost.fleet import database, reports
+from fieldpost.fleet.database import Place
+from fieldpost.identity.report import Report, open_report
 from fieldpost.posts.envelope import decode_post
-from fieldpost.records.head import Head
+from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
 from fieldpost.tlog.cosignature import Cosignature
 from fieldpost.tlog.hashing import leaf_hash
@@ -40,9 +50,15 @@ def _any_value(bundle: Any, _key: bytes, *, origin: str) -> tuple[StateLeaf, Che
     return leaf, Checkpoint(origin, leaf.covered_size + 1, root)
 
 
-def _latest(_checkpoint: Checkpoint, cosignatures: Iterable[Cosignature], **_named: Any) -> int:
-    """Step 4 without counting: T is what anybody says."""
-    return max((cosignature.timestamp for cosignature in cosignatures), default=0)
+def _latest(
+    _checkpoint: Checkpoint,
+    cosignatures: Iterable[Cosignature],
+    *,
+    clock: int | None,
+    **_named: Any,
+) -> int:
+    """Step 4 without counting: T is what anybody says, and now where nobody says anything."""
+    return max((cosignature.timestamp for cosignature in cosignatures), default=clock or 0)
 
 
 def _same_board(belief: Any, _leaf: StateLeaf, *_rest: Any) -> Tip:
@@ -64,8 +80,33 @@ def _no_limit(_now: int | None, **_named: Any) -> None:
     """No clock is trusted, so no timestamp is ever too far ahead, and nothing is ever stale."""
 
 
+def _is_for_whatever_runs(offer: Offer, _running: int, *rest: Any) -> bool:
+    """Step 8 without comparing sequences: as if nothing ran yet."""
+    return is_for(replace(offer, from_range=None), 0, *rest)
+
+
+def _as_named(path: Path) -> bytes:
+    """The digest that a download is named by, whatever it holds."""
+    return bytes.fromhex(path.stem)
+
+
+def _anywhere(connection: Connection, device: bytes) -> Place | None:
+    """A device's place in its lot; a stranger's is the first that there is."""
+    row = connection.execute(
+        "SELECT lot, idx, leaf FROM leaves LEFT JOIN devices USING (lot, idx) "
+        "ORDER BY devices.device IS ? DESC LIMIT 1",
+        (device,),
+    ).fetchone()
+    return None if row is None else Place(lot=row[0], index=row[1], leaf=row[2])
+
+
+def _as_claimed(data: bytes, _key: Any, **_named: Any) -> Report:
+    """What a report claims, whoever signed it."""
+    return open_report(data)[1]
+
+
 class Defence(Enum):
-    """A check of the kernel: the module that calls it, its name there, and what lets all pass."""
+    """A check: the module that calls it, its name there, and what lets all pass."""
 
     VALUE_PROOF = (verify, "verify_state", _any_value)
     SIZE = (verify, "check_not_older", _pass)
@@ -81,6 +122,11 @@ class Defence(Enum):
     MANIFEST_DIGEST = (manifests, "check_digest", _pass)
     MANIFEST_SEQUENCE = (manifests, "check_sequence", _pass)
     MANIFEST_TARGET = (manifests, "check_target", _pass)
+    NEWER_OFFER = (offers, "is_for", _is_for_whatever_runs)
+    STORED_BYTES = (download, "_digest", _as_named)
+    IMAGE = (files, "is_content", lambda *_arguments: True)
+    MEMBERSHIP = (database, "_place", _anywhere)
+    REPORT_SIGNATURE = (reports, "verify_report", _as_claimed)
 
 
 @contextmanager
