@@ -13,6 +13,7 @@ from fieldpost.identity.lot import verify_membership
 from fieldpost.identity.report import verify_report
 from fieldpost.identity.status import read_status
 from fieldpost.keys import check_key, decode_key, verify_signature
+from fieldpost.ledger.rules import RULES
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records import identifiers
 from fieldpost.records.board import decode_board_record
@@ -36,6 +37,7 @@ from fieldpost.tlog.proof import root_from_edge, verify_consistency, verify_incl
 from fieldpost.tlog.tiles import Tile, entries_path, parse_tile_path, tile_path
 from fieldpost.tlog.tree import CompactRange
 from fieldpost.tlog.treehead import parse_checkpoint
+from tests.property.payload_formats import PAYLOADS
 from tests.vectors.own_vectors import Case, cases, load, many, octets, optional, reason_of
 from vectors import generate
 
@@ -265,6 +267,19 @@ def test_posts(case: Case) -> None:
         assert key.thumbprint() == signature.kid
         assert post.signed_bytes(signature).hex() == signed
         verify_signature(key, octets(signed), signature.signature)
+
+
+@cases("posts", "payloads")
+def test_payloads(case: Case) -> None:
+    decode, data = PAYLOADS[case["kind"]], octets(case["hex"])
+    assert reason_of(lambda: decode(data)) == case["reason"]
+    if case["reason"] is None:
+        assert decode(data).encode() == data
+
+
+def test_every_kind_with_a_rule_has_a_post_here() -> None:
+    kinds = {case["kind"] for case in load("posts")["posts"]}
+    assert set(RULES) <= kinds
 
 
 @cases("posts", "malformed")

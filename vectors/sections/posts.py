@@ -4,10 +4,10 @@
 from typing import Any
 
 from fieldpost import cbor
-from fieldpost.keys import Algorithm, PublicKey
+from fieldpost.keys import PublicKey
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.maker import Role
-from fieldpost.testing.signers import DeterministicSigner
+from vectors.sections import payloads
 from vectors.sections.changes import DROP, Place, changed, flipped
 from vectors.sections.world import board, board_link, maker_link, new_roots, provisioning_entry
 
@@ -47,7 +47,7 @@ def _keys() -> dict[bytes, PublicKey]:
         *(signer for role in Role for signer in world.maker.keys[role]),
         *(operator.governance for operator in world.operators),
         *new_roots(),
-        *(DeterministicSigner(algorithm, "vectors/posts") for algorithm in Algorithm),
+        *(signer for _, signer in payloads.entries()),
     ]
     return {signer.public_key.thumbprint(): signer.public_key for signer in signers}
 
@@ -59,6 +59,7 @@ def make() -> dict[str, Any]:
     seen: set[str] = set()
     first = []
     others = [board_link(world), maker_link(world), provisioning_entry(world)]
+    others += [entry for entry, _ in payloads.entries()]
     for entry in (*entries, *others):
         kind = decode_post(entry).statement.kind
         if kind not in seen:
@@ -75,9 +76,10 @@ def make() -> dict[str, Any]:
     ]
     return {
         "about": "Posts, the bytes that each signature covers (Sig_structure) with its key; posts"
-        " that are malformed; signatures that do not hold.",
+        " that are malformed; signatures that do not hold; payloads that are no device's record.",
         "spec": "docs/spec/posts.md",
         "posts": [_describe(entry) for entry in first],
+        "payloads": payloads.cases(),
         "malformed": [
             {"name": name, "hex": data.hex(), "reason": "malformed"} for name, data in bad
         ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which maker controls a domain, as operators attest it (docs/spec/kinds.md, domains).
+"""Which maker controls a domain, as operators attest it (docs/spec/rules.md, domains).
 
     free, or held by a maker that has moved on to another epoch    ⌊(n-1)/3⌋+1 operators
     held by another maker at its current epoch                     a quorum of operators

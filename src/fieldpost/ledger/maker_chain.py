@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain of links that a maker brings along to a further board (docs/spec/kinds.md, maker).
+"""The chain of links that a maker brings along to a further board (docs/spec/rules.md, maker).
 
     maker.register, maker.set, maker.set …      as they stand on the boards where they were posted
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much is posted per UTC day of batch time (docs/spec/kinds.md, limits).
+"""How much is posted per UTC day of batch time (docs/spec/rules.md, limits).
 
     charge              every post of a maker's role, and of an operator: posts and bytes
     charge_reserve      what must stay possible when a thief used the quota up: maker.set,

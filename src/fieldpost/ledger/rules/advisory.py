@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Advisories: `advisory.publish` (docs/spec/kinds.md, advisory).
+"""Advisories: `advisory.publish` (docs/spec/rules.md, advisory).
 
 Signed by the release threshold. Advisories of a class are numbered without gaps and their count is
 in the map, so a list of them can be shown to be whole. A number that exists is revised; what it

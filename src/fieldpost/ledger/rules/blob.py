@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blobs: `blob.gone` (docs/spec/kinds.md, blob).
+"""Blobs: `blob.gone` (docs/spec/rules.md, blob).
 
 Signed by one operator, about its own node alone: other sources may serve the blob, and devices
 believe any of them by its digest. The entry that names the blob stays.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices: `device.status` (docs/spec/kinds.md, device).
+"""Devices: `device.status` (docs/spec/rules.md, device).
 
     valid -> suspended | revoked | decommissioned      care key
     suspended -> revoked | decommissioned              care key

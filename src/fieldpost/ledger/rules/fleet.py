@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fleets: `fleet.summary` (docs/spec/kinds.md, fleet).
+"""Fleets: `fleet.summary` (docs/spec/rules.md, fleet).
 
 Signed by one rollout key. What it says is the maker's word and no rule can judge it; the rule sees
 to it that periods follow each other, end in the past, and that releases exist.
