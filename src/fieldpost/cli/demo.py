@@ -2,8 +2,12 @@
 """`fieldpost demo`: the whole line with real firmware in real processes, and attacks on it."""
 
 import json
+import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -36,6 +40,8 @@ def command(
     firmware; a device that falls ill and goes back; then six attackers. Nothing leaves loopback.
     """
     try:
+        from rich.console import Console
+
         from fieldpost.demo.firmware import fetch_images, own_images
         from fieldpost.demo.run import run
         from fieldpost.demo.screen import Screen
@@ -46,16 +52,32 @@ def command(
         ) from error
     screen = Screen()
     root = folder or Path(tempfile.gettempdir()) / "fieldpost-demo"
-    cache = Path.home() / ".cache" / "fieldpost" / "firmware"
+    _end_politely()
     screen.heading("Firmware")
     with screen.step("two successive images of real firmware"):
-        images = own_images(*firmware) if firmware else fetch_images(cache)
+        images = own_images(*firmware) if firmware else fetch_images(_cache())
     for image in images:
         screen.fact(f"{image.name} {image.version}: {image.path.stat().st_size:,} bytes")
     summary = run(root.resolve(), images, screen, keep=keep)
     if as_json:
         click.echo(json.dumps(summary.value(), indent=2))
     else:
-        summary.print(screen.console)
+        summary.print(Console(highlight=False))
     if not summary.held:
         raise Untrusted("attack-succeeded", f"see {root / 'attacks.json'}")
+
+
+def _cache() -> Path:
+    """Where fetched firmware is kept, as other programs keep such things."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "fieldpost" / "firmware"
+
+
+def _end_politely() -> None:
+    """A closed terminal or a SIGTERM ends the demonstration's processes as Ctrl-C does."""
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)

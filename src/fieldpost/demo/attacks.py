@@ -1,56 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demonstration attacks itself: hostile servers in front of the node, real agents behind them.
 
-What counts is what the agent stored and runs afterwards, read back from its disk.
+What counts is what the agent stored and runs afterwards, read back from its disk. An attack is
+refused only if the agent said why and nothing moved; a device that heard nothing proves nothing.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from fieldpost.demo.devices import Device, running_image, status
+from fieldpost.demo.devices import Device, stand
 from fieldpost.demo.processes import Event, Processes
 from fieldpost.demo.story import Scene
+
+_ON_PATH: Final = "attacker: between device and board"
+_STOLEN: Final = "attacker: has stolen the release key as well"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One attack and what became of it."""
+    """One attack and what became of it. `reason` is "" if nothing was refused.
+
+    `before` and `after` say what the device stored and ran, or how many devices were counted.
+    """
 
     attack: str
-    attacker_has: str
+    attacker: str
     reason: str
-    before: int
-    after: int
-    image_changed: bool
-
-    @property
-    def refused(self) -> bool:
-        """Whether the device runs and believes what it did before."""
-        return self.before == self.after and not self.image_changed
+    before: dict[str, Any]
+    after: dict[str, Any]
+    afterwards: str
+    refused: bool
 
     def value(self) -> dict[str, Any]:
         """For `--json`."""
-        return {
-            "attack": self.attack,
-            "attacker_has": self.attacker_has,
-            "reason": self.reason,
-            "sequence_before": self.before,
-            "sequence_after": self.after,
-            "refused": self.refused,
-        }
+        return asdict(self)
 
 
 def attack_all(
     scene: Scene, *, victims: list[Device], updated: Device, stranger: Device, recorded: bytes
 ) -> list[Verdict]:
     """Every attack of the demonstration, each with its own hostile process and its own device."""
+    attacks = _attacks(scene, recorded)
+    verdicts: list[Verdict] = []
+    with scene.screen.counted("six attackers try", len(attacks) + 1) as counter:
+        for (name, attacker, plan), victim in zip(attacks, [*victims, updated], strict=True):
+            verdicts.append(_attack(scene, name, attacker, victim, plan))
+            counter.show(len(verdicts))
+        verdicts.append(_impostor(scene, stranger))
+        counter.show(len(verdicts))
+    return verdicts
+
+
+def _attacks(scene: Scene, recorded: bytes) -> list[tuple[str, str, dict[str, str]]]:
+    """(name, what the attacker has, plan); the last is for a device that is up to date."""
     evil = scene.root / "evil.bin"
     evil.write_bytes(b"not the maker's firmware" * 512)
     replay = scene.root / "recorded.cbor"
     replay.write_bytes(recorded)
-    stolen = {
+    own = {
+        "attack": "own-board",
         "class": scene.class_id,
         "channel": "stable",
         "maker": scene.maker,
@@ -58,81 +68,99 @@ def attack_all(
         "image": str(evil),
         "stolen_key": str(scene.home / "keys" / "release-1.pem"),
     }
-    on_path = "the path to the device"
-    key = "the path, and the maker's stolen release key"
+    older = {"attack": "replayed-checkin", "recorded": str(replay)}
     return [
-        _attack(scene, "an image with one bit turned", on_path, victims[0],
-                {"attack": "tampered-image"}),
-        _attack(scene, "a release of his own, cosignatures forged", key, victims[1],
-                stolen | {"attack": "own-board", "cosigning": "forged"}),
-        _attack(scene, "a release of his own, too few cosignatures", key, victims[2],
-                stolen | {"attack": "own-board", "cosigning": "none"}),
-        _attack(scene, "a release of his own, on a board of his own", key, victims[3],
-                stolen | {"attack": "own-board", "cosigning": "own-keys"}),
-        _attack(scene, "the older release again, genuine in its time", on_path, updated,
-                {"attack": "replayed-checkin", "recorded": str(replay)}),
-        _impostor(scene, stranger),
-    ]  # fmt: skip
+        ("the genuine release, one bit turned", _ON_PATH, {"attack": "tampered-image"}),
+        ("his own release, cosignatures forged", _STOLEN, own | {"cosigning": "forged"}),
+        ("his own release, too few cosignatures", _STOLEN, own | {"cosigning": "none"}),
+        ("his own release, his own board of that name", _STOLEN, own | {"cosigning": "own-keys"}),
+        ("the older release, genuine in its day", _ON_PATH, older),
+    ]
 
 
-def _attack(scene: Scene, name: str, has: str, victim: Device, plan: dict[str, str]) -> Verdict:
+def _attack(
+    scene: Scene, name: str, attacker: str, victim: Device, plan: dict[str, str]
+) -> Verdict:
     processes = scene.processes
+    before = stand(processes, victim)
+    events = be_attacked(processes, victim, plan | {"node": scene.url})
+    after = stand(processes, victim)
+    reason = refusal(events)
+    # Behind a genuine check-in the device may learn how far the board is, and no more.
+    moved = after.runs != before.runs if _is_genuine(plan) else after != before
+    return Verdict(
+        attack=name,
+        attacker=attacker,
+        reason=reason,
+        before=asdict(before),
+        after=asdict(after),
+        afterwards=f"runs release {after.sequence}",
+        refused=bool(reason) and not moved,
+    )
+
+
+def _is_genuine(plan: dict[str, str]) -> bool:
+    return plan["attack"] == "tampered-image"
+
+
+def be_attacked(
+    processes: Processes,
+    victim: Device,
+    plan: dict[str, str],
+    program: tuple[str, ...] = ("fieldpost.cli",),
+) -> list[Event]:
+    """One run of the victim's agent behind a hostile server of its own; what the agent said.
+
+    `program` is the module of the agent's command line, and what stands before the noun.
+    """
     path = victim.home / "attack.json"
-    path.write_text(json.dumps(plan | {"node": scene.url}))
-    before, image = status(processes, victim), running_image(victim)
+    path.write_text(json.dumps(plan))
     attacker = processes.start(
         str(path), module="fieldpost.demo.attacker", log=f"attacker-{victim.serial}"
     )
     try:
         victim.point_to(attacker.wait_for(lambda event: event.get("event") == "ready")["url"])
-        reason = _reason(_once(processes, victim))
+        return run_once(processes, victim, program)
     finally:
         processes.stop(attacker)
-    after = status(processes, victim)
-    return Verdict(
-        attack=name,
-        attacker_has=has,
-        reason=reason,
-        before=int(before["sequence"]),
-        after=int(after["sequence"]),
-        image_changed=running_image(victim) != image,
-    )
 
 
-def _once(processes: Processes, device: Device) -> list[Event]:
-    done = processes.run("agent", "once", "--home", str(device.home))
-    events = []
-    for line in done.stdout.splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
-    return events
+def run_once(
+    processes: Processes, device: Device, program: tuple[str, ...] = ("fieldpost.cli",)
+) -> list[Event]:
+    """One `agent once`, whatever becomes of it: its events."""
+    module, *options = program
+    done = processes.run(*options, "agent", "once", "--home", str(device.home), module=module)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-def _reason(events: list[Event]) -> str:
-    refusals = [event for event in events if event.get("event") == "refused"]
-    return str(refusals[-1]["reason"]) if refusals else "nothing was refused"
+def refusal(events: list[Event]) -> str:
+    """The reason of the last refusal that an agent told, "" if it told none."""
+    reasons = [str(event["reason"]) for event in events if event.get("event") == "refused"]
+    return reasons[-1] if reasons else ""
 
 
 def _impostor(scene: Scene, stranger: Device) -> Verdict:
     """A device that is in no lot wants to be counted as one of the fleet."""
-    counted = scene.maker_call("fleet", "status", scene.class_name)
-    events = _once(scene.processes, stranger)
-    after = scene.maker_call("fleet", "status", scene.class_name)
-    refused = [e for e in events if e.get("event") == "report"]
+    before = counted(scene.maker_call("fleet", "status", scene.class_name))
+    events = run_once(scene.processes, stranger)
+    after = counted(scene.maker_call("fleet", "status", scene.class_name))
+    refused = [event for event in events if event.get("delivery") == "not-enrolled"]
+    reason = str(refused[-1]["detail"]).partition(":")[0] if refused else ""
     return Verdict(
-        attack="a device that is in no lot reports as one of the fleet",
-        attacker_has="a copy of the software, and a key of his own",
-        reason=str(refused[-1]["detail"]).partition(":")[0] if refused else "nobody asked",
-        before=_reports(counted),
-        after=_reports(after),
-        image_changed=False,
+        attack="a report from a device that is in no lot",
+        attacker="attacker: has the software and a key of his own",
+        reason=reason,
+        before={"counted": before},
+        after={"counted": after},
+        afterwards="is not counted" if before == after else "is counted",
+        refused=bool(reason) and before == after,
     )
 
 
-def _reports(view: dict[str, Any]) -> int:
-    return sum(int(n) for counts in view["releases"].values() for n in counts.values())
+def counted(view: dict[str, Any]) -> int:
+    """Of how many devices a fleet view tells anything."""
+    return int(view["devices"]) - int(view["never_seen"])
 
 
 def keep_evidence(verdicts: list[Verdict], path: Path) -> None:

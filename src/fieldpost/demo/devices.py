@@ -6,15 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from fieldpost import cbor
+from fieldpost.demo.firmware import Image
 from fieldpost.demo.processes import Event, Processes, Program
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.keys import Algorithm
 from fieldpost.signers.software import SoftwareSigner
 
-# Fails exactly where a file called `sick` lies beside it and the image has its content.
+# Fails exactly where a file called `ill` lies in the home and the image has its content.
 _HEALTH = 'test -s "$FIELDPOST_IMAGE" && ! cmp -s "$0" "$FIELDPOST_IMAGE"'
 
 
@@ -28,9 +28,9 @@ class Device:
     events: list[Event] = field(default_factory=list)
     program: Program | None = None
 
-    def make_sick(self, image: Path) -> None:
+    def make_ill(self, image: Path) -> None:
         """Let the health check fail on this image."""
-        (self.home / "sick").write_bytes(image.read_bytes())
+        (self.home / "ill").write_bytes(image.read_bytes())
 
     def point_to(self, url: str) -> None:
         """What an attacker on the path does: this agent talks to `url` and nobody else."""
@@ -38,26 +38,35 @@ class Device:
         lines = [line for line in config.read_text().splitlines() if not line.startswith("urls")]
         config.write_text("\n".join([f'urls = ["{url}"]', *lines]) + "\n")
 
-    def confirmed(self, sequence: int) -> bool:
-        """Whether its agent said that it confirmed a release."""
-        return any(
-            event.get("event") == "confirmed" and event.get("sequence") == sequence
-            for event in self.events
-        )
+    def told(self, outcome: str, sequence: int) -> bool:
+        """Whether a report with this outcome of a release was delivered."""
+        wanted = {"delivery": "sent", "outcome": outcome, "sequence": sequence}
+        return any(wanted.items() <= event.items() for event in self.events)
 
-    def reverted(self) -> bool:
-        """Whether its agent said that it went back."""
-        return any(event.get("event") == "reverted" for event in self.events)
+    def gave_up(self, sequence: int, *, since: int) -> bool:
+        """Whether it was told that the release failed for good, in the events after `since`, and
+        then what runs."""
+        sent = [event for event in self.events[since:] if event.get("delivery") == "sent"]
+        said = [(event["outcome"], event["sequence"]) for event in sent]
+        return ("failed", sequence) in said and said[-1] != ("failed", sequence)
 
 
-def enrol(processes: Processes, root: Path, provisioning: Path, serials: list[str]) -> list[Device]:
-    """Make a home, a key and an enrolment request for every serial, four at a time."""
+def enrol(
+    processes: Processes, root: Path, provisioning: Path, serials: list[str], base: Image | None
+) -> list[Device]:
+    """Make a home, a key and an enrolment request for every serial, four at a time.
+
+    `base` is the image with which they leave the factory, release 1.
+    """
+    factory = () if base is None else (
+        "--base", str(base.path), "--base-sequence", "1", "--base-version", base.version,
+    )  # fmt: skip
 
     def one(serial: str) -> Device:
         home = root / "devices" / serial
         made = processes.call(
             "agent", "enrol", "--home", str(home), "--provisioning", str(provisioning),
-            "--serial", serial,
+            "--serial", serial, *factory,
         )  # fmt: skip
         _configure(home)
         return Device(serial, home, bytes.fromhex(made["device_id"]))
@@ -71,7 +80,7 @@ def _configure(home: Path) -> None:
     lines = [
         line for line in config.read_text().splitlines() if not line.startswith("health_check")
     ]
-    check = json.dumps(["sh", "-c", _HEALTH, str(home / "sick")])
+    check = json.dumps(["sh", "-c", _HEALTH, str(home / "ill")])
     config.write_text("\n".join([f"health_check = {check}", *lines]) + "\n")
 
 
@@ -88,9 +97,31 @@ def write_other_leaves(path: Path, class_id: bytes, count: int) -> None:
     path.write_bytes(cbor.encode(leaves))
 
 
-def status(processes: Processes, device: Device) -> dict[str, Any]:
-    """What an agent stored, read back from its disk by `agent status`."""
-    return processes.call("agent", "status", "--home", str(device.home))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a device stored and runs: the release, the size and root of the board that it believes,
+    and the SHA-256 of the image in the slot that boots."""
+
+    sequence: int
+    size: int
+    root: str | None
+    digest: str
+
+    @property
+    def runs(self) -> tuple[int, str]:
+        """The release and the very bytes that run."""
+        return self.sequence, self.digest
+
+
+def stand(processes: Processes, device: Device) -> Standing:
+    """Read from the device's disk, by `agent status`, and the image from its slot."""
+    status = processes.call("agent", "status", "--home", str(device.home))
+    return Standing(
+        sequence=int(status["sequence"]),
+        size=int(status["size"]),
+        root=status["root"],
+        digest=running_image(device),
+    )
 
 
 def running_image(device: Device) -> str:

@@ -64,7 +64,8 @@ def _download(version: str, digest: str, folder: Path) -> None:
     pins = folder / "pins.txt"
     pins.write_text(f"{_PACKAGE}=={version} --hash=sha256:{digest}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(pins)]
+    command += ["--disable-pip-version-check", "--no-input", "--retries", "1"]
+    command += ["--dest", str(folder), "--requirement", str(pins)]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_S)
     except (subprocess.SubprocessError, OSError) as error:

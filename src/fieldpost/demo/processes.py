@@ -85,8 +85,13 @@ class Program:
         with self._changed:
             self._changed.wait_for(there, timeout_s)
         if not found:
-            raise Unavailable(f"{self.name} did not get that far; see {self._log}")
+            raise Unavailable(f"{self.name} did not get that far: {self._last_words()}")
         return found[0]
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return f"{said[-1]} (all of it: {self._log})" if said else f"see {self._log}"
 
     def stop(self) -> None:
         """Ask it to end, and end it if it does not."""
@@ -165,11 +170,13 @@ class Processes:
         printed: Event = json.loads(done.stdout)
         return printed
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *arguments: str, module: str = "fieldpost.cli"
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command of the CLI with `--json`, whatever becomes of it."""
         try:
             return subprocess.run(
-                [sys.executable, "-m", "fieldpost.cli", *arguments, "--json"],
+                [sys.executable, "-m", module, *arguments, "--json"],
                 capture_output=True,
                 text=True,
                 timeout=_COMMAND_S,

@@ -43,16 +43,16 @@ def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) 
         screen.heading("A board, a maker, a thousand devices")
         start_board(scene)
         register_maker(scene)
-        live, victims, stranger = enrol_devices(scene)
+        live, victims, stranger = enrol_devices(scene, old)
         screen.heading("Two releases reach them")
         recorded = first_release(scene, old, live)
-        sick = second_release(scene, new, live)
+        ill = second_release(scene, new, live)
+        fleet = scene.maker_call("fleet", "status", scene.class_name)
         screen.heading("Attacks, each from a hostile server of its own")
-        with screen.step("six attackers try"):
-            updated = next(device for device in live if device is not sick)
-            verdicts = attack_all(
-                scene, victims=victims, updated=updated, stranger=stranger, recorded=recorded
-            )
+        updated = next(device for device in live if device is not ill)
+        verdicts = attack_all(
+            scene, victims=victims, updated=updated, stranger=stranger, recorded=recorded
+        )
         keep_evidence(verdicts, root / "attacks.json")
         board = processes.call("board", "show", "--board", scene.url)
         summary = Summary(
@@ -61,11 +61,12 @@ def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) 
             root=root,
             home=scene.home,
             class_name=scene.class_name,
-            kept=keep,
+            node_pid=scene.node.process.pid if keep and scene.node is not None else None,
             elapsed_s=screen.elapsed_s(),
             checkin_bytes=len(scene.checkin()),
             entries=int(board["size"]),
-            fleet=scene.maker_call("fleet", "status", scene.class_name),
+            fleet=fleet,
+            versions={"1": old.version, "2": new.version},
             verdicts=verdicts,
         )
         if keep and scene.node is not None:

@@ -66,7 +66,8 @@ def start_board(scene: Scene) -> None:
         )  # fmt: skip
         scene.url = scene.node.wait_for(lambda e: e.get("event") == "ready")["url"]
         scene.board = scene.processes.call("board", "show", "--board", scene.url)
-    scene.screen.fact(f"{scene.board['board']} at {scene.url}")
+    scene.screen.fact(f"board {scene.board['board']}")
+    scene.screen.fact(f"at {scene.url}")
     scene.screen.fact("solo, a trial board: one operator, so nobody else vouches for one history")
 
 
@@ -82,27 +83,36 @@ def register_maker(scene: Scene) -> None:
         )  # fmt: skip
         scene.class_id = added["class"]
         scene.maker_call("class", "trust", scene.class_name, "--out", str(scene.provisioning))
-    scene.screen.fact(f"provisioning record: {scene.provisioning.stat().st_size} bytes")
+    scene.screen.fact(
+        f"what its devices trust, signed: {scene.provisioning.stat().st_size:,} bytes"
+    )
 
 
-def enrol_devices(scene: Scene) -> tuple[list[Device], list[Device], Device]:
-    """A lot of 1,000: live devices, victims for later, and the rest; and one stranger."""
+def enrol_devices(scene: Scene, first: Image) -> tuple[list[Device], list[Device], Device]:
+    """A lot of 1,000: live devices, victims for later, and the rest; and one stranger.
+
+    The live devices leave the factory empty; victims and stranger with the first image.
+    """
     lot = scene.root / "requests"
-    serials = [f"live-{n:02d}" for n in range(LIVE)] + [f"victim-{n}" for n in range(VICTIMS)]
-    with scene.screen.step(f"{len(serials) + 1} devices make keys and enrolment requests"):
-        devices = enrol(scene.processes, scene.root, scene.provisioning, [*serials, "stranger"])
+    serials = [f"live-{n:02d}" for n in range(LIVE)]
+    prey = [f"victim-{n}" for n in range(VICTIMS)]
+    with scene.screen.step(f"{LIVE} devices make their keys, and {VICTIMS + 1} for later"):
+        live = enrol(scene.processes, scene.root, scene.provisioning, serials, None)
+        *victims, stranger = enrol(
+            scene.processes, scene.root, scene.provisioning, [*prey, "stranger"], first
+        )
         lot.mkdir()
-        for device in devices[:-1]:
+        for device in (*live, *victims):
             (lot / f"{device.serial}.enrol").write_bytes(
                 (device.home / f"{device.serial}.enrol").read_bytes()
             )
     with scene.screen.step(f"the factory enrols a lot of {LOT:,} devices in one post"):
         leaves = scene.root / "other-leaves.cbor"
-        write_other_leaves(leaves, bytes.fromhex(scene.class_id), LOT - len(serials))
+        write_other_leaves(leaves, bytes.fromhex(scene.class_id), LOT - LIVE - VICTIMS)
         scene.maker_call(
             "lot", "enrol", scene.class_name, "--requests", str(lot), "--leaves", str(leaves)
         )
-    return devices[:LIVE], devices[LIVE:-1], devices[-1]
+    return live, victims, stranger
 
 
 def publish(scene: Scene, image: Image) -> None:
@@ -127,39 +137,52 @@ def first_release(scene: Scene, image: Image, live: list[Device]) -> bytes:
     what = f"{LIVE} agents verify, install, boot and confirm release 1"
     with scene.screen.counted(what, LIVE) as c:
         start_agents(scene.processes, live)
-        _wait(lambda: sum(d.confirmed(1) for d in live), LIVE, c.show)
+        _wait(lambda: sum(d.told("confirmed", 1) for d in live), LIVE, c.show)
     return scene.checkin()
 
 
 def second_release(scene: Scene, image: Image, live: list[Device]) -> Device:
-    """Release 2 to a quarter, then to all; one device is sick. Returns that device."""
+    """Release 2 to a quarter, then to all; one device is ill on it. Returns that device."""
     publish(scene, image)
     # Offered to nobody first: that fixes the public lottery, so we know whom it will find.
     set_rollout(scene, "2=0%", "1=100%")
-    head = decode_head(decode_bundle(scene.checkin(), most_bytes=MAX_CHECKIN_BYTES).value or b"")
-    salt = head.offers[0].salt or b""
-    by_draw = sorted(live, key=lambda device: cohort_draw(salt, device.device_id))
-    early = [d for d in by_draw if cohort_draw(salt, d.device_id) < QUARTER]
-    sick = by_draw[0]
-    sick.make_sick(image.path)
+    early, late = _draw(scene, live)
+    ill = (early or late)[0]
+    ill.make_ill(image.path)
     set_rollout(scene, "2=25%", "1=100%")
-    what = f"25 %: {len(early)} of {LIVE} are eligible and update"
-    with scene.screen.counted(what, len(early)) as c:
-        _wait(lambda: sum(_settled(d, sick) for d in early), len(early), c.show)
-    late = [d for d in live if d not in early]
-    if any(d.confirmed(2) for d in late):
+    _until_settled(scene, f"25 %: {len(early)} of {LIVE} are eligible and update", early, ill, 0)
+    if any(device.told("confirmed", 2) for device in late):
         raise Unavailable("a device updated before its turn; this must not happen")
     scene.screen.fact(f"the other {len(late)} stay on the base offer, release 1")
+    since = len(ill.events)
     set_rollout(scene, "2=100%", "1=100%")
-    with scene.screen.counted("100 %: the others follow", LIVE) as c:
-        _wait(lambda: sum(_settled(d, sick) for d in live), LIVE, c.show)
-    scene.screen.fact(f"{sick.serial} found itself sick on release 2, went back and runs release 1")
+    _until_settled(scene, "100 %: the others follow", live, ill, since)
     stop_agents(scene.processes, live)
-    return sick
+    scene.screen.fact(
+        f"{ill.serial} fails its health check on release 2, and each time goes back to release 1;"
+    )
+    scene.screen.fact("after three tries it leaves release 2 alone, and says so")
+    return ill
 
 
-def _settled(device: Device, sick: Device) -> bool:
-    return device.reverted() if device is sick else device.confirmed(2)
+def _draw(scene: Scene, live: list[Device]) -> tuple[list[Device], list[Device]]:
+    """Who is early at a quarter and who is not, from the public lottery of the newest offer."""
+    head = decode_head(decode_bundle(scene.checkin(), most_bytes=MAX_CHECKIN_BYTES).value or b"")
+    salt = head.offers[0].salt or b""
+    draws = {device.serial: cohort_draw(salt, device.device_id) for device in live}
+    early = [device for device in live if draws[device.serial] < QUARTER]
+    return early, [device for device in live if device not in early]
+
+
+def _until_settled(scene: Scene, what: str, devices: list[Device], ill: Device, since: int) -> None:
+    def settled() -> int:
+        return sum(
+            device.gave_up(2, since=since) if device is ill else device.told("confirmed", 2)
+            for device in devices
+        )
+
+    with scene.screen.counted(what, len(devices)) as counter:
+        _wait(settled, len(devices), counter.show)
 
 
 def _wait(count: Callable[[], int], wanted: int, show: Callable[[int], None]) -> None:

@@ -3,28 +3,32 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from fieldpost.demo.attacks import Verdict
 
+_COLUMNS: Final = ("confirmed", "failed", "reverted", "running")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What the demonstration showed."""
+    """What the demonstration showed. `versions` by sequence; `node_pid` if the node was kept."""
 
     board: str
     url: str
     root: Path
     home: Path
     class_name: str
-    kept: bool
+    node_pid: int | None
     elapsed_s: float
     checkin_bytes: int
     entries: int
     fleet: dict[str, Any]
+    versions: dict[str, str]
     verdicts: list[Verdict]
 
     @property
@@ -36,7 +40,8 @@ class Summary:
         """For `--json`."""
         return {
             "board": self.board,
-            "url": self.url if self.kept else None,
+            "url": None if self.node_pid is None else self.url,
+            "node_pid": self.node_pid,
             "folder": str(self.root),
             "seconds": round(self.elapsed_s, 1),
             "checkin_bytes": self.checkin_bytes,
@@ -48,52 +53,70 @@ class Summary:
 
     def print(self, console: Console) -> None:
         """The screen that a person reads."""
-        console.print()
+        console.print("\n[bold]What the devices reported, signed[/bold]")
         console.print(self._fleet())
+        console.print("\n[bold]What attackers tried, what the device said, and what it runs[/bold]")
         console.print(self._attacks())
-        verdict = "every attack was refused" if self.held else "AN ATTACK SUCCEEDED"
+        console.print()
+        verdict = (
+            "[bold green]Every attack was refused.[/bold green]"
+            if self.held
+            else "[bold red]AN ATTACK SUCCEEDED.[/bold red]"
+        )
         console.print(
-            f"[bold]{verdict}[/bold] in {self.elapsed_s:.0f} s. "
-            f"A check-in was {self.checkin_bytes} bytes; the board has {self.entries} entries "
-            "for 1,000 devices. This software is unaudited."
+            f"{verdict} {self.elapsed_s:.0f} s in all. A check-in was {self.checkin_bytes} bytes, "
+            f"proof included; the board has {self.entries} entries for "
+            f"{self.fleet['devices']:,} devices. This software is unaudited."
         )
         console.print("\n[bold]Look further[/bold]")
-        for line in self._further():
-            console.print(f"  {line}", soft_wrap=True)
+        for command, what in self._further():
+            console.print(f"  [dim]# {what}[/dim]\n  {command}", soft_wrap=True)
 
     def _fleet(self) -> Table:
-        table = Table(title="What the devices say they run, signed", title_justify="left")
-        for column in ("release", "confirmed", "failed", "reverted"):
-            table.add_column(column, justify="right")
+        table = _table()
+        table.add_column("release")
+        for title in ("confirmed", "failed", "reverted", "runs now"):
+            table.add_column(title, justify="right")
         for sequence, counts in sorted(self.fleet["releases"].items(), key=lambda i: int(i[0])):
-            row = (str(counts.get(name, 0)) for name in ("confirmed", "failed", "reverted"))
-            table.add_row(sequence, *row)
-        table.caption = f"of {self.fleet['devices']} enrolled; {self.fleet['never_seen']} not live"
+            name = f"{sequence}  [dim]{self.versions.get(sequence, '')}[/dim]"
+            table.add_row(name, *(str(counts[column]) for column in _COLUMNS))
+        silent = self.fleet["never_seen"]
+        table.caption = f"of {self.fleet['devices']:,} enrolled; {silent:,} are not live here"
         return table
 
     def _attacks(self) -> Table:
-        table = Table(title="What attackers tried", title_justify="left")
-        for column in ("the device was given", "the attacker has", "it said", "ran", "runs"):
-            table.add_column(column)
+        table = _table()
+        table.show_header = False
         for verdict in self.verdicts:
-            counted = verdict.attack.startswith("a device that is in no lot")
+            mark, colour = ("✓", "green") if verdict.refused else ("✗", "red")
             table.add_row(
-                verdict.attack,
-                verdict.attacker_has,
-                f"[green]{verdict.reason}[/green]" if verdict.refused else f"[red]{verdict.reason}",
-                "not counted" if counted else f"release {verdict.before}",
-                "not counted" if counted else f"release {verdict.after}",
+                f"[{colour}]{mark}[/{colour}]",
+                f"{verdict.attack}\n[dim]{verdict.attacker}[/dim]",
+                f"[{colour}]{verdict.reason or 'nothing'}[/{colour}]\n{verdict.afterwards}",
             )
         return table
 
-    def _further(self) -> list[str]:
-        lines = [f"fieldpost board verify {self.root / 'node'}"]
-        if self.kept:
-            lines += [
-                f"fieldpost board show --board {self.url}",
+    def _further(self) -> list[tuple[str, str]]:
+        verify = (
+            f"fieldpost board verify {self.root / 'node'}",
+            "recompute the board from its log",
+        )
+        log = (f"cat {self.root / 'attacks.json'}", "what each device stored, before and after")
+        if self.node_pid is None:
+            keep = ("make demo ARGS=--keep", "leave the node running, to look at it live")
+            return [verify, log, keep]
+        return [
+            verify,
+            log,
+            (f"fieldpost board show --board {self.url}", "the node still runs: ask it"),
+            (
                 f"fieldpost fleet status {self.class_name} --home {self.home}",
-                f"curl {self.url}/log/checkpoint",
-            ]
-        else:
-            lines.append("fieldpost demo --keep        leaves the node running, to look at it live")
-        return [*lines, "docs/tutorial.md             the same by hand"]
+                "the first table again",
+            ),
+            (f"curl {self.url}/log/checkpoint", "what its operator signs and cosigns"),
+            (f"kill {self.node_pid}", "stop the node"),
+        ]
+
+
+def _table() -> Table:
+    return Table(box=SIMPLE_HEAD, pad_edge=True, show_edge=False, caption_justify="left")
