@@ -44,24 +44,34 @@ class World(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OperatorActor:
-    """An operator of the board `origin`, with its keys."""
+    """An operator of the board `origin`, with its keys; each `generation` has others."""
 
     name: str
     origin: str
+    generation: int = 0
 
     @property
     def governance(self) -> DeterministicSigner:
-        """Signs genesis and endorsements."""
-        return DeterministicSigner(Algorithm.ED25519, f"{self.name}/governance")
+        """Signs for the board: genesis, its changes, endorsements, attestations."""
+        return self._signer("governance")
 
     @property
     def log(self) -> DeterministicSigner:
         """Signs checkpoints."""
-        return DeterministicSigner(Algorithm.ED25519, f"{self.name}/log")
+        return self._signer("log")
 
     def cosigner(self, algorithm: Algorithm = Algorithm.ED25519) -> DeterministicSigner:
         """Cosigns checkpoints."""
-        return DeterministicSigner(algorithm, f"{self.name}/cosigner")
+        return self._signer("cosigner", algorithm)
+
+    @property
+    def signers(self) -> tuple[DeterministicSigner, ...]:
+        """Every signer that `operator()` names: what proves possession of a new operator."""
+        return self.governance, self.log, self.cosigner()
+
+    def _signer(self, use: str, algorithm: Algorithm = Algorithm.ED25519) -> DeterministicSigner:
+        suffix = f"/{self.generation}" if self.generation else ""
+        return DeterministicSigner(algorithm, f"{self.name}/{use}{suffix}")
 
     @property
     def cosigner_name(self) -> str:
@@ -126,13 +136,22 @@ class MakerActor:
             )
             for role, (_, count) in shapes.items()
         }
+        self._id: bytes | None = None
         self._issued: dict[bytes, tuple[int, int]] = {}
 
     @property
     def id(self) -> bytes:
         """The maker id: 16 bytes."""
+        if self._id is not None:
+            return self._id
         roots = [signer.public_key for signer in self.keys[Role.ROOT]]
         return identifiers.maker_id(roots, self.threshold[Role.ROOT])
+
+    def adopt(self, role: Role, signers: Sequence[DeterministicSigner], threshold: int = 1) -> None:
+        """Act with these keys from now on, as after a `maker.set` that was accepted."""
+        self._id = self.id  # it outlives the root keys that it was computed from
+        self.keys[role] = tuple(signers)
+        self.threshold[role] = threshold
 
     def class_id(self, name: str) -> bytes:
         """The id of this maker's class `name`."""
@@ -172,7 +191,7 @@ class MakerActor:
 
     def record(self) -> MakerRecord:
         """The first record, whose policy names the world's board and all its witnesses."""
-        link = self._link(map_keys.board())
+        link = self.link_of(map_keys.board())
         witnesses = tuple(witness.key for witness in self.world.witnesses)
         return MakerRecord(
             epoch=0,
@@ -202,7 +221,7 @@ class MakerActor:
                 epoch=0, previous=None, maker=self.id, name=name, support_end=2_000_000_000
             )
         else:
-            link = self._link(record_key)
+            link = self.link_of(record_key)
             before = decode_class_record(value)
             record = replace(before, epoch=link.epoch + 1, previous=link.digest)
         record = replace(record, **changes)
@@ -238,7 +257,7 @@ class MakerActor:
         )
         record = replace(record, **changes)
         if "nonce" not in changes:
-            record = replace(record, nonce=self._next_nonce(Role.RELEASE, signers))
+            record = replace(record, nonce=self.next_nonce(Role.RELEASE, signers))
         subject = subjects.of_release(record.class_id, record.sequence)
         return self.post("release.publish", subject, record.encode(), signers)
 
@@ -271,7 +290,7 @@ class MakerActor:
         )
         rollout = replace(rollout, **changes)
         if "nonce" not in changes:
-            rollout = replace(rollout, nonce=self._next_nonce(Role.ROLLOUT, signers))
+            rollout = replace(rollout, nonce=self.next_nonce(Role.ROLLOUT, signers))
         subject = subjects.of_channel(rollout.class_id, rollout.channel)
         return self.post("rollout.set", subject, rollout.encode(), signers)
 
@@ -295,7 +314,7 @@ class MakerActor:
         )
         record = replace(record, **changes)
         if "nonce" not in changes:
-            record = replace(record, nonce=self._next_nonce(Role.ENROL, signers))
+            record = replace(record, nonce=self.next_nonce(Role.ENROL, signers))
         return self.post("lot.enrol", subjects.of_lot(record.id), record.encode(), signers)
 
     def post(
@@ -311,7 +330,8 @@ class MakerActor:
         )
         return sign_post(replace(statement, **claims), signers).encode()
 
-    def _next_nonce(self, role: Role, signers: Sequence[Signer]) -> int:
+    def next_nonce(self, role: Role, signers: Sequence[Signer]) -> int:
+        """The nonce of the next post in `role`, counted also within a batch."""
         if self.threshold[role] > 1:
             key = map_keys.nonce_of_role(self.id, role)
         else:
@@ -324,7 +344,8 @@ class MakerActor:
         self._issued[key] = (self.world.applied, last + 1)
         return last + 1
 
-    def _link(self, record_key: bytes) -> Link:
+    def link_of(self, record_key: bytes) -> Link:
+        """The last link of a record in the world's state."""
         value = self.world.state.map.value(map_keys.link(record_key))
         assert value is not None, "the record does not exist in this world yet"
         return Link.decode(value)

@@ -14,6 +14,7 @@ from typing import Any
 from fieldpost.keys import Algorithm
 from fieldpost.ledger.batch import Batch, Included, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
+from fieldpost.ledger.rules import VERSIONS, Versions
 from fieldpost.records.board import BoardRecord
 from fieldpost.testing.actors import MakerActor, OperatorActor, WitnessActor
 from fieldpost.tlog.cosignature import Cosignature, cosign
@@ -28,7 +29,7 @@ class BoardWorld:
     """One board. `state`, `entries` and map `values` are the ledger's; `maker` is the first maker.
 
     `time` is the world's clock in Unix seconds; each batch moves it by a minute. `changes` go
-    into the board record (admission, limits, witnesses_needed, …).
+    into the board record (admission, limits, witnesses_needed, …), `versions` are the rules known.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class BoardWorld:
         witnesses: int = 0,
         post_quantum: bool = False,
         time: int = START,
+        versions: Versions = VERSIONS,
         **changes: Any,
     ) -> None:
         self.origin = origin
+        self.versions = versions
         self.time = time
         self.applied = 0
         self.operators = tuple(OperatorActor(f"operator{n}", origin) for n in range(operators))
@@ -92,7 +95,8 @@ class BoardWorld:
     def apply(self, posts: Sequence[bytes], *, time: int | None = None) -> Batch:
         """One batch; the world goes on from what it did."""
         self.time += 60
-        batch = apply_batch(self.state, posts, time=self.time if time is None else time)
+        at = self.time if time is None else time
+        batch = apply_batch(self.state, posts, time=at, versions=self.versions)
         self.state = batch.state
         self.entries += batch.entries
         self.values |= batch.writes
@@ -112,7 +116,8 @@ class BoardWorld:
 
         Raises AssertionError if the post is accepted, or refused and not without a trace.
         """
-        batch = apply_batch(self.state, (post,), time=self.time + 60 if time is None else time)
+        at = self.time + 60 if time is None else time
+        batch = apply_batch(self.state, (post,), time=at, versions=self.versions)
         self.applied += 1  # so the nonce of a refused post is issued again
         (outcome,) = batch.outcomes
         if isinstance(outcome, Included):
