@@ -18,12 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from fieldpost import cbor
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.durable import OS, Disk, make_dirs, write_file
 from fieldpost.errors import Conflict, Misbehaviour, Misconfigured
 from fieldpost.records.provisioning import ProvisioningRecord
+
+MOST_EVIDENCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,13 @@ class Home:
 
     def keep_evidence(self, found: Misbehaviour) -> Path:
         """Write CBOR [reason, detail, [statement…]], named by its digest; the same again changes
-        nothing. Raises Unavailable."""
+        nothing. Where MOST_EVIDENCE files lie, they say enough: no more are written, and the path
+        is where it would be. Raises Unavailable."""
         data = cbor.encode([found.reason, found.detail, list(found.evidence)])
         path = self.evidence / f"{found.reason}-{sha256(data).hexdigest()[:16]}.cbor"
         make_dirs(self.evidence, disk=self.disk)
-        if not path.exists():
+        kept = {file.name for file in self.evidence.glob("*.cbor")}
+        # One true split view can be shown again with ever new times, and must not fill the disk.
+        if path.name not in kept and len(kept) < MOST_EVIDENCE:
             write_file(path, data, disk=self.disk)
         return path

@@ -37,8 +37,7 @@ def verify_quorum(
     """
     operators = [operator.cosigner_keys for operator in board.operators]
     witnesses = [(key,) for key in policy.witnesses]
-    everybody = [key for keys in (*operators, *witnesses) for key in keys]
-    known = dict.fromkeys(key for key in everybody if ALGORITHMS[key.type] in algorithms)
+    known = known_cosigners(board, policy, algorithms)
     times = _verify_known(checkpoint, cosignatures, known, clock)
     timestamp = threshold_timestamp(
         [
@@ -53,6 +52,15 @@ def verify_quorum(
             f"{len(_times_of(witnesses, times))} of {policy.witnesses_needed} witnesses",
         )
     return timestamp
+
+
+def known_cosigners(
+    board: BoardRecord, policy: DevicePolicy, algorithms: Collection[Algorithm]
+) -> Collection[VerifierKey]:
+    """Every operator's and witness's key of an algorithm that the device verifies, once."""
+    everybody = [key for operator in board.operators for key in operator.cosigner_keys]
+    everybody += policy.witnesses
+    return dict.fromkeys(key for key in everybody if ALGORITHMS[key.type] in algorithms)
 
 
 def _verify_known(

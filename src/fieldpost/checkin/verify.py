@@ -20,7 +20,7 @@ from fieldpost.checkin.chains import (
     follow_maker_links,
 )
 from fieldpost.checkin.freshness import is_stale, trusted_clock
-from fieldpost.checkin.quorum import verify_quorum
+from fieldpost.checkin.quorum import known_cosigners, verify_quorum
 from fieldpost.checkin.views import view_board, view_maker
 from fieldpost.errors import Misbehaviour, Untrusted
 from fieldpost.keys import Algorithm
@@ -80,6 +80,16 @@ class _Judge:
             algorithms=self.algorithms,
         )
 
+    def signed_under(self, policy: DevicePolicy) -> Bundle:
+        """The bundle with what was verified alone: what is believed, and evidence if need be.
+
+        Cosignatures of strangers are ignored, so whoever delivers a bundle can add any bytes as
+        theirs; nothing of that is kept.
+        """
+        known = {key.key_id for key in known_cosigners(self.board, policy, self.algorithms)}
+        kept = dict.fromkeys(c for c in self.bundle.cosignatures if c.key_id in known)
+        return replace(self.bundle, cosignatures=tuple(kept))
+
 
 def verify_bundle(
     belief: Belief,
@@ -121,6 +131,8 @@ def verify_bundle(
     )
     old_policy = belief.policy
     timestamp = judge.timestamp_under(old_policy)
+    signed = judge.signed_under(old_policy)
+    data = encode_bundle(signed)
     check_same_history(belief, checkpoint, timestamp, data)
     shown = decode_head(bundle.value, Reading.DEVICE) if head and bundle.value is not None else None
     maker = Tip(belief.maker_record, belief.maker_link)
@@ -130,6 +142,7 @@ def verify_bundle(
     moved_board = policy.board != belief.board
     if policy != old_policy and not moved_board:
         timestamp = judge.timestamp_under(policy)
+        signed = judge.signed_under(policy)
     same_size = checkpoint.size == belief.size and belief.root is not None
     believed = replace(
         belief,
@@ -140,7 +153,7 @@ def verify_bundle(
         size=checkpoint.size,
         root=checkpoint.root,
         timestamp=max(timestamp, belief.timestamp) if same_size else timestamp,
-        bundle=data if head else _statement(bundle),
+        bundle=encode_bundle(signed if head else _statement(signed)),
     )
     return Verified(
         belief=begin_on_board(believed, policy) if moved_board else believed,
@@ -261,6 +274,6 @@ def _limit(*, is_head: bool) -> int:
     return MAX_CHECKIN_BYTES if is_head else MAX_PROOF_BYTES
 
 
-def _statement(bundle: Bundle) -> bytes:
+def _statement(bundle: Bundle) -> Bundle:
     """What the cosigners vouched for, without a record that may be 64 kB long."""
-    return encode_bundle(replace(bundle, value=None, path=b""))
+    return replace(bundle, value=None, path=b"")
