@@ -8,8 +8,9 @@ import click
 
 from fieldpost.cli.board_access import Board, policy_of
 from fieldpost.cli.console import json_option, moment, progress, show
+from fieldpost.cli.log_audit import Read, read_log
 from fieldpost.cli.options import board_option, home_options, open_home
-from fieldpost.errors import Malformed, Misconfigured, Untrusted
+from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.ledger.replay import replay
 from fieldpost.records import map_keys
 from fieldpost.records.board import decode_board_record
@@ -17,18 +18,7 @@ from fieldpost.records.identifiers import board_id
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import parse_note
-from fieldpost.tlog.tiles import (
-    decode_entry_bundle,
-    encode_tile,
-    entries_path,
-    tile_at,
-    tile_path,
-    tiles_for,
-)
-from fieldpost.tlog.tree import MemoryTree
 from fieldpost.tlog.treehead import parse_checkpoint
-
-Read = Callable[[str], bytes]
 
 _BUNDLE_BYTES = 256 * (65_535 + 2)
 
@@ -38,8 +28,8 @@ def command() -> None:
     r"""Look at a board, and verify all of it.
 
     \b
-    fieldpost board show --board http://127.0.0.1:8080
-    fieldpost board verify --board http://127.0.0.1:8080
+    fieldpost board show --board http://127.0.0.1:8470
+    fieldpost board verify --board http://127.0.0.1:8470
     """
 
 
@@ -60,25 +50,29 @@ def _choose(board_url: str | None, home: Path | None, passphrase_file: Path | No
 def show_board(
     *, board_url: str | None, home: Path | None, passphrase_file: Path | None, as_json: bool
 ) -> None:
-    """Show who runs a board and how much is on it."""
+    r"""Show who runs a board and how much is on it, in the words of one node.
+
+    \b
+    fieldpost board show --board https://board.example
+    """
     board = _choose(board_url, home, passphrase_file)
-    view = board.view()
     if as_json:
-        show(view, as_json=True)
+        show(board.view_json(), as_json=True)
         return
+    view = board.view()
     label = "solo: one operator, no witness; nobody else vouches for one history"
     show(
         {
-            "board": view["board"],
-            "kind": label if view["solo"] else f"{len(view['operators'])} operators",
-            "trial": "yes: its name is its own invention" if view["trial"] else "no",
-            "entries": view["size"],
-            "time": moment(view["time"]),
-            "epoch": view["epoch"],
-            "operators": [operator["name"] for operator in view["operators"]],
+            "board": view.board,
+            "kind": label if view.solo else f"{len(view.operators)} operators",
+            "trial": "yes: its name is its own invention" if view.trial else "no",
+            "entries": view.size,
+            "time": moment(view.time),
+            "epoch": view.epoch,
+            "operators": list(view.operators),
         },
         as_json=False,
-        title=view["origin"],
+        title=view.origin,
     )
 
 
@@ -95,10 +89,14 @@ def verify(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Verify all of a board: DIRECTORY (a copy of its log) or the one at --board.
+    r"""Verify all of a board: DIRECTORY (a copy of its log) or the one at --board.
 
     Every entry is hashed, every signature checked, every rule applied again, every state compared,
     and the newest checkpoint must carry the operators' quorum. Nothing is believed.
+
+    \b
+    fieldpost board verify --board https://board.example
+    fieldpost board verify ./copy-of-the-log
     """
     read = _reader(directory) if directory else _fetcher(_choose(board_url, home, passphrase_file))
     facts = _verify(read, as_json=as_json)
@@ -123,20 +121,13 @@ def _fetcher(board: Board) -> Read:
 
 def _verify(read: Read, *, as_json: bool) -> dict[str, object]:
     note = read("checkpoint")
-    claimed = parse_checkpoint(parse_note(note).text)
+    try:
+        claimed = parse_checkpoint(parse_note(note).text)
+    except Malformed as error:
+        raise Malformed(f"checkpoint is damaged: {error}") from error
     if claimed.size == 0:
         raise Malformed("the log is empty; a board begins with its genesis")
-    with progress("reading entries", claimed.size, as_json=as_json) as advance:
-        entries = list(_read_entries(read, claimed.size, advance))
-    tree = MemoryTree([leaf_hash(entry) for entry in entries])
-    if tree.root() != claimed.root:
-        raise Untrusted("bad-proof", "the entries do not hash to the checkpoint's root")
-    tiles = tiles_for(0, claimed.size)
-    with progress("comparing tiles", len(tiles), as_json=as_json) as advance:
-        for tile in tiles:
-            if read(tile_path(tile)) != encode_tile(tree.read_hashes(tile.positions())):
-                raise Untrusted("bad-proof", f"{tile_path(tile)} is not what the entries hash to")
-            advance(1)
+    entries = read_log(read, claimed, as_json=as_json)
     with progress("applying every rule again", claimed.size, as_json=as_json) as advance:
         state = replay(None, _counted(entries, advance))
     record_bytes = state.map.value(map_keys.board())
@@ -154,16 +145,6 @@ def _verify(read: Read, *, as_json: bool) -> dict[str, object]:
         "solo": record.is_solo,
         "cosigned_at": [moment(time) for time in times.values()],
     }
-
-
-def _read_entries(read: Read, size: int, advance: Callable[[int], None]) -> Iterator[bytes]:
-    for index in range(-(-size // 256)):
-        tile = tile_at(level=0, index=index, size=size)
-        entries = decode_entry_bundle(read(entries_path(tile)))
-        if len(entries) != tile.width:
-            raise Malformed(f"{entries_path(tile)} holds {len(entries)} entries")
-        yield from entries
-        advance(len(entries))
 
 
 def _counted(entries: list[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:

@@ -5,29 +5,40 @@ Receipts are verified on the spot: against the keys of the board's own record, w
 the board id that this maker is bound to.
 """
 
-import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from fieldpost import cbor, durable
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.cli.console import note
 from fieldpost.cli.maker_home import MakerHome
+from fieldpost.cli.views import BoardView, ClassView, ReleaseRow
 from fieldpost.client.log import Log
 from fieldpost.client.publisher import submit_post
 from fieldpost.client.transport import HttpClient
-from fieldpost.errors import Malformed, Misconfigured, Rejected, Untrusted
+from fieldpost.errors import (
+    Malformed,
+    Misbehaviour,
+    Misconfigured,
+    NotFound,
+    Rejected,
+    Unavailable,
+    Untrusted,
+)
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.board import BoardRecord, decode_board_record
 from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_PROOF_BYTES
 from fieldpost.tlog import policy
 from fieldpost.tlog.hashing import leaf_hash
+from fieldpost.tlog.note import MAX_NOTE_BYTES
 from fieldpost.tlog.offline import parse_offline_proof, verify_offline_proof
 from fieldpost.tlog.policy import Group, Policy, Witness
 
 _MOST_JSON = 8 * 1024 * 1024
 _MOST_LINKS = 16 * 1024 * 1024
+# A node may think for a while over a lot of a million leaves, and lines upwards are slow.
+_SILENCE_S = 60.0
+_TOTAL_S = 1800.0
 
 
 class Board:
@@ -35,46 +46,85 @@ class Board:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.http = HttpClient(self.url)
-        self._view: dict[str, Any] | None = None
+        self.http = HttpClient(self.url, timeout_s=_SILENCE_S, total_s=_TOTAL_S)
+        self._json: dict[str, object] | None = None
 
-    def json(self, path: str) -> Any:
-        """A JSON document of the API. Raises NotFound, Unavailable, Malformed."""
-        try:
-            return json.loads(self.http.fetch(path, most_bytes=_MOST_JSON))
-        except ValueError as error:
-            raise Malformed(f"{self.url}{path} answered something that is no JSON") from error
+    def json(self, path: str) -> object:
+        """A JSON document of the API. Raises NotFound, Unavailable."""
+        return self.http.send("GET", path, most_bytes=_MOST_JSON).json()
 
-    def view(self) -> dict[str, Any]:
+    def json_object(self, path: str) -> dict[str, object]:
+        """A JSON object of the API. Raises NotFound, Unavailable."""
+        value = self.json(path)
+        if not isinstance(value, dict):
+            raise Unavailable(f"{self.url}{path} answered no JSON object; ask another node")
+        return value
+
+    def view_json(self) -> dict[str, object]:
         """`/v1/board`, asked once."""
-        if self._view is None:
-            self._view = self.json("/v1/board")
-        return self._view
+        if self._json is None:
+            self._json = self.json_object("/v1/board")
+        return self._json
+
+    def view(self) -> BoardView:
+        """`/v1/board`, read."""
+        return BoardView.parse(self.view_json())
 
     @property
     def id(self) -> str:
         """The board id, as the node says it."""
-        return str(self.view()["board"])
+        return self.view().board
+
+    def class_view(self, class_: bytes) -> ClassView:
+        """A class as the node shows it. Raises NotFound with the next step."""
+        try:
+            return ClassView.parse(self.json(f"/v1/classes/{class_.hex()}"))
+        except NotFound:
+            raise NotFound(
+                f"the board has no class {class_.hex()}; add it with `fieldpost class add`, or "
+                "look for the name with `fieldpost maker show`"
+            ) from None
+
+    def releases(self, class_: bytes) -> list[ReleaseRow]:
+        """The releases of a class, newest first."""
+        value = self.json(f"/v1/classes/{class_.hex()}/releases")
+        if not isinstance(value, list):
+            raise Unavailable(f"{self.url} answered no list of releases; ask another node")
+        return [ReleaseRow.parse(row) for row in value]
+
+    def head(self) -> tuple[int, int]:
+        """(size, time) of the newest checkpoint, under the quorum of the board's own record."""
+        record, _ = self.record()
+        note = self.http.fetch("/log/checkpoint", most_bytes=MAX_NOTE_BYTES)
+        checkpoint, times = policy_of(record).verify(note, origin=record.origin)
+        return checkpoint.size, min(times.values())
 
     def links(self, path: str, since: int = -1) -> list[bytes]:
         """Entries of a chain of links after epoch `since`, oldest first."""
-        value = cbor.decode(self.http.fetch(f"{path}?since={since}", most_bytes=_MOST_LINKS))
+        data = self.http.fetch(f"{path}?since={since}", most_bytes=_MOST_LINKS)
+        try:
+            value = cbor.decode(data)
+        except Malformed as error:
+            raise Unavailable(f"{self.url}{path} answered no CBOR: {error}") from error
         if not isinstance(value, tuple) or not all(isinstance(item, bytes) for item in value):
-            raise Malformed(f"{path} must answer an array of entries")
+            raise Unavailable(f"{self.url}{path} answered no array of links")
         return [item for item in value if isinstance(item, bytes)]
 
     def last_link(self, path: str) -> tuple[bytes, bytes]:
         """(payload, digest of the entry) of the last link of a chain."""
         links = self.links(path)
         if not links:
-            raise Malformed(f"{path} answered no links")
+            raise Unavailable(f"{self.url}{path} answered no links")
         return decode_post(links[-1]).statement.payload, sha256(links[-1]).digest()
 
     def record(self) -> tuple[BoardRecord, bytes]:
         """The board's record and link digest, checked against the board id's genesis."""
         links = self.links("/v1/board")
         if not links or not self.id.endswith("#" + leaf_hash(links[0])[:16].hex()):
-            raise Untrusted("wrong-board", f"{self.url} shows another genesis than {self.id}")
+            raise Untrusted(
+                "wrong-board",
+                f"{self.url} shows another genesis than that of {self.id}; ask another node",
+            )
         record = decode_board_record(decode_post(links[-1]).statement.payload)
         return record, sha256(links[-1]).digest()
 
@@ -125,7 +175,9 @@ def bound_board(home: MakerHome, *, as_json: bool) -> Board:
     board = Board(settings.board_url)
     if board.id != settings.board:
         raise Untrusted(
-            "wrong-board", f"{board.url} is board {board.id}, but you are bound to {settings.board}"
+            "wrong-board",
+            f"{board.url} is board {board.id}, but you are registered on {settings.board}; "
+            f"find out who runs that address now, or correct board_url in {home.path}/maker.json",
         )
     _check_history(home, board)
     flush(home, board, as_json=as_json)
@@ -142,7 +194,12 @@ def _check_history(home: MakerHome, board: Board) -> None:
         keys=[operator.log_key for operator in record.operators],
         note=remembered.read_bytes() if remembered.exists() else None,
     )
-    log.advance()
+    try:
+        log.advance()
+    except Misbehaviour as found:
+        kept = home.keep_evidence(found.evidence)
+        words = f"{found.detail}; both signed notes are kept in {kept}"
+        raise Misbehaviour(found.reason, words, found.evidence) from found
     if log.note is not None:
         durable.write_file(remembered, log.note)
 
@@ -155,8 +212,21 @@ def publish(home: MakerHome, board: Board, post: Post) -> tuple[int, Path]:
 def flush(home: MakerHome, board: Board, *, as_json: bool) -> None:
     """Send what an interrupted command left in the outbox, oldest first."""
     for path in home.pending():
+        audience = _audience(path)
+        if audience != board.id:
+            raise Misconfigured(
+                f"{path} was signed for board {audience} and perhaps sent there; finish it on that "
+                "board, or move the file away if you are sure that nobody has it"
+            )
         note(f"sending {path.name}, left from an interrupted command", as_json=as_json)
         _send(home, board, path)
+
+
+def _audience(path: Path) -> str:
+    try:
+        return decode_post(path.read_bytes()).statement.audience
+    except Malformed as error:
+        raise Misconfigured(f"{path} is no post ({error}); move it away") from error
 
 
 def _send(home: MakerHome, board: Board, path: Path) -> tuple[int, Path]:

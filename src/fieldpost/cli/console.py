@@ -22,33 +22,47 @@ def json_option(command: F) -> F:
     return option(command)
 
 
+def printable(text: str) -> str:
+    """Text of somebody else's on one line of a terminal: control characters are spelled out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def show(facts: Mapping[str, object], *, as_json: bool, title: str = "") -> None:
     """Print facts: a JSON object, or a title and aligned lines."""
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        show_json(facts)
         return
     if title:
-        click.echo(click.style(title, bold=True))
+        click.echo(click.style(printable(title), bold=True))
     width = max((len(name) for name in facts), default=0)
     for name, fact in facts.items():
         if fact is None:
             continue
         label = click.style(f"  {name.replace('_', ' '):<{width}}  ", dim=True)
-        lines = [str(item) for item in fact] if isinstance(fact, list | tuple) else [str(fact)]
+        items = fact if isinstance(fact, list | tuple) else (fact,)
+        lines = [_cell(item) for item in items]
         indent = " " * (width + 4)
         click.echo(label + f"\n{indent}".join(lines or ["-"]))
+
+
+def show_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def table(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str) -> None:
     """Print rows: a JSON array, or columns under a header."""
     if as_json:
-        click.echo(json.dumps(list(rows), indent=2))
+        show_json(list(rows))
         return
     if not rows:
         click.echo(empty)
         return
     names = list(rows[0])
-    cells = [[str("-" if row[name] is None else row[name]) for name in names] for row in rows]
+    cells = [[_cell(row[name]) for name in names] for row in rows]
     widths = [max(len(name), *(len(row[i]) for row in cells)) for i, name in enumerate(names)]
     header = "  ".join(f"{n:<{w}}" for n, w in zip(names, widths, strict=True))
     click.echo(click.style(header.rstrip(), dim=True))
@@ -56,10 +70,15 @@ def table(rows: Sequence[Mapping[str, object]], *, as_json: bool, empty: str) ->
         click.echo("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip())
 
 
+def _cell(fact: object) -> str:
+    words = {None: "-", True: "yes", False: "no"}
+    return words[fact] if fact is None or isinstance(fact, bool) else printable(str(fact))
+
+
 def note(line: str, *, as_json: bool = False) -> None:
     """A line for people about what is going on; on stderr, silent with `--json`."""
     if not as_json:
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
 
 
 @contextmanager

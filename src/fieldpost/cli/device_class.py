@@ -12,13 +12,13 @@ from fieldpost.cli.board_access import Board, bound_board, publish
 from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import board_option, home_options, open_home
-from fieldpost.errors import Malformed, NotFound
+from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement, sign_post
 from fieldpost.records.device_class import ClassRecord, DeviceLimits, decode_class_record
 from fieldpost.records.identifiers import check_class_name, class_id
-from fieldpost.records.maker import Role
+from fieldpost.records.maker import Role, decode_maker_record
 from fieldpost.records.provisioning import ProvisioningRecord
 
 
@@ -42,9 +42,22 @@ def command() -> None:
     type=click.DateTime(["%Y-%m-%d"]),
     help="Until when you ship security updates. It can only be lengthened.",
 )
-@click.option("--channel", "channels", multiple=True, default=("stable",), show_default=True)
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    default=("stable",),
+    show_default=True,
+    help="Stream of offers that a device follows. Repeatable; channels are only ever added.",
+)
 @click.option("--family", help="What people call the product.")
-@click.option("--most-devices", default=1_000_000, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--most-devices",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Devices that may ever be enrolled: what a stolen enrolment key cannot exceed.",
+)
 @click.option(
     "--image-bytes",
     default=64 * 1024 * 1024,
@@ -60,7 +73,12 @@ def command() -> None:
     help="Largest release manifest that the devices read.",
 )
 @click.option("--least-interval", default=60, show_default=True, help="Seconds between check-ins.")
-@click.option("--most-interval", default=7 * 86_400, show_default=True, help="Seconds.")
+@click.option(
+    "--most-interval",
+    default=7 * 86_400,
+    show_default=True,
+    help="Seconds after which a device checks in, whatever a rollout says.",
+)
 @home_options
 @json_option
 def add(
@@ -78,7 +96,14 @@ def add(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Add a class. Its name, channels and support end become public."""
+    r"""Add a class. Its name, channels and support end become public.
+
+    Your roots sign it, as many as `maker init` said. Limits are promises to the smallest device of
+    the class: nothing larger will ever be accepted for it.
+
+    \b
+    fieldpost class add bulb-a19:r2 --support-end 2032-12-31 --channel stable --channel beta
+    """
     maker = open_home(home, passphrase_file)
     board = bound_board(maker, as_json=as_json)
     maker_id = bytes.fromhex(maker.settings().maker)
@@ -98,7 +123,7 @@ def add(
             DeviceLimits(),
             image_bytes=image_bytes,
             envelope_bytes=envelope_bytes,
-            algorithms=_algorithms(maker),
+            algorithms=_algorithms(board, maker_id),
         ),
         most_devices=most_devices,
     )
@@ -109,7 +134,7 @@ def add(
         audience=board.id,
         payload=record.encode(),
     )
-    roots = maker.signers(Role.ROOT, most=maker.settings().root_threshold)
+    roots = maker.signers(Role.ROOT, maker.settings().root_threshold)
     index, receipt = publish(maker, board, sign_post(statement, roots))
     show(
         {
@@ -129,8 +154,14 @@ def add(
     )
 
 
-def _algorithms(maker: MakerHome) -> tuple[Algorithm, ...]:
-    used = {key.algorithm for role in (Role.ROOT, Role.RELEASE) for key in maker.public_keys(role)}
+def _algorithms(board: Board, maker_id: bytes) -> tuple[Algorithm, ...]:
+    payload, _ = board.last_link(f"/v1/makers/{maker_id.hex()}/links")
+    record = decode_maker_record(payload)
+    used = {
+        held.key.algorithm
+        for role in (Role.ROOT, Role.RELEASE)
+        for held in record.keys_of(role).keys
+    }
     return tuple(sorted(used | set(DeviceLimits().algorithms), reverse=True))
 
 
@@ -143,13 +174,23 @@ def resolve_class(maker_id: bytes, name: str) -> bytes:
 
 def read_class(board: Board, class_: bytes) -> ClassRecord:
     """A class record as the board's node shows it. Raises NotFound with the next step."""
-    try:
-        view = board.json(f"/v1/classes/{class_.hex()}")
-    except NotFound:
-        raise NotFound(
-            f"the board has no class {class_.hex()}; add it with `fieldpost class add`"
-        ) from None
-    return decode_class_record(bytes.fromhex(view["record"]))
+    return decode_class_record(board.class_view(class_).record)
+
+
+def choose_class(
+    name: str, *, maker: MakerHome, board_url: str | None, as_json: bool
+) -> tuple[Board, bytes]:
+    """The board and class that a reading command is about: yours by name, anybody's by id."""
+    if board_url is None:
+        board = bound_board(maker, as_json=as_json)
+        return board, resolve_class(bytes.fromhex(maker.settings().maker), name)
+    if len(name) != 32 and not (maker.path / "maker.json").exists():
+        raise Misconfigured(
+            f"{name!r} is no class id of 32 hex digits; a name is looked up among your own "
+            "classes, and there is no maker in your --home"
+        )
+    mine = b"" if len(name) == 32 else bytes.fromhex(maker.settings().maker)
+    return Board(board_url), resolve_class(mine, name)
 
 
 @command.command(name="show")
@@ -165,27 +206,28 @@ def show_class(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Show a class (NAME of yours, or an id with --board): channels, newest release, devices."""
+    r"""Show a class (NAME of yours, or an id with --board): channels, newest release, devices.
+
+    \b
+    fieldpost class show bulb-a19:r2
+    fieldpost class show ed4b55f3ed085ad5bf188bff940aee57 --board https://board.example
+    """
     maker = open_home(home, passphrase_file)
-    board = Board(board_url) if board_url else bound_board(maker, as_json=as_json)
-    if len(name) != 32 and not (maker.path / "maker.json").exists():
-        raise Malformed(f"{name!r} is no class id; a name needs your --home")
-    mine = bytes.fromhex(maker.settings().maker) if len(name) != 32 else b""
-    class_ = resolve_class(mine, name)
-    record = read_class(board, class_)
-    view = board.json(f"/v1/classes/{class_.hex()}")
+    board, class_ = choose_class(name, maker=maker, board_url=board_url, as_json=as_json)
     if as_json:
-        show(view, as_json=True)
+        show(board.json_object(f"/v1/classes/{class_.hex()}"), as_json=True)
         return
+    view = board.class_view(class_)
+    record = decode_class_record(view.record)
     show(
         {
             "class": class_.hex(),
-            "maker": view["maker"],
+            "maker": view.maker,
             "channels": list(record.channels),
             "support_end": moment(record.support_end),
-            "newest": view["newest"],
-            "floor": view["floor"],
-            "devices": view["devices"],
+            "newest": view.newest,
+            "floor": view.floor,
+            "devices": view.devices,
         },
         as_json=False,
         title=record.name,
@@ -214,9 +256,15 @@ def trust(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the provisioning record: all that a device trusts, signed by your roots."""
-    from fieldpost.records.maker import decode_maker_record
+    r"""Write the provisioning record: all that a device trusts, signed by your roots.
 
+    It is public, small, and the same for every device of the class. A device believes nobody who
+    is not named in it, so look at it (`fieldpost verify FILE`) before the factory uses it.
+
+    \b
+    fieldpost class trust bulb-a19:r2 --out bulb.provisioning
+    fieldpost class trust bulb-a19:r2 --channel beta --out bulb-beta.provisioning
+    """
     maker = open_home(home, passphrase_file)
     board = bound_board(maker, as_json=as_json)
     settings = maker.settings()
@@ -227,6 +275,7 @@ def trust(
     if unknown:
         raise NotFound(f"class {name} has no channel {unknown[0]}; it has {list(record.channels)}")
     board_record, board_link = board.record()
+    size, moment_of_head = board.head()
     maker_payload, maker_link = board.last_link(f"/v1/makers/{settings.maker}/links")
     policy = decode_maker_record(maker_payload).policy
     provisioning = ProvisioningRecord(
@@ -241,8 +290,8 @@ def trust(
         channels=channels or record.channels,
         least_interval_s=record.least_interval_s,
         most_interval_s=record.most_interval_s,
-        least_size=int(board.view()["size"]),
-        least_time=int(board.view()["time"]),
+        least_size=size,
+        least_time=moment_of_head,
         limits=record.limits,
     )
     statement = Statement(
@@ -252,7 +301,7 @@ def trust(
         audience=board.id,
         payload=provisioning.encode(),
     )
-    roots = maker.signers(Role.ROOT, most=settings.root_threshold)
+    roots = maker.signers(Role.ROOT, settings.root_threshold)
     data = sign_post(statement, roots).encode()
     durable.write_file(out, data)
     show(

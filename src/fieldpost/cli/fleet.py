@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from fieldpost.cli.board_access import bound_board
-from fieldpost.cli.console import json_option, show, table
-from fieldpost.cli.device_class import resolve_class
+from fieldpost.cli.board_access import Board, bound_board
+from fieldpost.cli.console import json_option, note, show, table
+from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.options import home_options, open_home
+from fieldpost.cli.views import FleetView
 
 
 @click.group(name="fleet")
@@ -24,28 +25,47 @@ def command() -> None:
 
 @command.command()
 @click.argument("class_name", metavar="CLASS")
+@click.option(
+    "--fleet", "fleet_url", help="URL of your own fleet service.  [default: the board's node]"
+)
 @home_options
 @json_option
 def status(
-    *, class_name: str, home: Path | None, passphrase_file: Path | None, as_json: bool
+    *,
+    class_name: str,
+    fleet_url: str | None,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
-    """Count the devices of CLASS by release: confirmed, failed, reverted, stale, never seen."""
+    r"""Count the devices of CLASS by release: confirmed, failed, reverted, stale, never seen.
+
+    \b
+    fieldpost fleet status bulb-a19:r2
+    fieldpost fleet status bulb-a19:r2 --fleet https://fleet.lamps.example
+    """
     maker = open_home(home, passphrase_file)
     board = bound_board(maker, as_json=as_json)
     class_ = resolve_class(bytes.fromhex(maker.settings().maker), class_name)
-    view = board.json(f"/v1/fleet/{class_.hex()}")
+    read_class(board, class_)
+    service = Board(fleet_url) if fleet_url else board
+    answer = service.json_object(f"/v1/fleet/{class_.hex()}")
     if as_json:
-        show(view, as_json=True)
+        show(answer, as_json=True)
         return
+    view = FleetView.parse(answer)
+    names = sorted({name for _, counts in view.releases for name in counts})
     rows = [
-        {"release": sequence, **counts}
-        for sequence, counts in sorted(view["releases"].items(), key=lambda item: -int(item[0]))
+        {"release": sequence} | {name: counts.get(name, 0) for name in names}
+        for sequence, counts in view.releases
     ]
-    table(rows, as_json=False, empty="no report yet")
+    table(rows, as_json=False, empty="no device has reported yet")
     show(
-        {"devices": view["devices"], "stale": view["stale"], "never_seen": view["never_seen"]},
+        {"devices": view.devices, "stale": view.stale, "never_seen": view.never_seen},
         as_json=False,
     )
+    if view.devices == 0:
+        note(f"next: fieldpost lot enrol {class_name} --requests FOLDER")
 
 
 @command.command()

@@ -12,8 +12,8 @@ from fieldpost.cli.console import json_option, note, progress, show
 from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
-from fieldpost.errors import Malformed, Misconfigured, NotFound
-from fieldpost.identity.enrolment import verify_request
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
+from fieldpost.identity.enrolment import MAX_REQUEST_BYTES, verify_request
 from fieldpost.identity.leaf import DeviceLeaf, decode_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.posts import subjects
@@ -22,8 +22,6 @@ from fieldpost.records.identifiers import lot_id
 from fieldpost.records.limits import MAX_LOT_DEVICES
 from fieldpost.records.lot import LotRecord
 from fieldpost.records.maker import Role
-
-_REQUEST_BYTES = 8_192
 
 
 @click.group(name="lot")
@@ -47,6 +45,9 @@ def command() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A CBOR array of device leaves, from a factory's own tool.",
 )
+@click.option(
+    "--fleet", "fleet_url", help="URL of your own fleet service.  [default: the board's node]"
+)
 @home_options
 @json_option
 def enrol(
@@ -54,13 +55,19 @@ def enrol(
     class_name: str,
     requests: Path | None,
     leaves: Path | None,
+    fleet_url: str | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Enrol a lot of CLASS. Public become its size and a digest, no serial and no key.
+    r"""Enrol a lot of CLASS. Public become its size and a digest, no serial and no key.
 
-    Requests prove that each device holds its key; bare leaves are believed as they are.
+    Requests prove that each device holds its key; bare leaves are believed as they are. A lot
+    never changes: the same devices again finish what was interrupted, others make another lot.
+
+    \b
+    fieldpost lot enrol bulb-a19:r2 --requests factory/requests
+    fieldpost lot enrol bulb-a19:r2 --leaves march.cbor --fleet https://fleet.lamps.example
     """
     if requests is None and leaves is None:
         raise Misconfigured("give --requests FOLDER or --leaves FILE")
@@ -69,7 +76,7 @@ def enrol(
     maker_id = bytes.fromhex(maker.settings().maker)
     class_ = resolve_class(maker_id, class_name)
     read_class(board, class_)
-    gathered = _gather(requests, leaves, class_, as_json=as_json)
+    gathered = gather(requests, leaves, class_, as_json=as_json)
     with progress("hashing", len(gathered), as_json=as_json) as advance:
         tree = LotTree.build(gathered)
         advance(len(gathered))
@@ -77,7 +84,7 @@ def enrol(
     index: int | None = None
     receipt: Path | None = None
     if not _is_posted(board, lot):
-        (signer,) = maker.signers(Role.ENROL, most=1)
+        (signer,) = maker.signers(Role.ENROL, 1)
         record = LotRecord(
             nonce=next_nonce(
                 board, maker=maker_id, role=Role.ENROL, key=signer.public_key, threshold=1
@@ -95,7 +102,9 @@ def enrol(
             payload=record.encode(),
         )
         index, receipt = publish(maker, board, sign_post(statement, [signer]))
-    board.http.send(
+    service = Board(fleet_url) if fleet_url else board
+    note("uploading the leaves; the service hashes them too", as_json=as_json)
+    service.http.send(
         "PUT",
         f"/v1/lots/{lot.hex()}/leaves",
         cbor.encode(gathered),
@@ -124,9 +133,10 @@ def _is_posted(board: Board, lot: bytes) -> bool:
     return True
 
 
-def _gather(
+def gather(
     requests: Path | None, leaves: Path | None, class_: bytes, *, as_json: bool
 ) -> list[bytes]:
+    """The encoded leaves of a lot, sorted, each judged. Raises Malformed, Untrusted."""
     gathered: list[bytes] = []
     if leaves is not None:
         gathered += _read_leaves(leaves)
@@ -138,17 +148,30 @@ def _gather(
                 advance(1)
     gathered.sort()
     if not 1 <= len(gathered) <= MAX_LOT_DEVICES:
-        raise Malformed(f"{len(gathered)} devices; a lot holds 1…{MAX_LOT_DEVICES}")
-    if len(set(gathered)) != len(gathered):
-        raise Malformed("a device occurs twice")
-    for encoded in gathered:
-        if decode_leaf(encoded).class_id != class_:
-            raise Malformed("a device of another class is among them; nothing was enrolled")
+        raise Malformed(
+            f"{len(gathered)} devices; a lot holds 1…{MAX_LOT_DEVICES} (requests are files *.enrol)"
+        )
+    keys = set()
+    with progress("checking devices", len(gathered), as_json=as_json) as advance:
+        for encoded in gathered:
+            leaf = decode_leaf(encoded)
+            if leaf.class_id != class_:
+                raise Malformed(
+                    f"device {leaf.serial!r} is of another class, {leaf.class_id.hex()}; "
+                    "nothing was enrolled"
+                )
+            keys.add(leaf.key.raw)
+            advance(1)
+    if len(keys) != len(gathered):
+        raise Malformed("a device occurs twice, perhaps with two serials; nothing was enrolled")
     return gathered
 
 
 def _read_leaves(path: Path) -> list[bytes]:
-    value = cbor.decode(path.read_bytes())
+    try:
+        value = cbor.decode(path.read_bytes())
+    except Malformed as error:
+        raise Malformed(f"{path}: {error}") from error
     if not isinstance(value, tuple) or not all(isinstance(leaf, bytes) for leaf in value):
         raise Malformed(f"{path} must hold a CBOR array of device leaves")
     return [leaf for leaf in value if isinstance(leaf, bytes)]
@@ -156,12 +179,15 @@ def _read_leaves(path: Path) -> list[bytes]:
 
 def _read_requests(files: list[Path]) -> Iterator[DeviceLeaf]:
     for path in files:
-        if path.stat().st_size > _REQUEST_BYTES:
+        if path.stat().st_size > MAX_REQUEST_BYTES:
             raise Malformed(f"{path} is too large for an enrolment request")
         try:
             yield verify_request(path.read_bytes())
         except Malformed as error:
-            raise Malformed(f"{path}: {error}") from error
+            raise Malformed(f"{path}: {error}; nothing was enrolled") from error
+        except Untrusted as error:
+            words = f"{path}: {error.detail}; ask that device for its request again"
+            raise Untrusted(error.reason, words) from error
 
 
 @command.command(name="show")
@@ -177,7 +203,11 @@ def show_lot(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Show a lot as the board has it."""
+    r"""Show a lot as the board has it: size, digest, and whether its leaves are there.
+
+    \b
+    fieldpost lot show 58f0bc4d1f9a0e6c2d7b3a4958f0bc4d
+    """
     maker = open_home(home, passphrase_file)
     board = Board(board_url) if board_url else bound_board(maker, as_json=as_json)
-    show(board.json(f"/v1/lots/{lot.hex()}"), as_json=as_json, title="Lot")
+    show(board.json_object(f"/v1/lots/{lot.hex()}"), as_json=as_json, title="Lot")

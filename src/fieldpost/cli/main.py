@@ -5,6 +5,7 @@ Nouns are imported when called, so that `fieldpost --help` and an agent's start 
 """
 
 import importlib
+import io
 import os
 import sys
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 import click
 
 from fieldpost import __version__
-from fieldpost.cli.failures import exit_code, explain
+from fieldpost.cli.failures import STOPPED, explain, explain_bug, explain_usage, of_system
 from fieldpost.errors import FieldpostError
 
 # noun: (module, what the overview says)
@@ -59,29 +60,47 @@ class Nouns(click.Group):
 )
 @click.version_option(__version__, prog_name="fieldpost")
 def fieldpost() -> None:
-    """The public bulletin board of software for devices in the field.
+    r"""The public bulletin board of software for devices in the field.
 
     Makers post signed releases on a board that nobody can rewrite; devices verify for themselves
     what they are offered, install it safely, and report.
+
+    \b
+    fieldpost demo
+    fieldpost node run --data ./board
+    fieldpost release publish --help
     """
 
 
 def main() -> None:
     """Run the command line and exit: 0, or the code of the error's family."""
+    # A file name need not be text, and a terminal need not know every letter.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
         fieldpost.main(prog_name="fieldpost", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        return leave.exit_code
     except click.Abort:
-        sys.stderr.write("\nstopped; nothing more was sent\n")
-        sys.exit(130)
+        click.echo("\nstopped; the same command goes on where it was", err=True)
+        return STOPPED
     except click.ClickException as usage:
-        usage.show()
-        sys.exit(usage.exit_code)
+        return explain_usage(usage)
     except FieldpostError as error:
-        explain(error)
-        sys.exit(exit_code(error))
+        return explain(error)
     except BrokenPipeError:
         # Whoever read our output has seen enough (`| head`); Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 0
+    except (OSError, ModuleNotFoundError) as error:
+        known = of_system(error)
+        return explain_bug(error) if known is None else explain(known)
+    except Exception as error:  # noqa: BLE001 - the outermost edge: nothing may look like a refusal
+        return explain_bug(error)
+    return 0

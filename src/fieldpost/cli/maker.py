@@ -8,9 +8,16 @@ import click
 from fieldpost.cli.board_access import Board, flush, publish
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker_home import MakerHome
-from fieldpost.cli.options import HexId, board_option, find_passphrase, home_options, open_home
-from fieldpost.errors import Conflict, Malformed, Misconfigured, NotFound
-from fieldpost.keys import Algorithm, PublicKey
+from fieldpost.cli.options import (
+    HexId,
+    board_option,
+    find_passphrase,
+    home_options,
+    is_number,
+    open_home,
+)
+from fieldpost.errors import Malformed, Misconfigured, NotFound
+from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement, sign_post
 from fieldpost.records.maker import KeySet, MakerRecord, Role, RoleKey
@@ -31,7 +38,7 @@ def command() -> None:
 
     \b
     fieldpost maker init --name "Example Lamps"
-    fieldpost maker register --board http://127.0.0.1:8080
+    fieldpost maker register --board http://127.0.0.1:8470
     fieldpost maker show
     """
 
@@ -42,7 +49,11 @@ def command() -> None:
 @click.option("--one-key", is_flag=True, help="One root key. If it is lost or stolen, so are you.")
 @click.option("--releases", default="1-of-1", show_default=True, help="Release keys: K-of-N.")
 @click.option(
-    "--algorithm", type=click.Choice(list(_ALGORITHMS)), default="ed25519", show_default=True
+    "--algorithm",
+    type=click.Choice(list(_ALGORITHMS)),
+    default="ed25519",
+    show_default=True,
+    help="Of all your keys; mldsa44 resists quantum computers, and is large.",
 )
 @click.option("--no-passphrase", is_flag=True, help="Leave the key files unencrypted (for trials).")
 @home_options
@@ -59,10 +70,15 @@ def init(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Make your keys: roots, and one each to release, roll out, enrol and care.
+    r"""Make your keys: roots, and one each to release, roll out, enrol and care.
 
-    Roots change everything else and should live apart from this machine: after this command, move
-    all but one of HOME/keys/root-*.pem to other places. Everyday posts need the other keys only.
+    Roots change everything else and should live apart from this machine: after `maker register`,
+    move HOME/keys/root-*.pem to other places. Everyday posts need the other keys only; `class add`
+    and `class trust` need as many roots as you say here.
+
+    \b
+    fieldpost maker init --name "Example Lamps" --roots 2-of-3
+    fieldpost maker init --name trial --one-key --no-passphrase --home ./trial
     """
     root_threshold, root_count = (1, 1) if one_key else _parse_threshold(roots)
     release_threshold, release_count = _parse_threshold(releases)
@@ -99,7 +115,7 @@ def init(
 
 def _parse_threshold(text: str) -> tuple[int, int]:
     needed, middle, count = text.partition("-of-")
-    if not middle or not needed.isdigit() or not count.isdigit():
+    if not middle or not (is_number(needed) and is_number(count)):
         raise Malformed(f"{text!r} is no threshold; write for example 2-of-3")
     if not 1 <= int(needed) <= int(count) <= 8:
         raise Malformed(f"{text!r}: needed keys between 1 and the number of keys, at most 8")
@@ -138,16 +154,23 @@ def register(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Register on a board. Name, public keys and policy become public, for ever.
+    r"""Register on a board. Name, public keys and policy become public, for ever.
 
     Every key signs, which proves that you hold it. The policy says what your devices accept:
-    which board, how fresh its news must be, and when they may leave it.
+    which board, how fresh its news must be, and when they may leave it. If the answer is lost, run
+    the same command again: what was signed is kept, and sent once more.
+
+    \b
+    fieldpost maker register --board https://board.example --contact security@lamps.example
     """
     maker = open_home(home, passphrase_file)
     settings = maker.settings()
     board = Board(board_url)
     if settings.board not in (None, board.id):
-        raise Misconfigured(f"already registered on {settings.board}")
+        raise Misconfigured(
+            f"already registered on {settings.board}, and {board.url} is {board.id}; a maker is on "
+            "one board: use another --home for another maker"
+        )
     flush(maker, board, as_json=as_json)
     maker_id = bytes.fromhex(settings.maker)
     index: int | None = None
@@ -159,12 +182,13 @@ def register(
                 "grace 0 never update again unless a person acts on each"
             )
         record, link = board.record()
+        size, _ = board.head()
         policy = DevicePolicy(
             board=board.id,
             urls=urls or (board.url,),
             board_epoch=record.epoch,
             board_link=link,
-            least_size=int(board.view()["size"]),
+            least_size=size,
             max_age_s=round(max_age_days * _DAY),
             grace_s=round(grace_days * _DAY),
             link_urls=link_urls,
@@ -176,14 +200,14 @@ def register(
             audience=board.id,
             payload=_first_record(maker, policy, contact).encode(),
         )
-        everyone = [signer for role in Role for signer in maker.signers(role)]
+        everyone = [signer for role in Role for signer in maker.everyone(role)]
         index, receipt = publish(maker, board, sign_post(statement, everyone))
     maker.bind(board_url=board.url, board=board.id)
     show(
         {
             "maker": settings.maker,
             "board": board.id,
-            "solo": bool(board.view()["solo"]),
+            "solo": board.view().solo,
             "index": index,
             "receipt": str(receipt) if receipt else None,
             "domain": "unverified",
@@ -206,10 +230,7 @@ def _first_record(maker: MakerHome, policy: DevicePolicy, contact: str | None) -
     settings = maker.settings()
 
     def keys(role: Role, threshold: int) -> KeySet:
-        public: tuple[PublicKey, ...] = maker.public_keys(role)
-        present = len(settings.keys[role.name.lower()])
-        if len(public) < present:
-            raise Conflict(f"registering needs all {role.name.lower()} keys; some are not here")
+        public = [signer.public_key for signer in maker.everyone(role)]
         return KeySet(threshold, tuple(RoleKey(key) for key in public))
 
     return MakerRecord(
@@ -240,22 +261,28 @@ def show_maker(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Show a maker as the board has it: yourself, or MAKER_ID on --board."""
+    r"""Show a maker as the board has it: yourself, or MAKER_ID on --board.
+
+    \b
+    fieldpost maker show
+    fieldpost maker show 31d420b9249109f599e03c14b37ce0a4 --board https://board.example
+    """
     maker = open_home(home, passphrase_file)
     if maker_id is None or board_url is None:
         settings = maker.settings()
         maker_id = maker_id or bytes.fromhex(settings.maker)
         board_url = board_url or settings.board_url
     if board_url is None:
+        note("next: fieldpost maker register --board URL", as_json=as_json)
         show(
             {"maker": maker_id.hex(), "registered": False, "home": str(maker.path)},
             as_json=as_json,
             title="Not registered yet",
         )
         return
-    view = Board(board_url).json(f"/v1/makers/{maker_id.hex()}")
+    view = Board(board_url).json_object(f"/v1/makers/{maker_id.hex()}")
     if as_json:
         show(view, as_json=True)
         return
-    facts = {name: view[name] for name in ("maker", "epoch", "link", "domain", "classes")}
-    show(facts, as_json=False, title=view["name"])
+    facts = {name: view.get(name) for name in ("maker", "epoch", "link", "domain", "classes")}
+    show(facts, as_json=False, title=str(view.get("name")))

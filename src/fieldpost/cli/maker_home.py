@@ -6,20 +6,22 @@
     HOME/outbox/*.cose   signed, perhaps sent, not yet acknowledged
     HOME/sent/*.cose     acknowledged, each beside its receipt *.tlog-proof
     HOME/refused/*.cose  refused by the board's rules
+    HOME/checkpoint      the newest checkpoint that this maker saw: later ones must extend it
+    HOME/evidence/*      two signed notes that cannot both be honest
 
 A post is saved before it is sent, so a lost answer never means a second, different signature.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from fieldpost import durable
 from fieldpost.errors import Misconfigured
-from fieldpost.keys import PublicKey
 from fieldpost.records.identifiers import maker_id
 from fieldpost.records.maker import Role
 from fieldpost.signers.keyfile import load_key_file, save_key_file
@@ -75,6 +77,11 @@ class MakerHome:
         """Write keys, then settings. Refuses to touch a home that exists."""
         if (self.path / "maker.json").exists():
             raise Misconfigured(f"{self.path} holds a maker already; choose another --home")
+        if any((self.path / "keys").glob("*.pem")):
+            raise Misconfigured(
+                f"{self.path}/keys holds keys of a `maker init` that was interrupted; no board "
+                "knows them: remove that folder, or choose another --home"
+            )
         durable.make_dirs(self.path / "keys", mode=0o700)
         files: dict[str, tuple[str, ...]] = {}
         for role, holders in signers.items():
@@ -103,22 +110,26 @@ class MakerHome:
         data = json.dumps(asdict(settings), indent=2).encode() + b"\n"
         durable.write_file(self.path / "maker.json", data, mode=0o600)
 
-    def signers(self, role: Role, *, most: int | None = None) -> tuple[SoftwareSigner, ...]:
-        """The private keys of a role that are here, unlocked; at most `most` of them."""
+    def signers(self, role: Role, count: int) -> tuple[SoftwareSigner, ...]:
+        """`count` private keys of a role, unlocked. Raises Misconfigured if fewer are here."""
         files = self.settings().keys.get(role.name.lower(), ())
         present = [file for file in files if (self.path / "keys" / file).exists()]
-        if not present:
-            raise Misconfigured(f"no {role.name.lower()} key in {self.path}/keys")
-        return tuple(self._unlock(file) for file in present[:most])
+        if len(present) < count:
+            absent = [file for file in files if file not in present]
+            raise Misconfigured(
+                f"this needs {count} {role.name.lower()} key(s) and {len(present)} are in "
+                f"{self.path}/keys; bring {', '.join(absent) or 'them'} back for now"
+            )
+        return tuple(self._unlock(file) for file in present[:count])
+
+    def everyone(self, role: Role) -> tuple[SoftwareSigner, ...]:
+        """All private keys of a role. Raises Misconfigured if one is not here."""
+        return self.signers(role, len(self.settings().keys.get(role.name.lower(), ())))
 
     def _unlock(self, file: str) -> SoftwareSigner:
         if file not in self._signers:
             self._signers[file] = load_key_file(self.path / "keys" / file, self._passphrase)
         return self._signers[file]
-
-    def public_keys(self, role: Role) -> tuple[PublicKey, ...]:
-        """The public keys of a role."""
-        return tuple(signer.public_key for signer in self.signers(role))
 
     # --- what was signed ---
 
@@ -151,6 +162,15 @@ class MakerHome:
         target = self.path / "refused" / path.name
         durable.publish(path, target)
         return target
+
+    def keep_evidence(self, statements: Sequence[bytes]) -> Path:
+        """Save signed statements that contradict each other. Returns their folder."""
+        folder = self.path / "evidence"
+        durable.make_dirs(folder)
+        for statement in statements:
+            name = f"{sha256(statement).hexdigest()[:16]}.note"
+            durable.write_file(folder / name, statement)
+        return folder
 
 
 def default_home() -> Path:

@@ -78,12 +78,22 @@ class HexId(click.ParamType[bytes]):
         return octets
 
 
+def is_number(text: str) -> bool:
+    """Whether `text` is decimal digits and nothing else, at most nine of them."""
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
 def parse_share(text: str) -> int:
-    """A share of devices, `25%` or `100%`, as a threshold in 0…2^32. Raises Malformed."""
-    try:
-        percent = float(text.removesuffix("%"))
-    except ValueError:
-        percent = -1.0
-    if not 0 <= percent <= 100:
-        raise Malformed(f"{text!r} is no share; write for example 25%")
-    return round(percent / 100 * 2**32)
+    """A share of devices, `25%` or `100%`, as a threshold in 0…2^32. Raises Malformed.
+
+    The sign is asked for because 0.25 could mean either.
+    """
+    number = text.removesuffix("%")
+    whole, _, fraction = number.partition(".")
+    digits = is_number(whole) and (is_number(fraction) or not fraction)
+    if number == text or not digits or not 0 <= float(number) <= 100:
+        raise Malformed(f"{text!r} is no share; write for example 25% or 0.5%")
+    threshold = round(float(number) / 100 * 2**32)
+    if threshold == 0 and float(number) > 0:
+        raise Malformed(f"{text!r} is less than any device; write 0% to offer it to nobody")
+    return threshold

@@ -1,33 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost release`: publish an image as a signed release, and list releases."""
 
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import click
-import zstandard
 
 from fieldpost import durable
+from fieldpost.cli.artifacts import Stored, measure_image, pack_image
 from fieldpost.cli.board_access import Board, bound_board, publish
-from fieldpost.cli.console import json_option, note, progress, show, size, table
-from fieldpost.cli.device_class import read_class, resolve_class
+from fieldpost.cli.console import json_option, note, progress, show, show_json, table
+from fieldpost.cli.device_class import choose_class, read_class, resolve_class
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import board_option, home_options, open_home
+from fieldpost.cli.views import ReleaseRow
 from fieldpost.client.publisher import upload_blob, upload_manifest
-from fieldpost.errors import Conflict, Malformed, Misconfigured
+from fieldpost.errors import Conflict, Misconfigured
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement, sign_post
-from fieldpost.records.device_class import ClassRecord, Encoding
+from fieldpost.records.device_class import Encoding
 from fieldpost.records.identifiers import vendor_id
 from fieldpost.records.maker import Role
-from fieldpost.records.release import Artifact, ReleaseKind, ReleaseRecord
+from fieldpost.records.release import ReleaseKind, ReleaseRecord
 from fieldpost.suit.envelope import Envelope, manifest_digest, sign_manifest
 from fieldpost.suit.manifest import Component, Manifest, encode_manifest
-
-# A smaller download must be worth the decoder: below this gain the plain image serves alone.
-_LEAST_GAIN = 0.95
 
 
 @click.group(name="release")
@@ -61,40 +57,42 @@ def publish_release(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Publish IMAGE as a release of CLASS: sign it, post it, upload its bytes.
+    r"""Publish IMAGE as a release of CLASS: sign it, post it, upload its bytes.
 
     Nothing installs it until `fieldpost rollout set` offers it. Run the same command again to
-    finish an interrupted upload.
+    finish an interrupted upload: it goes on where it stopped, and posts nothing twice.
+
+    \b
+    fieldpost release publish bulb-a19:r2 firmware.bin --version 1.1.0
+    fieldpost release publish bulb-a19:r2 fixed.bin --version 1.1.1 --security
     """
     maker = open_home(home, passphrase_file)
     board = bound_board(maker, as_json=as_json)
     maker_id = bytes.fromhex(maker.settings().maker)
     class_ = read_class(board, resolve_class(maker_id, class_name))
-    data = image.read_bytes()
-    if not 1 <= len(data) <= class_.limits.image_bytes:
-        raise Malformed(
-            f"{image} has {len(data)} bytes; the class takes 1…{class_.limits.image_bytes}"
-        )
-    stored = _encodings(maker, class_, image, data)
-    known = board.json(f"/v1/classes/{class_.id.hex()}/releases")
-    row = _same_release(known, data, version, sequence)
+    plain = measure_image(image, class_)
+    stored = [plain]
+    if Encoding.ZSTD in class_.limits.encodings:
+        stored += pack_image(plain, maker.path / "artifacts", as_json=as_json)
+    known = board.releases(class_.id)
+    row = _same_release(known, plain.artifact.image, version, sequence)
     index: int | None = None
     receipt: Path | None = None
-    number = int(row["sequence"]) if row else sequence or _next_sequence(known)
+    number = row.sequence if row else sequence or _next_sequence(known)
     manifest = encode_manifest(
         Manifest(
             sequence=number,
             vendor=vendor_id(maker_id),
             class_id=class_.id,
-            components=(Component((b"image",), sha256(data).digest(), len(data)),),
+            components=(Component((b"image",), plain.artifact.image, plain.artifact.size),),
         )
     )
     digest = manifest_digest(manifest)
     envelope = _sign_envelope(maker, manifest, digest)
     if len(envelope) > class_.limits.envelope_bytes:
         raise Misconfigured(
-            f"the manifest has {len(envelope)} bytes; "
-            f"the class takes {class_.limits.envelope_bytes}"
+            f"the signed manifest has {len(envelope)} bytes, and devices of the class read "
+            f"{class_.limits.envelope_bytes}; fewer release keys, or Ed25519 ones, make it smaller"
         )
     if row is None:
         index, receipt = _post(
@@ -107,7 +105,7 @@ def publish_release(
                 version=version,
                 manifest=digest,
                 envelope_bytes=len(envelope),
-                artifacts=tuple(artifact for artifact, _ in stored),
+                artifacts=tuple(item.artifact for item in stored),
                 sources=sources,
                 kind=ReleaseKind.SECURITY if security else ReleaseKind.FEATURE,
             ),
@@ -119,9 +117,9 @@ def publish_release(
             "sequence": number,
             "version": version,
             "manifest": digest.hex(),
-            "image": sha256(data).hexdigest(),
-            "image_bytes": len(data),
-            "artifacts": [f"{a.encoding.name.lower()} {size(a.size)}" for a, _ in stored],
+            "image": plain.artifact.image.hex(),
+            "image_bytes": plain.artifact.size,
+            "artifacts": [item.words() for item in stored],
             "index": index,
             "receipt": str(receipt) if receipt else None,
         },
@@ -131,59 +129,29 @@ def publish_release(
     note(f"next: fieldpost rollout set {class_name} --offer {number}=25%", as_json=as_json)
 
 
-def _encodings(
-    maker: MakerHome, class_: ClassRecord, image: Path, data: bytes
-) -> list[tuple[Artifact, Path]]:
-    digest = sha256(data).digest()
-    plain = Artifact(digest=digest, size=len(data), encoding=Encoding.IDENTITY, image=digest)
-    stored = [(plain, image)]
-    if Encoding.ZSTD in class_.limits.encodings:
-        path = _pack(maker, data)
-        packed = path.read_bytes()
-        if len(packed) <= len(data) * _LEAST_GAIN:
-            artifact = Artifact(
-                digest=sha256(packed).digest(),
-                size=len(packed),
-                encoding=Encoding.ZSTD,
-                image=digest,
-            )
-            stored.append((artifact, path))
-    return stored
-
-
-def _pack(maker: MakerHome, data: bytes) -> Path:
-    # Kept, because another version of the compressor may write other bytes, and an interrupted
-    # upload must go on with those whose digest was posted.
-    path = maker.path / "artifacts" / f"{sha256(data).hexdigest()}.zst"
-    if not path.exists():
-        packed = zstandard.ZstdCompressor(level=19, write_content_size=True).compress(data)
-        durable.make_dirs(path.parent)
-        durable.write_file(path, packed)
-    return path
-
-
 def _same_release(
-    known: list[dict[str, Any]], data: bytes, version: str, sequence: int | None
-) -> dict[str, Any] | None:
-    image = sha256(data).hexdigest()
+    known: list[ReleaseRow], image: bytes, version: str, sequence: int | None
+) -> ReleaseRow | None:
     for row in known:
-        same = row["version"] == version and any(a["image"] == image for a in row["artifacts"])
-        if same and sequence in (None, row["sequence"]):
+        if row.version == version and row.has_image(image) and sequence in (None, row.sequence):
             return row
-        if sequence == row["sequence"]:
-            raise Conflict(f"release {sequence} exists and is something else; choose a higher one")
+        if sequence == row.sequence:
+            raise Conflict(
+                f"release {sequence} exists and is something else ({row.version}); leave out "
+                f"--sequence, or choose one above {max(other.sequence for other in known)}"
+            )
     return None
 
 
-def _next_sequence(known: list[dict[str, Any]]) -> int:
-    return 1 + max((int(row["sequence"]) for row in known), default=0)
+def _next_sequence(known: list[ReleaseRow]) -> int:
+    return 1 + max((row.sequence for row in known), default=0)
 
 
 def _sign_envelope(maker: MakerHome, manifest: bytes, digest: bytes) -> bytes:
     path = maker.path / "manifests" / f"{digest.hex()}.suit"
     if path.exists():
         return path.read_bytes()
-    signers = maker.signers(Role.RELEASE, most=maker.settings().release_threshold)
+    signers = maker.signers(Role.RELEASE, maker.settings().release_threshold)
     blocks = tuple(sign_manifest(manifest, signer) for signer in signers)
     envelope = Envelope(manifest, blocks).encode()
     durable.make_dirs(path.parent)
@@ -193,7 +161,7 @@ def _sign_envelope(maker: MakerHome, manifest: bytes, digest: bytes) -> bytes:
 
 def _nonce(maker: MakerHome, board: Board) -> int:
     settings = maker.settings()
-    (first, *_) = maker.signers(Role.RELEASE, most=1)
+    (first, *_) = maker.signers(Role.RELEASE, 1)
     return next_nonce(
         board,
         maker=bytes.fromhex(settings.maker),
@@ -212,7 +180,7 @@ def _post(maker: MakerHome, board: Board, record: ReleaseRecord) -> tuple[int, P
         audience=board.id,
         payload=record.encode(),
     )
-    signers = maker.signers(Role.RELEASE, most=settings.release_threshold)
+    signers = maker.signers(Role.RELEASE, settings.release_threshold)
     return publish(maker, board, sign_post(statement, signers))
 
 
@@ -220,15 +188,15 @@ def _upload(
     board: Board,
     digest: bytes,
     envelope: bytes,
-    stored: list[tuple[Artifact, Path]],
+    stored: list[Stored],
     *,
     as_json: bool,
 ) -> None:
     upload_manifest(board.http, envelope, digest=digest)
-    for artifact, path in stored:
-        label = f"uploading {artifact.encoding.name.lower()} {size(artifact.size)}"
-        with progress(label, artifact.size, as_json=as_json) as advance:
-            upload_blob(board.http, path, digest=artifact.digest, progress=advance)
+    for item in stored:
+        label = f"uploading {item.words()}"
+        with progress(label, item.artifact.size, as_json=as_json) as advance:
+            upload_blob(board.http, item.path, digest=item.artifact.digest, progress=advance)
 
 
 @command.command(name="list")
@@ -244,26 +212,26 @@ def list_releases(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """List the releases of a class, newest first."""
+    r"""List the releases of a class, newest first.
+
+    \b
+    fieldpost release list bulb-a19:r2
+    fieldpost release list ed4b55f3ed085ad5bf188bff940aee57 --board https://board.example
+    """
     maker = open_home(home, passphrase_file)
-    board = Board(board_url) if board_url else bound_board(maker, as_json=as_json)
-    mine = b"" if len(class_name) == 32 else bytes.fromhex(maker.settings().maker)
-    class_ = resolve_class(mine, class_name)
-    rows = board.json(f"/v1/classes/{class_.hex()}/releases")
+    board, class_ = choose_class(class_name, maker=maker, board_url=board_url, as_json=as_json)
     if as_json:
-        table(rows, as_json=True, empty="")
+        show_json(board.json(f"/v1/classes/{class_.hex()}/releases"))
         return
-    shown = [
+    rows = [
         {
-            "sequence": row["sequence"],
-            "version": row["version"],
-            "kind": row["kind"],
-            "manifest": row["manifest"][:16] + "…",
-            "complete": "yes"
-            if row["manifest_stored"] and all(a["stored"] for a in row["artifacts"])
-            else "no",
-            "withdrawn": row["withdrawn"],
+            "sequence": row.sequence,
+            "version": row.version,
+            "kind": row.kind,
+            "manifest": row.manifest[:16] + "…",
+            "complete": not row.missing,
+            "withdrawn": row.withdrawn,
         }
-        for row in rows
+        for row in board.releases(class_)
     ]
-    table(shown, as_json=False, empty="no release yet; `fieldpost release publish`")
+    table(rows, as_json=False, empty="no release yet; `fieldpost release publish`")

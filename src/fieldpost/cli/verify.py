@@ -6,19 +6,26 @@ else an image, which is looked for among the releases of a class.
 """
 
 import hashlib
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
 from fieldpost.checkin.belief import believe
-from fieldpost.checkin.verify import verify_bundle
+from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, show
+from fieldpost.cli.links import verify_with_links
 from fieldpost.cli.options import board_option
 from fieldpost.errors import Misconfigured, Untrusted
 from fieldpost.records import map_keys
-from fieldpost.records.limits import MAX_PROOF_BYTES
+from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_PROOF_BYTES
 from fieldpost.records.release import decode_release_record
+
+_PROVISIONING_BYTES: Final = 65_536
+_RECEIPT_BYTES: Final = 512 * 1024
 
 
 @click.command(name="verify")
@@ -29,7 +36,7 @@ from fieldpost.records.release import decode_release_record
     help="For a check-in or an image: what a device trusts.",
 )
 @click.option("--channel", default="stable", show_default=True, help="For a check-in.")
-@click.option("--now", type=int, help="For a check-in: Unix time to judge freshness at.")
+@click.option("--now", type=int, help="Unix time to judge freshness at.  [default: this clock]")
 @click.option(
     "--entry",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -49,23 +56,32 @@ def command(
 ) -> None:
     r"""Verify FILE: a check-in, a tlog-proof, a provisioning record, or an image.
 
+    Who handed you the file does not matter. Freshness is judged by this machine's clock, or --now.
+
     \b
-    fieldpost verify bulb.provisioning
+    curl -so checkin.cbor https://board.example/v1/checkin/CLASS/stable
     fieldpost verify checkin.cbor --provisioning bulb.provisioning
-    fieldpost verify sent/000003-release.publish.tlog-proof --board URL
+    fieldpost verify bulb.provisioning
     fieldpost verify firmware.bin --provisioning bulb.provisioning
+    fieldpost verify ~/.fieldpost/sent/000003-release.publish.tlog-proof --board URL
     """
-    with file.open("rb") as opened:
-        start = opened.read(64)
-    if start.startswith(b"c2sp.org/tlog-proof@v1\n"):
+    moment_ = int(time.time()) if now is None else now
+    start = _read(file, 256)
+    if start.startswith(b"c2sp.org/tlog-proof@"):
         facts = _verify_proof(file, entry, board_url)
     elif start.startswith(b"\x86\x01"):
-        facts = _verify_checkin(file, provisioning, channel, now)
-    elif start[:1] in (b"\xd2", b"\xd8") and b"fieldpost.provisioning" in file.read_bytes()[:256]:
+        facts = _verify_checkin(file, provisioning, channel, moment_, board_url)
+    elif start[:1] in (b"\xd2", b"\xd8") and b"fieldpost.provisioning" in start:
         facts = _verify_provisioning(file)
     else:
-        facts = _verify_image(file, provisioning, board_url, now)
+        facts = _verify_image(file, provisioning, board_url, moment_)
     show({"file": str(file)} | facts, as_json=as_json, title="Verified")
+
+
+def _read(file: Path, most: int) -> bytes:
+    """At most `most` bytes; one more than a limit is enough to be refused."""
+    with file.open("rb") as opened:
+        return opened.read(most)
 
 
 def _verify_proof(file: Path, entry: Path | None, board_url: str | None) -> dict[str, object]:
@@ -75,23 +91,33 @@ def _verify_proof(file: Path, entry: Path | None, board_url: str | None) -> dict
     if board_url is None:
         raise Misconfigured("name the board whose keys shall judge it: --board URL")
     board = Board(board_url)
-    index = board.verify_receipt(post.read_bytes(), file.read_bytes())
+    receipt = _read(file, _RECEIPT_BYTES)
+    index = board.verify_receipt(_read(post, MAX_ENTRY_BYTES + 1), receipt)
     return {"is": "a receipt", "of": str(post), "board": board.id, "index": index}
 
 
 def _verify_checkin(
-    file: Path, provisioning: Path | None, channel: str, now: int | None
+    file: Path, provisioning: Path | None, channel: str, now: int, board_url: str | None
 ) -> dict[str, object]:
     if provisioning is None:
         raise Misconfigured("a check-in is judged by what a device trusts: --provisioning FILE")
-    belief, record = believe(provisioning.read_bytes())
-    verified = verify_bundle(
-        belief,
-        file.read_bytes()[: MAX_PROOF_BYTES + 1],
-        key=map_keys.head(record.class_id, channel),
-        now=now,
-        least_time=record.least_time,
-    )
+    belief, record = believe(_read(provisioning, _PROVISIONING_BYTES))
+    data = _read(file, MAX_PROOF_BYTES + 1)
+
+    def verify(board: Sequence[bytes], maker: Sequence[bytes]) -> Verified:
+        return verify_bundle(
+            belief,
+            data,
+            key=map_keys.head(record.class_id, channel),
+            now=now,
+            least_time=record.least_time,
+            board_links=board,
+            maker_links=maker,
+            most_bytes=MAX_PROOF_BYTES,
+        )
+
+    board = Board(board_url) if board_url else None
+    verified = verify_with_links(verify, maker=belief.maker, board=board)
     if verified.head is None:
         raise Untrusted("not-found", f"the board proves that there is no channel {channel}")
     return {
@@ -102,13 +128,14 @@ def _verify_checkin(
         "proven_at": moment(verified.timestamp),
         "stale": verified.stale,
         "offers": [
-            f"{offer.sequence} to {offer.threshold / 2**32:.0%}" for offer in verified.head.offers
+            f"{offer.sequence} to {offer.threshold / 2**32 * 100:g}%"
+            for offer in verified.head.offers
         ],
     }
 
 
 def _verify_provisioning(file: Path) -> dict[str, object]:
-    belief, record = believe(file.read_bytes())
+    belief, record = believe(_read(file, _PROVISIONING_BYTES))
     return {
         "is": "a provisioning record, signed by the maker's roots",
         "board": belief.board,
@@ -120,27 +147,34 @@ def _verify_provisioning(file: Path) -> dict[str, object]:
 
 
 def _verify_image(
-    file: Path, provisioning: Path | None, board_url: str | None, now: int | None
+    file: Path, provisioning: Path | None, board_url: str | None, now: int
 ) -> dict[str, object]:
     if provisioning is None:
         raise Misconfigured(
             "this looks like an image; say what a device trusts: --provisioning FILE"
         )
-    belief, record = believe(provisioning.read_bytes())
+    belief, record = believe(_read(provisioning, _PROVISIONING_BYTES))
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").digest()
     board = Board(board_url or record.urls[0])
-    for row in board.json(f"/v1/classes/{record.class_id.hex()}/releases"):
-        if any(artifact["image"] == digest.hex() for artifact in row["artifacts"]):
-            break
-    else:
-        raise Untrusted("unknown-image", f"no release of {record.class_id.hex()} has this image")
+    sequence = _find_image(board, record.class_id, digest)
     # The list only said where to look; what counts is the record, proven under the board's quorum.
-    key = map_keys.release(record.class_id, int(row["sequence"]))
+    key = map_keys.release(record.class_id, sequence)
     bundle = board.http.fetch(f"/v1/proof/{key.hex()}", most_bytes=MAX_PROOF_BYTES)
-    verified = verify_bundle(
-        belief, bundle, key=key, now=now, least_time=record.least_time, head=False
-    )
+
+    def verify(board_links: Sequence[bytes], maker_links: Sequence[bytes]) -> Verified:
+        return verify_bundle(
+            belief,
+            bundle,
+            key=key,
+            now=now,
+            least_time=record.least_time,
+            board_links=board_links,
+            maker_links=maker_links,
+            head=False,
+        )
+
+    verified = verify_with_links(verify, maker=belief.maker, board=board)
     release = None if verified.value is None else decode_release_record(verified.value)
     if release is None or digest not in {artifact.image for artifact in release.artifacts}:
         raise Untrusted("unknown-image", "the board does not prove a release with this image")
@@ -151,5 +185,17 @@ def _verify_image(
         "version": release.version,
         "kind": release.kind.name.lower(),
         "proven_at": moment(verified.timestamp),
+        "stale": verified.stale,
         "sha256": digest.hex(),
     }
+
+
+def _find_image(board: Board, class_: bytes, digest: bytes) -> int:
+    for row in board.releases(class_):
+        if row.has_image(digest):
+            return row.sequence
+    raise Untrusted(
+        "unknown-image",
+        f"no release of class {class_.hex()} on {board.url} has this image "
+        f"(SHA-256 {digest.hex()}); a file of another kind is taken for one, too",
+    )
