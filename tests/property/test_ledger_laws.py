@@ -17,13 +17,25 @@ from fieldpost.ledger.codes import Code
 from fieldpost.ledger.preverify import signature_checks
 from fieldpost.ledger.replay import replay
 from fieldpost.posts.envelope import decode_post, sign_post
+from fieldpost.posts.fleet import Outcomes
 from fieldpost.records import map_keys
-from fieldpost.records.counters import ReleaseCounters
+from fieldpost.records.counters import ReleaseCounters, decode_attestation
 from fieldpost.records.fields import Reading
 from fieldpost.records.head import cohort_draw, decode_head
 from fieldpost.records.maker import Role
 from fieldpost.testing.actors import MakerActor
-from fieldpost.testing.world import BoardWorld
+from fieldpost.testing.maker_posts import (
+    advisory_publish,
+    chain_registration,
+    device_status,
+    fleet_summary,
+    maker_set,
+    release_floor,
+    release_sign,
+    release_withdraw,
+)
+from fieldpost.testing.operator_posts import blob_gone, board_set, maker_attest
+from fieldpost.testing.world import START, BoardWorld
 
 THRESHOLDS = st.sampled_from([0, 1, 2**30, 2**31, 2**32 - 1, 2**32])
 
@@ -40,24 +52,38 @@ def stage() -> BoardWorld:
 
 @cache
 def story() -> tuple[bytes, ...]:
-    """Valid posts of every kind by two makers, each in its maker's order, makers alternating."""
+    """Valid posts of every kind, each in its issuer's order, issuers alternating."""
     world = stage()
     ours = world.maker
     theirs = MakerActor(world, "other")
     third = MakerActor(world, "third")
+    guest = MakerActor(world, "guest")
+    home = MakerActor(BoardWorld(origin="home.test/1"), "guest")
     return (
+        maker_attest(world, theirs, "other.example"),
+        chain_registration(guest, [home.registration()], home.record()),
         ours.release_publish(4),
         theirs.lot_enrol(count=7),
         ours.lot_enrol(root=b"\x22" * 32),
         theirs.release_publish(1),
         ours.rollout_set(ours.offer(3, 2**30), ours.offer(2)),
+        release_floor(ours, 2),
         third.registration(),
+        board_set(world, epoch_s=30),
+        maker_set(ours, contact="security@acme.example"),
+        release_sign(ours, 2, ours.keys[Role.RELEASE]),
+        blob_gone(world, nonce=2),
         ours.class_set(channels=("stable", "beta", "nightly")),
         third.class_set(),
         ours.rollout_set(ours.offer(3, 2**31), channel="beta"),
         theirs.lot_enrol(root=b"\x33" * 32),
         ours.rollout_set(ours.offer(3, 2**31), ours.offer(2)),
+        device_status(ours, (3, 2), (4, 1)),
         third.release_publish(9),
+        device_status(ours, (3, 0)),
+        advisory_publish(ours, fixed_in=2),
+        fleet_summary(ours, START - 60, START, outcomes={1: Outcomes(3, 2, 1)}),
+        release_withdraw(ours, 1),
     )
 
 
@@ -222,12 +248,16 @@ def cuts(draw: st.DrawFn) -> list[tuple[bytes, ...]]:
 
 
 def without_salts(values: dict[bytes, bytes]) -> dict[bytes, object]:
-    """The map with the salts of heads and releases blanked.
+    """The map with the salts of heads and releases, and the time of an attestation, blanked.
 
-    They are all that depends on the batches: each is drawn from the state before its batch.
+    They are all that depends on the batches: each salt is drawn from the state before its batch.
     """
     maker = stage().maker
     blanked: dict[bytes, object] = dict(values)
+    attested = map_keys.domain_of_maker(MakerActor(stage(), "other").id)
+    attestation = decode_attestation(values[attested])
+    assert attestation is not None
+    blanked[attested] = replace(attestation, time=0)
     for sequence in range(1, 10):
         key = map_keys.release_counters(maker.class_id("tracker"), sequence)
         if key in values:
