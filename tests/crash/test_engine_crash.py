@@ -182,9 +182,9 @@ class CutDb:
         self._db = db
         self._after = after
 
-    def commit(self, change: StateChange, *, published: int) -> None:
+    def commit(self, change: StateChange, *, keep: int) -> None:
         if self._after:
-            self._db.commit(change, published=published)
+            self._db.commit(change, keep=keep)
         raise PowerCut
 
     def close(self) -> None:

@@ -6,15 +6,17 @@ Only what is published is ever shown, and a receipt is given only for what is pu
 posts in the same batches lead to the same root, whichever engine ordered them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from fieldpost.records.policy import DevicePolicy
 from fieldpost.statemap import StateMap
 from fieldpost.tlog.checkpoint import Checkpoint
 from fieldpost.tlog.cosignature import Cosignature
 from fieldpost.tlog.hashing import Hash
+from fieldpost.tlog.note import NoteSignature, VerifierKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class PublishedHead:
     """A published size with all that check-ins are built from.
 
     `note` is the signed checkpoint, `state_leaf` the last entry, `edge` its inclusion path,
-    `map` the state map whose root the state leaf names.
+    `map` the state map whose root the state leaf names. `timestamp` is the largest t, in Unix
+    seconds, such that the cosignatures with timestamp ≥ t satisfy the board record. `witnesses`
+    are those of the record that have cosigned this size, `awaited` those that have not.
     """
 
     checkpoint: Checkpoint
@@ -39,16 +43,14 @@ class PublishedHead:
     edge: tuple[Hash, ...]
     cosignatures: tuple[Cosignature, ...]
     map: StateMap
+    timestamp: int
+    witnesses: frozenset[VerifierKey] = frozenset()
+    awaited: frozenset[VerifierKey] = frozenset()
 
     @property
     def size(self) -> int:
         """The published size of the log."""
         return self.checkpoint.size
-
-    @property
-    def timestamp(self) -> int:
-        """Unix seconds that all of the cosignatures reach."""
-        return min(cosignature.timestamp for cosignature in self.cosignatures)
 
 
 class Engine(Protocol):
@@ -68,8 +70,24 @@ class Engine(Protocol):
         """
         ...
 
-    def published(self) -> PublishedHead:
-        """The newest published head."""
+    def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
+        """The newest published head; with a maker's policy, the newest that satisfies it.
+
+        A policy may demand witnesses whose cosignatures are late, so it may be served a smaller
+        size than others. Raises Unavailable while no size satisfies it.
+        """
+        ...
+
+    def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
+        """Take cosignatures over a published size that came after it was published.
+
+        The head of that size is returned. Raises NotFound for a size that was passed over or that
+        no policy needs any more, Untrusted("bad-signature"), Unavailable.
+        """
+        ...
+
+    def check_ready(self) -> None:
+        """Check that posts can be written now. Raises Unavailable that says why not."""
         ...
 
     def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:

@@ -20,7 +20,7 @@ from fieldpost.errors import Conflict, Misconfigured
 from fieldpost.keys import Algorithm
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
 from fieldpost.posts.envelope import decode_post
-from fieldpost.records.board import BoardRecord, Operator
+from fieldpost.records.board import BoardRecord, Operator, Witness
 from fieldpost.records.identifiers import board_id, check_origin
 from fieldpost.records.limits import MAX_NAME
 from fieldpost.signers.keyfile import load_key_file, save_key_file
@@ -109,6 +109,8 @@ def create_board(
     urls: Sequence[str] = (),
     post_quantum: bool = False,
     epoch_s: int = 60,
+    witnesses: Sequence[Witness] = (),
+    witnesses_needed: int = 0,
     disk: Disk = OS,
 ) -> str:
     """Make the keys and the genesis of a board with one operator; returns the board id.
@@ -130,6 +132,8 @@ def create_board(
         previous=None,
         operators=(keys.operator(name, urls, origin),),
         epoch_s=epoch_s,
+        witnesses=tuple(witnesses),
+        witnesses_needed=witnesses_needed,
     )
     batch = apply_genesis(make_genesis(record, [keys.governance]), time=now)
     log.append(batch.entries)

@@ -22,13 +22,16 @@ from fieldpost.engines.board_files import OperatorKeys
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Answer, Intake, Waiting
+from fieldpost.engines.published import PublishedHeads
 from fieldpost.engines.recovery import MakeCosigner, open_board
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import BoardWriter
 from fieldpost.errors import FieldpostError, NotFound, Rejected, Unavailable
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.reading import read_board
+from fieldpost.records.policy import DevicePolicy
 from fieldpost.tlog.hashing import Hash
+from fieldpost.tlog.note import NoteSignature
 from fieldpost.tlog.proof import prove_inclusion
 
 MOST_WAITING: Final = 8_192
@@ -67,10 +70,11 @@ class EmbeddedEngine:
         # Held by whoever writes: the engine's thread, or a caller of `refresh`.
         self._writing = threading.Lock()
         self._broken = False
+        self._trouble: str | None = None
         self._directory = DirectoryLock(data)
         try:
             self._writer = self._open()
-            self._head = self._publish_first()
+            self._heads = self._publish_first()
         except BaseException:
             self._directory.release()
             raise
@@ -87,9 +91,29 @@ class EmbeddedEngine:
         """See Engine."""
         return self._intake.submit(entry)
 
-    def published(self) -> PublishedHead:
+    def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
         """See Engine."""
-        return self._head
+        heads = self._heads
+        return heads.newest if policy is None else heads.satisfying(policy)
+
+    @property
+    def _head(self) -> PublishedHead:
+        return self._heads.newest
+
+    def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
+        """See Engine."""
+        with self._writing:
+            writer = self._sound_writer()
+            head = writer.add_cosignatures(size, lines)
+            self._tell(writer, head)
+            return head
+
+    def check_ready(self) -> None:
+        """See Engine."""
+        if not self._thread.is_alive():
+            raise Unavailable("the engine stopped: restart the node")
+        if self._trouble is not None:
+            raise Unavailable(self._trouble)
 
     def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
         """See Engine."""
@@ -160,7 +184,9 @@ class EmbeddedEngine:
     def _tick(self) -> None:
         try:
             self.refresh(self._clock.read(last=self._writer.state.last.time))
+            self._trouble = None
         except FieldpostError as error:
+            self._trouble = str(error)
             _log.warning("the published head was not refreshed: %s", error)
 
     def _settle(self, batch: Sequence[Waiting]) -> list[tuple[Waiting, Answer]]:
@@ -169,6 +195,7 @@ class EmbeddedEngine:
             try:
                 return self._write(batch)
             except FieldpostError as error:
+                self._trouble = str(error)
                 _log.warning("a batch of %d posts was not written: %s", len(batch), error)
                 answer = Unavailable(str(error), _RETRY_S)
             except Exception:  # noqa: BLE001 - a bug costs the batch that met it, not the node
@@ -217,27 +244,32 @@ class EmbeddedEngine:
         }
 
     def _publish(self, writer: BoardWriter, now: int) -> None:
-        self._head = writer.publish(now)
+        self._tell(writer, writer.publish(now))
+
+    def _tell(self, writer: BoardWriter, head: PublishedHead) -> None:
+        assert writer.heads is not None  # something was just published
+        self._heads = writer.heads
         for callback in self._subscribers:
             try:
-                callback(self._head)
+                callback(head)
             except Exception:  # noqa: BLE001 - a reader's bug is no reason to stop writing
                 _log.exception("a subscriber failed")
 
-    def _publish_first(self) -> PublishedHead:
-        """The head to begin with: the newest size, or the old head where that cannot be signed."""
+    def _publish_first(self) -> PublishedHeads:
+        """The heads to begin with: the newest size, or the old ones where that cannot be signed."""
         writer = self._writer
         try:
-            return writer.publish(self._clock.read(last=writer.state.last.time))
+            writer.publish(self._clock.read(last=writer.state.last.time))
         except Unavailable as error:
-            if writer.head is None:
+            if writer.heads is None:
                 writer.close()
                 raise
             _log.warning("begins with the head published before: %s", error)
-            return writer.head
         except BaseException:
             writer.close()
             raise
+        assert writer.heads is not None
+        return writer.heads
 
     def _sound_writer(self) -> BoardWriter:
         """The writer, opened again from the disk if its last work failed."""

@@ -21,23 +21,23 @@ from fieldpost.engines.board_files import (
     read_board_id,
 )
 from fieldpost.engines.cosigner import Cosigner
+from fieldpost.engines.published import PublishedHeads, assemble_head
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.writer import BoardWriter, change_of
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Rejected, Untrusted
 from fieldpost.ledger.batch import Batch, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis
 from fieldpost.ledger.reading import read_board
-from fieldpost.records.board import BoardRecord, Operator
+from fieldpost.records.board import Operator
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
 from fieldpost.statemap import StateMap
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
 from fieldpost.store.state_db import StateDb
-from fieldpost.tlog.checkpoint import open_checkpoint
-from fieldpost.tlog.cosignature import parse_cosignature
+from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.hashing import leaf_hash
-from fieldpost.tlog.note import ED25519, VerifierKey
+from fieldpost.tlog.note import parse_note
 from fieldpost.tlog.tree import CompactRange, read_compact_range
 
 MakeCosigner = Callable[[OperatorKeys, Operator], Cosigner]
@@ -68,7 +68,7 @@ def open_board(
             log=log,
             db=db,
             state=state,
-            head=_load_head(log, db, state),
+            heads=_load_heads(log, db, state),
             signer=keys.log,
             cosigner=make_cosigner(keys, operator),
             mark=mark,
@@ -85,7 +85,8 @@ def _catch_up(log: LogFiles, db: StateDb) -> LedgerState:
         before = db.size()
         batch = _replay(state, entries)
         db.commit(
-            change_of(state.map if state else None, before, batch), published=_published_size(log)
+            change_of(state.map if state else None, before, batch),
+            keep=min([*db.heads(), _published_size(log)]),
         )
         state = batch.state
         hashed = hashed.extend(map(leaf_hash, entries)) if hashed else None
@@ -153,40 +154,44 @@ def _published_size(log: LogFiles) -> int:
     return int(note.split(b"\n", 2)[1]) if note else 0
 
 
-def _load_head(log: LogFiles, db: StateDb, state: LedgerState) -> PublishedHead | None:
-    """What the checkpoint publishes, its signatures verified; its map is rebuilt if it is older."""
+def _load_heads(log: LogFiles, db: StateDb, state: LedgerState) -> PublishedHeads | None:
+    """What the checkpoint publishes, and the older sizes that some policy still needs."""
     note = log.read_checkpoint()
     if note is None:
         return None
-    size = _published_size(log)
+    heads = PublishedHeads((_load_head(note, log, db, state),))
+    for size, older in sorted(db.heads().items()):
+        if size < heads.newest.size:
+            heads = heads.with_head(_load_head(older, log, db, state))
+    return heads
+
+
+def _load_head(note: bytes, log: LogFiles, db: StateDb, state: LedgerState) -> PublishedHead:
+    """A published head, its signatures verified; its map is rebuilt if it is older."""
+    size = parse_checkpoint(parse_note(note).text).size
     map_ = state.map if size == state.size else state.map.update(db.replaced_since(size))
     leaf = log.read_entry(size - 1)
     if decode_state_leaf(leaf).map_root != map_.root:
         raise Misconfigured(f"state.db cannot go back to the published size {size}: {_REBUILD}")
     record = read_board(map_)
-    cosigners = _cosigner_keys(record)
     try:
-        checkpoint, signatures = open_checkpoint(
+        checkpoint, _ = open_checkpoint(
             note,
-            [*(operator.log_key for operator in record.operators), *cosigners],
+            [operator.log_key for operator in record.operators],
             origin=origin_of(state.board),
+        )
+        signature, *cosignatures = parse_note(note).signatures
+        return assemble_head(
+            checkpoint,
+            signature,
+            cosignatures,
+            record=record,
+            state_leaf=leaf,
+            edge=read_compact_range(log.hash_reader(size), size=size - 1).edge(),
+            map_=map_,
         )
     except FieldpostError as error:
         raise Misconfigured(
-            f"log/checkpoint is not signed by this board ({error}): restore the log directory"
+            f"the checkpoint of size {size} is not signed by this board ({error}): restore the "
+            "log directory"
         ) from error
-    return PublishedHead(
-        checkpoint=checkpoint,
-        note=note,
-        state_leaf=leaf,
-        edge=read_compact_range(log.hash_reader(size), size=size - 1).edge(),
-        cosignatures=tuple(
-            parse_cosignature(found.signature) for found in signatures if found.key.type != ED25519
-        ),
-        map=map_,
-    )
-
-
-def _cosigner_keys(record: BoardRecord) -> list[VerifierKey]:
-    keys = [key for operator in record.operators for key in operator.cosigner_keys]
-    return keys + [witness.key for witness in record.witnesses]

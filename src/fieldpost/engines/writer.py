@@ -2,7 +2,8 @@
 """The one place that writes a board: commit a batch, publish a size.
 
     commit    entry bundles and tiles durable -> state transaction, with the size
-    publish   largest signed size durable -> log signature, cosignatures -> checkpoint replaced
+    publish   largest signed size durable -> log signature, cosignatures -> notes of older sizes
+              that are still needed -> checkpoint replaced
 
 Whatever interrupts this order, opening the board again finds a state that the log explains
 (`fieldpost.engines.recovery`). After an error of `commit` a writer must be thrown away and opened
@@ -15,26 +16,27 @@ from hashlib import sha256
 
 from fieldpost.engines.base import PublishedHead, Receipt
 from fieldpost.engines.cosigner import Cosigner
+from fieldpost.engines.published import PublishedHeads, assemble_head, cosign_later
 from fieldpost.engines.signed_mark import SignedMark
-from fieldpost.errors import Unavailable
+from fieldpost.errors import NotFound, Unavailable
 from fieldpost.keys import Signer, verify_signature
 from fieldpost.ledger.batch import Batch, Included, LedgerState, Refused, apply_batch
 from fieldpost.ledger.context import CheckSignature
 from fieldpost.ledger.links import linked_record
+from fieldpost.ledger.reading import read_board
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.identifiers import origin_of
 from fieldpost.statemap import StateMap
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.state_db import StateChange, StateDb
-from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, sign_checkpoint
-from fieldpost.tlog.cosignature import parse_cosignature
-from fieldpost.tlog.note import Note, format_note
+from fieldpost.tlog.checkpoint import Checkpoint, sign_checkpoint
+from fieldpost.tlog.note import NoteSignature, parse_note
 
 
 class BoardWriter:
     """A board that is open for writing, by one thread at a time.
 
-    `state` is what is committed, `head` what is published (None before the first time).
+    `state` is what is committed, `heads` what is published (None before the first time).
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class BoardWriter:
         log: LogFiles,
         db: StateDb,
         state: LedgerState,
-        head: PublishedHead | None,
+        heads: PublishedHeads | None,
         signer: Signer,
         cosigner: Cosigner,
         mark: SignedMark,
@@ -51,7 +53,7 @@ class BoardWriter:
         self.log = log
         self.db = db
         self.state = state
-        self.head = head
+        self.heads = heads
         self._signer = signer
         self._cosigner = cosigner
         self._mark = mark
@@ -74,7 +76,7 @@ class BoardWriter:
         if batch.entries:
             change = change_of(self.state.map, self.state.size, batch, decode)
             self.log.append(batch.entries)
-            self.db.commit(change, published=self.head.size if self.head else 0)
+            self.db.commit(change, keep=self.heads.oldest_size if self.heads else 0)
             self.state = batch.state
         return batch.outcomes
 
@@ -83,26 +85,57 @@ class BoardWriter:
 
         `now`: Unix seconds; the cosignatures' time never falls. Raises Unavailable, Misconfigured.
         """
-        timestamp = max(now, self.head.timestamp if self.head else 0)
+        before = self.head
+        timestamp = max(now, before.timestamp if before else 0)
         origin = origin_of(self.state.board)
         checkpoint = Checkpoint(origin, self.log.size, self.log.compact_range().root())
         self._mark.record(checkpoint.size, checkpoint.root)
         signature = sign_checkpoint(checkpoint, name=origin, signer=self._signer)
-        cosignatures = self._cosigner.cosign(checkpoint, timestamp=timestamp)
-        note = format_note(Note(format_checkpoint(checkpoint), (signature, *cosignatures)))
-        self.log.write_checkpoint(note)
-        self.head = PublishedHead(
-            checkpoint=checkpoint,
-            note=note,
+        cosignatures = list(self._cosigner.cosign(checkpoint, timestamp=timestamp))
+        if before is not None and before.size == checkpoint.size:
+            # Who cosigned this size before and is away now still counts, at the time of then.
+            cosignatures += parse_note(before.note).signatures[1:]
+        head = assemble_head(
+            checkpoint,
+            signature,
+            cosignatures,
+            record=read_board(self.state.map),
             state_leaf=self.state.last.encode(),
             edge=self.log.last_edge(),
-            cosignatures=tuple(parse_cosignature(line) for line in cosignatures),
-            map=self.state.map,
+            map_=self.state.map,
         )
+        self._show(head)
         # Needless files do no harm; the next start or batch tries again.
         with suppress(Unavailable):
             self.log.drop_superseded()
-        return self.head
+        return head
+
+    def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
+        """Add what came late to the head of a published size.
+
+        Raises NotFound for a size that is not waited for, Untrusted, Unavailable.
+        """
+        if self.heads is None:
+            raise NotFound("nothing is published yet")
+        head = self.heads.of_size(size)
+        head = cosign_later(head, lines, read_board(head.map))
+        self._show(head)
+        return head
+
+    def _show(self, head: PublishedHead) -> None:
+        heads = self.heads.with_head(head) if self.heads else PublishedHeads((head,))
+        older = {one.size: one.note for one in heads.heads[:-1]}
+        known = {one.size: one.note for one in self.heads.heads[:-1]} if self.heads else {}
+        if older != known:
+            self.db.save_heads(older)
+        if head is heads.newest:
+            self.log.write_checkpoint(head.note)
+        self.heads = heads
+
+    @property
+    def head(self) -> PublishedHead | None:
+        """The newest published head."""
+        return self.heads.newest if self.heads else None
 
     def find_receipt(self, digest: bytes) -> Receipt:
         """The receipt of the committed entry with this SHA-256. Raises NotFound, Unavailable."""

@@ -93,7 +93,7 @@ class BoardLots:
 
     def _prove(self, key: bytes) -> Verified:
         try:
-            path = f"/v1/proof/{key.hex()}"
+            path = f"/v1/proof/{key.hex()}?maker={self._belief.maker.hex()}"
             data = self._http.fetch(path, accept=CHECKIN, most_bytes=MAX_PROOF_BYTES)
             try:
                 verified = self._verify(data, key, ())

@@ -5,6 +5,7 @@ All devices of a class and channel get identical bytes, so any cache may serve t
 cosigners' next epoch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
@@ -16,46 +17,68 @@ from fieldpost.keys import SIGNATURE_BYTES, Algorithm
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A body with its strong entity tag, quotes included."""
+    """A body with its strong entity tag, quotes included, and the time of its cosignatures."""
 
     body: bytes
     etag: str
+    timestamp: int
+
+
+Name = tuple[bytes, str, bool]
 
 
 class Checkins:
-    """The cache. It holds one published head's answers and forgets them with it."""
+    """The cache. It holds what is published now, and forgets it when anything new is."""
 
     def __init__(self, most_entries: int) -> None:
         self._most = most_entries
-        self._head: PublishedHead | None = None
-        self._answers: dict[tuple[bytes, bool], Prepared] = {}
+        self._newest: PublishedHead | None = None
+        self._answers: dict[Name, Prepared] = {}
         self._lock = Lock()
 
-    def answer(self, head: PublishedHead, key: bytes, *, post_quantum: bool) -> Prepared:
-        """The bundle for a map key at a published head.
-
-        `post_quantum` adds the ML-DSA cosignatures, which are larger than the rest together.
-        """
+    def forget(self) -> None:
+        """Something was published: every answer may be another one now."""
         with self._lock:
-            if head is not self._head:
-                self._head = head
+            self._newest = None
+            self._answers = {}
+
+    def answer(
+        self,
+        newest: PublishedHead,
+        name: Name,
+        make: Callable[[], Prepared],
+    ) -> Prepared:
+        """What is prepared under `name` while `newest` is the newest head; else it is made."""
+        with self._lock:
+            if newest is not self._newest:
+                self._newest = newest
                 self._answers = {}
-            found = self._answers.get((key, post_quantum))
+            answers = self._answers
+            found = answers.get(name)
         if found is not None:
             return found
-        body = build_bundle(
-            map=head.map,
-            key=key,
-            state_leaf=head.state_leaf,
-            edge=head.edge,
-            cosignatures=[
-                cosignature
-                for cosignature in head.cosignatures
-                if post_quantum or len(cosignature.signature) == SIGNATURE_BYTES[Algorithm.ED25519]
-            ],
-        )
-        prepared = Prepared(body, f'"{sha256(body).hexdigest()[:32]}"')
+        prepared = make()
         with self._lock:
-            if head is self._head and len(self._answers) < self._most:
-                self._answers[key, post_quantum] = prepared
+            # Answers that were begun before something new was published land in what is forgotten.
+            if len(answers) < self._most:
+                answers[name] = prepared
         return prepared
+
+
+def prepare(head: PublishedHead, key: bytes, *, post_quantum: bool) -> Prepared:
+    """The bundle of a map key at a published head.
+
+    `post_quantum` adds the ML-DSA cosignatures, which are larger than the rest together.
+    """
+    body = build_bundle(
+        map=head.map,
+        key=key,
+        state_leaf=head.state_leaf,
+        edge=head.edge,
+        cosignatures=[
+            cosignature
+            for cosignature in head.cosignatures
+            if post_quantum or len(cosignature.signature) == SIGNATURE_BYTES[Algorithm.ED25519]
+        ],
+    )
+    return Prepared(body, f'"{sha256(body).hexdigest()[:32]}"', head.timestamp)

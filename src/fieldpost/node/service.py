@@ -13,9 +13,10 @@ from threading import Lock
 
 from fieldpost.engines.base import Engine, PublishedHead, Receipt
 from fieldpost.errors import NotFound, Unavailable
+from fieldpost.ledger.reading import read_board
 from fieldpost.node import views
 from fieldpost.node.catalog import Catalog
-from fieldpost.node.checkins import Checkins, Prepared
+from fieldpost.node.checkins import Checkins, Prepared, prepare
 from fieldpost.node.config import Limits
 from fieldpost.node.manifests import merge, signed_by, verify_upload
 from fieldpost.node.metrics import Metrics
@@ -58,6 +59,8 @@ class NodeService:
         )
         self._uploads = Uploads(blobs, self._catalog, at_once=limits.uploads_at_once)
         self._checkins = Checkins(limits.checkin_cache_entries)
+        # A late cosignature may let a maker's devices have a newer size: no new newest head tells.
+        engine.subscribe(lambda _: self._checkins.forget())
         self._storing = Lock()
 
     def close(self) -> None:
@@ -65,8 +68,14 @@ class NodeService:
         self._catalog.close()
 
     def head(self) -> PublishedHead:
-        """What everything is answered from."""
+        """What everything is answered from, bundles for devices apart."""
         return self._engine.published()
+
+    def head_for(self, maker: bytes) -> PublishedHead:
+        """The newest head that the maker's device policy accepts. Raises NotFound, Unavailable."""
+        policy = views.maker_record(self.head(), maker).policy
+        # Whoever moves to another board needs the proof of that under the policy that was.
+        return self._engine.published(policy if policy.board == self.board else None)
 
     # --- posts ---
 
@@ -116,21 +125,32 @@ class NodeService:
 
         Absence is proven under `proof`; here it would only let strangers fill the cache.
         """
-        head = self.head()
-        key = map_keys.head(class_id, channel)
-        views.value_of(head, key, "class and channel")
         self.metrics.count("fieldpost_checkins_total")
-        return self._checkins.answer(head, key, post_quantum=post_quantum)
+        newest, key = self.head(), map_keys.head(class_id, channel)
 
-    def proof(self, key: bytes) -> Prepared:
-        """The bundle of any map key, absent ones included."""
-        return self._checkins.answer(self.head(), key, post_quantum=False)
+        def make() -> Prepared:
+            views.value_of(newest, key, "class and channel")
+            head = self.head_for(views.class_record(newest, class_id).maker)
+            if head.map.value(key) is None:
+                raise Unavailable("the maker's witnesses have not cosigned this class yet", 5)
+            return prepare(head, key, post_quantum=post_quantum)
 
-    def epoch_rest_s(self) -> int:
+        return self._checkins.answer(newest, (class_id, channel, post_quantum), make)
+
+    def proof(self, key: bytes, *, maker: bytes | None) -> Prepared:
+        """The bundle of any map key, absent ones included; as `maker`'s devices accept it."""
+        newest = self.head()
+
+        def make() -> Prepared:
+            head = newest if maker is None else self.head_for(maker)
+            return prepare(head, key, post_quantum=False)
+
+        return self._checkins.answer(newest, (key, (maker or b"").hex(), False), make)
+
+    def rest_s(self, prepared: Prepared) -> int:
         """How long caches may keep a bundle: until the cosigners sign anew."""
-        head = self.head()
-        epoch_s = views.board_record(head).epoch_s
-        return max(0, min(epoch_s, head.timestamp + epoch_s - self._clock()))
+        epoch_s = read_board(self.head().map).epoch_s
+        return max(0, min(epoch_s, prepared.timestamp + epoch_s - self._clock()))
 
     # --- manifests and blobs: reads and writes the disk ---
 

@@ -3,13 +3,18 @@
 
 SQLite in WAL mode with synchronous=FULL. One transaction for each batch carries the written map
 keys and values, the receipts (digest of an entry -> index), the index of links, the values that
-the batch replaced while it is unpublished, and the size of the log that all this belongs to. So
-the file always describes the log at exactly one size. It can be deleted; the log rebuilds it.
+the batch replaced, and the size of the log that all this belongs to. So the file always describes
+the log at exactly one size. It can be deleted; the log rebuilds it.
+
+Replaced values lead back to older maps: those of sizes that are not published yet, and of
+published ones that some device policy still needs. Of the latter the signed notes are kept too,
+since `log/checkpoint` has only the newest.
 """
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,6 +30,7 @@ CREATE TABLE receipt (digest BLOB PRIMARY KEY, position INTEGER NOT NULL, size I
 CREATE TABLE link (record BLOB, epoch INTEGER, position INTEGER NOT NULL,
     PRIMARY KEY (record, epoch)) WITHOUT ROWID;
 CREATE TABLE replaced (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);
+CREATE TABLE head (size INTEGER PRIMARY KEY, note BLOB NOT NULL);
 CREATE TABLE log (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL);
 INSERT INTO log VALUES (1, 0);
 """
@@ -102,8 +108,7 @@ class StateDb:
     def replaced_since(self, size: int) -> dict[bytes, bytes | None]:
         """What leads from the newest map back to the one of `size`: keys and old values.
 
-        Known for sizes that `commit` was not yet told to be published, and for the newest one
-        that was.
+        Known for the size that `commit` was last told to keep, and for all larger ones.
         """
         query = "SELECT vals FROM replaced WHERE size > ? ORDER BY size DESC"
         rows = self._call(lambda db: db.execute(query, (size,)).fetchall())
@@ -112,16 +117,28 @@ class StateDb:
             old.update(_decode_replaced(vals))
         return old
 
-    def commit(self, change: StateChange, *, published: int) -> None:
-        """Make one batch durable. What was replaced up to size `published` is forgotten.
+    def heads(self) -> dict[int, bytes]:
+        """The notes of older published sizes that are still needed, by size."""
+        return dict(self._call(lambda db: db.execute("SELECT size, note FROM head").fetchall()))
+
+    def save_heads(self, notes: Mapping[int, bytes]) -> None:
+        """Replace what `heads` gives."""
+        self._call(lambda db: self._save_heads(db, notes))
+
+    def _save_heads(self, db: sqlite3.Connection, notes: Mapping[int, bytes]) -> None:
+        with _transaction(db):
+            db.execute("DELETE FROM head")
+            db.executemany("INSERT INTO head VALUES (?, ?)", sorted(notes.items()))
+
+    def commit(self, change: StateChange, *, keep: int) -> None:
+        """Make one batch durable. What was replaced up to size `keep` is forgotten.
 
         Raises Misconfigured if the database is at another size than `change.before`.
         """
-        self._call(lambda db: self._commit(db, change, published))
+        self._call(lambda db: self._commit(db, change, keep))
 
-    def _commit(self, db: sqlite3.Connection, change: StateChange, published: int) -> None:
-        db.execute("BEGIN IMMEDIATE")
-        try:
+    def _commit(self, db: sqlite3.Connection, change: StateChange, keep: int) -> None:
+        with _transaction(db):
             moved = db.execute(
                 "UPDATE log SET size = ? WHERE size = ?", (change.size, change.before)
             )
@@ -137,14 +154,9 @@ class StateDb:
                 sorted((digest, index, change.size) for digest, index in change.receipts),
             )
             db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
-            db.execute("DELETE FROM replaced WHERE size <= ?", (published,))
+            db.execute("DELETE FROM replaced WHERE size <= ?", (keep,))
             vals = cbor.encode([[key, value] for key, value in change.replaced.items()])
             db.execute("INSERT INTO replaced VALUES (?, ?)", (change.size, vals))
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
 
     def _prepare(self) -> None:
         version = self._call(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
@@ -176,6 +188,18 @@ class StateDb:
                     f"{self._path} is damaged ({error}): stop the node and move the file away, it "
                     "will be rebuilt from the log"
                 ) from error
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _decode_replaced(data: bytes) -> dict[bytes, bytes | None]:

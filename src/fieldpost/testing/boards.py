@@ -23,14 +23,25 @@ from fieldpost.testing.world import START
 
 
 class BoardOnDisk:
-    """A new board in `data`. `state` is the ledger in memory, `time` its clock."""
+    """A new board in `data`. `state` is the ledger in memory, `time` its clock.
 
-    def __init__(self, data: Path, *, post_quantum: bool = False, time: int = START) -> None:
+    It names `witnesses` and needs none of them to publish; policies may.
+    """
+
+    def __init__(
+        self, data: Path, *, post_quantum: bool = False, witnesses: int = 0, time: int = START
+    ) -> None:
         self.data = data
         self.time = time
         self.applied = 0
-        self.witnesses: tuple[WitnessActor, ...] = ()
-        create_board(data, origin="board.test/1", now=time, post_quantum=post_quantum)
+        self.witnesses = tuple(WitnessActor(f"witness{n}") for n in range(witnesses))
+        create_board(
+            data,
+            origin="board.test/1",
+            now=time,
+            post_quantum=post_quantum,
+            witnesses=[witness.witness() for witness in self.witnesses],
+        )
         genesis = open_log(log_directory(data)).read_entry(0)
         self.state: LedgerState = apply_genesis(genesis, time=time).state
         self.maker = MakerActor(self)

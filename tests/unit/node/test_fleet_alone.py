@@ -110,7 +110,9 @@ def test_leaves_and_reports_are_taken_against_the_proven_lot(node: Running, tmp_
         class_id = world.maker.class_id("tracker").hex()
         summary = fleet.send("GET", f"/v1/fleet/{class_id}").json()
         assert isinstance(summary, dict)
-        assert summary["releases"] == {"10": {"confirmed": 1, "failed": 0, "reverted": 0, "running": 1}}
+        assert summary["releases"] == {
+            "10": {"confirmed": 1, "failed": 0, "reverted": 0, "running": 1}
+        }
         with pytest.raises(NotFound, match="no such lot"):
             fleet.fetch("/v1/lots/" + "00" * 16)
         with pytest.raises(NotFound):

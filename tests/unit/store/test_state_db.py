@@ -37,8 +37,8 @@ def change(
 
 
 def test_a_batch_is_there_after_opening_again(tmp_path: Path, db: StateDb) -> None:
-    db.commit(change(0, 2, {B: b"b", A: b"a"}), published=0)
-    db.commit(change(2, 5, {B: b"bb"}, {B: b"b"}), published=2)
+    db.commit(change(0, 2, {B: b"b", A: b"a"}), keep=0)
+    db.commit(change(2, 5, {B: b"bb"}, {B: b"b"}), keep=2)
     db.close()
     again = StateDb(tmp_path / "state.db")
     assert again.size() == 5
@@ -54,7 +54,7 @@ def test_an_unknown_entry_has_no_receipt(db: StateDb) -> None:
 
 def test_links_come_in_order_and_only_when_asked_for(db: StateDb) -> None:
     for before, size in [(0, 2), (2, 4), (4, 6)]:
-        db.commit(change(before, size, {}), published=before)
+        db.commit(change(before, size, {}), keep=before)
     assert db.links_since(A, -1, size=6) == [0, 2, 4]
     assert db.links_since(A, 0, size=6) == [2, 4]
     assert db.links_since(A, -1, size=4) == [0, 2]
@@ -62,30 +62,30 @@ def test_links_come_in_order_and_only_when_asked_for(db: StateDb) -> None:
 
 
 def test_what_unpublished_batches_replaced_leads_back(db: StateDb) -> None:
-    db.commit(change(0, 2, {A: b"1"}), published=0)
-    db.commit(change(2, 4, {A: b"2", B: b"1"}, {A: b"1", B: None}), published=2)
-    db.commit(change(4, 6, {A: b"3", C: b"1"}, {A: b"2", C: None}), published=2)
+    db.commit(change(0, 2, {A: b"1"}), keep=0)
+    db.commit(change(2, 4, {A: b"2", B: b"1"}, {A: b"1", B: None}), keep=2)
+    db.commit(change(4, 6, {A: b"3", C: b"1"}, {A: b"2", C: None}), keep=2)
     assert db.replaced_since(6) == {}
     assert db.replaced_since(4) == {A: b"2", C: None}
     assert db.replaced_since(2) == {A: b"1", B: None, C: None}
-    db.commit(change(6, 8, {A: b"4"}, {A: b"3"}), published=6)
+    db.commit(change(6, 8, {A: b"4"}, {A: b"3"}), keep=6)
     assert db.replaced_since(6) == {A: b"3"}
 
 
 def test_a_batch_at_another_size_changes_nothing(db: StateDb) -> None:
-    db.commit(change(0, 2, {A: b"1"}), published=0)
+    db.commit(change(0, 2, {A: b"1"}), keep=0)
     with pytest.raises(Misconfigured, match="size 1"):
-        db.commit(change(1, 3, {A: b"2"}), published=0)
+        db.commit(change(1, 3, {A: b"2"}), keep=0)
     assert (db.size(), db.items()) == (2, [(A, b"1")])
 
 
 def test_a_batch_that_fails_half_way_changes_nothing(db: StateDb) -> None:
-    db.commit(change(0, 2, {A: b"1"}), published=0)
+    db.commit(change(0, 2, {A: b"1"}), keep=0)
     twice = StateChange(
         before=2, size=4, writes={A: b"2"}, replaced={A: b"1"}, receipts=[(bytes(32), 2)]
     )
     with pytest.raises(Misconfigured, match="damaged"):
-        db.commit(twice, published=2)
+        db.commit(twice, keep=2)
     assert (db.size(), db.items()) == (2, [(A, b"1")])
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fieldpost.node.api.answers import answer_bytes
-from fieldpost.node.api.requests import path_bytes
+from fieldpost.node.api.requests import path_bytes, query_bytes
 from fieldpost.node.api.service_of import service_of
 from fieldpost.node.checkins import Prepared
 
@@ -36,13 +36,17 @@ def _checkin(request: Request, *, post_quantum: bool) -> Response:
 
 
 async def proof(request: Request) -> Response:
-    """The value under any map key, or its absence, proven."""
+    """The value under any map key, or its absence, proven.
+
+    `?maker=<hex>`: at the size that this maker's device policy accepts, instead of the newest.
+    """
     key = path_bytes(request, "key", 32)
-    return _answer(request, service_of(request).proof(key))
+    maker = query_bytes(request, "maker", 16)
+    return _answer(request, service_of(request).proof(key, maker=maker))
 
 
 def _answer(request: Request, prepared: Prepared) -> Response:
-    seconds = service_of(request).epoch_rest_s()
+    seconds = service_of(request).rest_s(prepared)
     return answer_bytes(
         request,
         prepared.body,

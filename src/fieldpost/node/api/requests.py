@@ -14,6 +14,7 @@ from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.node.api.problems import TooLarge, TooSlow, WrongType
 
 _NUMBER: Final = frozenset("0123456789")
+_HEX: Final = frozenset("0123456789abcdef")
 
 
 def check_type(request: Request, *admitted: str) -> str:
@@ -68,8 +69,18 @@ async def stream_body(
 def path_bytes(request: Request, name: str, length: int) -> bytes:
     """A path parameter as `length` bytes of lower-case hex. Raises NotFound: no such thing."""
     text = str(request.path_params[name])
-    if len(text) != 2 * length or not set(text) <= set("0123456789abcdef"):
+    if len(text) != 2 * length or not set(text) <= _HEX:
         raise NotFound(f"{text[:80]!r} is no id of {2 * length} lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def query_bytes(request: Request, name: str, length: int) -> bytes | None:
+    """Bytes in lower-case hex out of the query; None if absent. Raises Malformed."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    if len(text) != 2 * length or not set(text) <= _HEX:
+        raise Malformed(f"{name}={text[:80]!r} is no id of {2 * length} lower-case hex digits")
     return bytes.fromhex(text)
 
 
