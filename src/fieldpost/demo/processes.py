@@ -70,6 +70,7 @@ class Program:
                     self._changed.notify_all()
                 self._on_event(event)
         self._errors.close()
+        stream.close()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
