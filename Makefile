@@ -51,6 +51,7 @@ check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/draw_architecture.py --check
+	$(BIN)/python tools/draw_agent_states.py --check
 	$(BIN)/python vectors/generate.py --check
 
 fmt: $(STAMP) ## format, and fix what can be fixed by machine
@@ -59,6 +60,7 @@ fmt: $(STAMP) ## format, and fix what can be fixed by machine
 
 docs: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/python tools/draw_architecture.py
+	$(BIN)/python tools/draw_agent_states.py
 	$(BIN)/python vectors/generate.py
 
 vectors: $(STAMP) ## write the test vectors and the worked example of the spec again

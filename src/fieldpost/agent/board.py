@@ -6,7 +6,7 @@ bundle that is ahead of what the device knows of board or maker needs the links 
 are fetched from the same address and the bundle is verified again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from fieldpost.checkin.chains import MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Malformed, Unavailable, Untrusted
+from fieldpost.keys import Algorithm
 from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
 
 T = TypeVar("T")
@@ -31,11 +32,13 @@ _Verify = Callable[[tuple[bytes, ...], tuple[bytes, ...]], Verified]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standpoint:
     """From where a device judges. `now` is what its clock says, in Unix
-    seconds; whether that can be a clock is judged with the rest."""
+    seconds; whether that can be a clock is judged with the rest. Keys of other `algorithms` than
+    those that the device was provisioned to verify are strangers to it."""
 
     belief: Belief
     now: int
     least_time: int
+    algorithms: Collection[Algorithm]
 
 
 class BoardReader:
@@ -59,6 +62,7 @@ class BoardReader:
                     channel=channel,
                     now=standpoint.now,
                     least_time=standpoint.least_time,
+                    algorithms=standpoint.algorithms,
                     board_links=board,
                     maker_links=maker,
                 )
@@ -81,6 +85,7 @@ class BoardReader:
                     head=False,
                     now=standpoint.now,
                     least_time=standpoint.least_time,
+                    algorithms=standpoint.algorithms,
                     board_links=board,
                     maker_links=maker,
                 )

@@ -68,6 +68,7 @@ class CheckIns:
             belief=memory.belief,
             now=self._world.clock(),
             least_time=self.provisioning.least_time,
+            algorithms=self.provisioning.limits.algorithms,
         )
 
     def accept(self, memory: Memory, verified: Verified) -> tuple[Memory, bool]:

@@ -16,7 +16,7 @@ from fieldpost.agent.home import Home
 from fieldpost.agent.memory import Memory, save_memory
 from fieldpost.agent.slots.base import Image
 from fieldpost.agent.slots.files import FileSlots
-from fieldpost.checkin.belief import believe
+from fieldpost.agent.trust import believe_factory
 from fieldpost.durable import make_dirs, write_file
 from fieldpost.errors import Conflict, Malformed, Misconfigured
 from fieldpost.identity.enrolment import encode_request
@@ -60,7 +60,7 @@ def enrol(
     Raises Conflict if a device is set up there, Malformed and Untrusted for a provisioning record
     that its own root keys did not sign, Malformed for a bad serial, Unavailable, Misconfigured.
     """
-    belief, record = believe(provisioning)
+    belief, record = believe_factory(provisioning)
     if home.memory.exists():
         raise Conflict(f"a device is set up in {home.root} already; its key and memory are kept")
     make_dirs(home.root, mode=0o700, disk=home.disk)

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost import cbor
-from fieldpost.checkin.belief import Belief, believe
+from fieldpost.agent.trust import believe_factory
+from fieldpost.checkin.belief import Belief
 from fieldpost.durable import OS, Disk, make_dirs, write_file
 from fieldpost.errors import Conflict, Misbehaviour, Misconfigured
 from fieldpost.records.provisioning import ProvisioningRecord
@@ -74,7 +75,7 @@ class Home:
     def load_provisioning(self) -> tuple[Belief, ProvisioningRecord]:
         """What the factory wrote, verified again. Raises Misconfigured, Malformed, Untrusted."""
         try:
-            return believe(self.provisioning.read_bytes())
+            return believe_factory(self.provisioning.read_bytes())
         except OSError as error:
             raise Misconfigured(
                 f"cannot read {self.provisioning}: {error.strerror}; run  fieldpost agent enrol"

@@ -6,17 +6,19 @@ what is known is too old, which offer is taken, and which failures count against
 relay can forge without a key is never an alarm, only a reason to ask elsewhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fieldpost.checkin.belief import Belief
+from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.freshness import is_stale, trusted_clock
 from fieldpost.checkin.offers import choose_offer
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.errors import Untrusted
+from fieldpost.keys import Algorithm
 from fieldpost.records import map_keys
 from fieldpost.records.head import Offer
+from fieldpost.records.provisioning import ProvisioningRecord
 
 TRIES: Final = 3
 
@@ -32,6 +34,15 @@ class Decision:
     verified: Verified
     offer: Offer | None
     why: str
+
+
+def believe_factory(entry: bytes) -> tuple[Belief, ProvisioningRecord]:
+    """The first belief, judged by the algorithms that the record itself gives the device.
+
+    Raises as `believe`.
+    """
+    _, record = believe(entry)
+    return believe(entry, algorithms=record.limits.algorithms)
 
 
 def is_too_old(
@@ -55,6 +66,7 @@ def judge_check_in(
     channel: str,
     now: int | None,
     least_time: int,
+    algorithms: Collection[Algorithm],
     board_links: Sequence[bytes] = (),
     maker_links: Sequence[bytes] = (),
 ) -> Verified:
@@ -69,6 +81,7 @@ def judge_check_in(
         head=True,
         now=now,
         least_time=least_time,
+        algorithms=algorithms,
         board_links=board_links,
         maker_links=maker_links,
     )
