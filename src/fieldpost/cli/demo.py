@@ -37,7 +37,8 @@ def command(
     """Show the main job from end to end, in about a minute, on this machine alone.
 
     A node, a maker, a lot of 1,000 devices of which 20 are live processes; two releases of real
-    firmware; a device that falls ill and goes back; then six attackers. Nothing leaves loopback.
+    firmware; a device that falls ill and goes back; then six attackers. All of it talks on
+    loopback alone; only the firmware is fetched once, unless you bring your own.
     """
     try:
         from rich.console import Console

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a demonstration held and left nothing running: `check_demo.py DEMO.json`."""
+
+import json
+import sys
+from pathlib import Path
+
+
+def processes_about(folder: str) -> list[str]:
+    """The command lines of processes that name the folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it ended meanwhile
+        if folder in words:
+            found.append(words)
+    return found
+
+
+def main() -> None:
+    """Say what happened; exit 1 if an attack succeeded or something still runs."""
+    shown = json.loads(Path(sys.argv[1]).read_text())
+    left = processes_about(shown["folder"])
+    refused = [attack["reason"] for attack in shown["attacks"] if attack["refused"]]
+    sys.stdout.write(f"demo: {len(refused)} attacks refused in {shown['seconds']} s\n")
+    if left or not refused or not shown["all_refused"]:
+        sys.exit(f"demo: refused {refused}, still running {left}")
+
+
+if __name__ == "__main__":
+    main()
