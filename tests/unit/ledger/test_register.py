@@ -144,7 +144,7 @@ def test_an_endorsing_board_takes_only_makers_that_an_operator_signed_for() -> N
 def test_an_operators_log_key_endorses_nothing() -> None:
     world = BoardWorld(admission=Admission.ENDORSED)
     endorsed = world.maker.registration(endorsers=[world.operators[0].log])
-    assert world.refusal(endorsed) == "unknown-key"
+    assert world.refusal(endorsed) == "not-endorsed"
 
 
 def test_an_open_board_takes_endorsements_as_well() -> None:

@@ -73,14 +73,14 @@ def decide_maker_register(read: Reader, post: Post, ctx: Context) -> Writes:
         previous=record.previous,
     )
     board = read_board(read)
+    writes |= _admit(read, post, ctx, maker_id, board)
     keys = held_keys(record)
     check_signatures(post, board.governance | _public(keys), ctx)
     _check_possession(post, keys)
     if record.policy.board != ctx.board:
         raise refusal(Code.BAD_POLICY, f"the device policy must name {ctx.board}")
     _check_record(read, ctx, record, board)
-    writes |= _take(read, maker_id, keys)
-    return writes | _admit(read, post, ctx, maker_id, board)
+    return writes | _take(read, maker_id, keys)
 
 
 def decide_maker_set(read: Reader, post: Post, ctx: Context) -> Writes:
@@ -140,24 +140,26 @@ def decide_maker_attest(read: Reader, post: Post, ctx: Context) -> Writes:
 
 
 def _register_chain(read: Reader, post: Post, ctx: Context, record: MakerRecord) -> Writes:
+    board = read_board(read)
+    claimed = _read_subject(post)
+    recorded = find_link(read, map_keys.maker(claimed))
+    counted = _admit(read, post, ctx, claimed, board) if recorded is None else {}
     maker_id, links = read_chain(record.earlier_links, ctx)
     check_claims(post, issuer=maker_id.hex(), subject=subjects.of_maker(maker_id))
     last = links[-1]
     if record.without_earlier_links() != last.record:
         raise refusal(Code.BAD_CHAIN, "the record is not that of the chain's last link")
-    board = read_board(read)
     check_signatures(post, board.governance | record.root.by_kid(), ctx)
     check_root(record, {signature.kid for signature in post.signatures}, "last")
-    recorded = find_link(read, map_keys.maker(maker_id))
     _check_extension(links, recorded, ctx)
     _check_record(read, ctx, record, board)
-    writes = {
+    writes = counted | {
         map_keys.maker(maker_id): post.statement.payload,
         map_keys.link(map_keys.maker(maker_id)): Link(record.epoch, last.digest).encode(),
         **_take(read, maker_id, _not_yet_taken(read, maker_id, record)),
     }
     if recorded is None:
-        return writes | _admit(read, post, ctx, maker_id, board)
+        return writes
     writes |= charge_reserve(read, ctx, maker_id.hex(), Role.ROOT)
     return writes | _move_classes(Overlay(read, writes), maker_id)
 
@@ -227,7 +229,11 @@ def _take(read: Reader, maker_id: bytes, keys: dict[bytes, tuple[PublicKey, Role
 
 
 def _admit(read: Reader, post: Post, ctx: Context, maker_id: bytes, board: BoardRecord) -> Writes:
-    """What a new maker costs the board, and its empty list of classes."""
+    """What a new maker costs the board, and its empty list of classes.
+
+    Asked before any signature is checked, so strangers cannot keep the board busy once the day's
+    registrations are used up. Endorsed is what claims to be; the signature must then be good.
+    """
     signers = {signature.kid for signature in post.signatures}
     endorsed = not signers.isdisjoint(board.governance)
     if board.admission is Admission.ENDORSED and not endorsed:
