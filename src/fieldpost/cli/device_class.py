@@ -316,4 +316,7 @@ def trust(
         as_json=as_json,
         title="Provisioning record written",
     )
-    note(f"next: fieldpost agent enrol --provisioning {out} --serial SERIAL", as_json=as_json)
+    note(
+        f"next: fieldpost agent enrol --home DEVICE --provisioning {out} --serial SERIAL",
+        as_json=as_json,
+    )

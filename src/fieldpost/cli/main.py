@@ -83,10 +83,9 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        fieldpost.main(prog_name="fieldpost", standalone_mode=False)
+        # Commands return nothing; a number is what one gave to `Context.exit`.
+        left = fieldpost.main(prog_name="fieldpost", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
     except click.Abort:
         click.echo("\nstopped; the same command goes on where it was", err=True)
         return STOPPED
@@ -103,4 +102,4 @@ def _run() -> int:
         return explain_bug(error) if known is None else explain(known)
     except Exception as error:  # noqa: BLE001 - the outermost edge: nothing may look like a refusal
         return explain_bug(error)
-    return 0
+    return left if isinstance(left, int) else 0

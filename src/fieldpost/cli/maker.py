@@ -80,8 +80,8 @@ def init(
     fieldpost maker init --name "Example Lamps" --roots 2-of-3
     fieldpost maker init --name trial --one-key --no-passphrase --home ./trial
     """
-    root_threshold, root_count = (1, 1) if one_key else _parse_threshold(roots)
-    release_threshold, release_count = _parse_threshold(releases)
+    root_threshold, root_count = (1, 1) if one_key else parse_threshold(roots)
+    release_threshold, release_count = parse_threshold(releases)
     passphrase = None if no_passphrase else find_passphrase(passphrase_file, new=True)()
     counts = {Role.ROOT: root_count, Role.RELEASE: release_count}
     signers = {
@@ -113,7 +113,8 @@ def init(
     note("next: fieldpost maker register --board URL", as_json=as_json)
 
 
-def _parse_threshold(text: str) -> tuple[int, int]:
+def parse_threshold(text: str) -> tuple[int, int]:
+    """(needed, count) of `2-of-3`. Raises Malformed."""
     needed, middle, count = text.partition("-of-")
     if not middle or not (is_number(needed) and is_number(count)):
         raise Malformed(f"{text!r} is no threshold; write for example 2-of-3")

@@ -14,7 +14,7 @@ A post is saved before it is sent, so a lost answer never means a second, differ
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -62,8 +62,10 @@ class MakerHome:
                 f"no maker in {self.path}; make one with `fieldpost maker init --name NAME`, "
                 "or name its folder with --home or FIELDPOST_HOME"
             ) from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise Misconfigured(f"{self.path}/maker.json cannot be read: {error}") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Misconfigured(
+                f"{self.path}/maker.json is damaged ({error}); restore it from your backup"
+            ) from error
 
     def create(
         self,
@@ -125,6 +127,16 @@ class MakerHome:
     def everyone(self, role: Role) -> tuple[SoftwareSigner, ...]:
         """All private keys of a role. Raises Misconfigured if one is not here."""
         return self.signers(role, len(self.settings().keys.get(role.name.lower(), ())))
+
+    def present(self, role: Role) -> Iterator[SoftwareSigner]:
+        """The private keys of a role that are here, unlocked one by one as they are taken."""
+        for file in self.settings().keys.get(role.name.lower(), ()):
+            if (self.path / "keys" / file).exists():
+                yield self._unlock(file)
+
+    def adopt(self, settings: Settings) -> None:
+        """Go on with other keys or thresholds, which the board has accepted."""
+        self._save(settings)
 
     def _unlock(self, file: str) -> SoftwareSigner:
         if file not in self._signers:

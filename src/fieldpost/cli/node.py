@@ -11,7 +11,7 @@ import click
 from fieldpost.cli.console import json_option
 
 
-@click.group()
+@click.group(name="node")
 def command() -> None:
     """Run a board's node: ledger, log, check-ins, blobs and fleet in one process."""
 
