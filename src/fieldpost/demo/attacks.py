@@ -14,8 +14,8 @@ from fieldpost.demo.devices import Device, stand
 from fieldpost.demo.processes import Event, Processes
 from fieldpost.demo.story import Scene
 
-_ON_PATH: Final = "attacker: between device and board"
-_STOLEN: Final = "attacker: has stolen the release key as well"
+_ON_PATH: Final = "between device and board"
+_STOLEN: Final = "has stolen the release key as well"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def _impostor(scene: Scene, stranger: Device) -> Verdict:
     reason = str(refused[-1]["detail"]).partition(":")[0] if refused else ""
     return Verdict(
         attack="a report from a device that is in no lot",
-        attacker="attacker: has the software and a key of his own",
+        attacker="has the software and a key of his own",
         reason=reason,
         before={"counted": before},
         after={"counted": after},

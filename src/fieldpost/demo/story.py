@@ -158,9 +158,7 @@ def second_release(scene: Scene, image: Image, live: list[Device]) -> Device:
     set_rollout(scene, "2=100%", "1=100%")
     _until_settled(scene, "100 %: the others follow", live, ill, since)
     stop_agents(scene.processes, live)
-    scene.screen.fact(
-        f"{ill.serial} fails its health check on release 2, and each time goes back to release 1;"
-    )
+    scene.screen.fact(f"{ill.serial} fails its health check on release 2 and goes back, each time;")
     scene.screen.fact("after three tries it leaves release 2 alone, and says so")
     return ill
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of the demonstration: what happened, on one screen, or as JSON."""
 
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -91,14 +94,14 @@ class Summary:
             mark, colour = ("✓", "green") if verdict.refused else ("✗", "red")
             table.add_row(
                 f"[{colour}]{mark}[/{colour}]",
-                f"{verdict.attack}\n[dim]{verdict.attacker}[/dim]",
+                f"{verdict.attack}\n[dim]attacker: {verdict.attacker}[/dim]",
                 f"[{colour}]{verdict.reason or 'nothing'}[/{colour}]\n{verdict.afterwards}",
             )
         return table
 
     def _further(self) -> list[tuple[str, str]]:
         verify = (
-            f"fieldpost board verify {self.root / 'node'}",
+            f"{_program()} board verify {self.root / 'node'}",
             "recompute the board from its log",
         )
         log = (f"cat {self.root / 'attacks.json'}", "what each device stored, before and after")
@@ -108,14 +111,21 @@ class Summary:
         return [
             verify,
             log,
-            (f"fieldpost board show --board {self.url}", "the node still runs: ask it"),
+            (f"{_program()} board show --board {self.url}", "the node still runs: ask it"),
             (
-                f"fieldpost fleet status {self.class_name} --home {self.home}",
-                "the first table again",
+                f"{_program()} fleet status {self.class_name} --home {self.home}",
+                "the first table, as it is now",
             ),
             (f"curl {self.url}/log/checkpoint", "what its operator signs and cosigns"),
             (f"kill {self.node_pid}", "stop the node"),
         ]
+
+
+def _program() -> str:
+    """How this person calls us: by name, or where `make` has put us."""
+    if shutil.which("fieldpost"):
+        return "fieldpost"
+    return os.path.relpath(Path(sys.executable).parent / "fieldpost")
 
 
 def _table() -> Table:
