@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An untrusted relay between devices and a node: passes requests on, and does what a test says.
+"""An untrusted relay between a node and its clients: passes requests on, and does what a test says.
 
     with Relay(node_url) as relay:
         relay.alter = lambda path, body: body.replace(…)      lies about every answer
@@ -81,7 +81,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._pass_on()
 
+    def do_HEAD(self) -> None:
+        self._pass_on()
+
+    def do_PATCH(self) -> None:
+        self._pass_on()
+
     def do_POST(self) -> None:
+        self._pass_on()
+
+    def do_PUT(self) -> None:
         self._pass_on()
 
     def _pass_on(self) -> None:
