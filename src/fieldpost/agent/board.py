@@ -17,7 +17,7 @@ from fieldpost.checkin.belief import Belief
 from fieldpost.checkin.chains import MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.client.transport import HttpClient
-from fieldpost.errors import Malformed, Unavailable, Untrusted
+from fieldpost.errors import FieldpostError, Malformed, Misbehaviour, Unavailable, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
 
@@ -47,8 +47,19 @@ class BoardReader:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
 
-    def check_in(self, standpoint: Standpoint, *, class_id: bytes, channel: str) -> Verified:
-        """A verified check-in. Raises Untrusted, Misbehaviour, Unavailable."""
+    def check_in(
+        self,
+        standpoint: Standpoint,
+        *,
+        class_id: bytes,
+        channel: str,
+        is_fresh: Callable[[Verified], bool],
+    ) -> Verified:
+        """A verified check-in, fresh if any address has one, else the newest.
+
+        Raises Untrusted, Misbehaviour, Unavailable.
+        """
+        old: list[Verified] = []
         path = f"/v1/checkin/{class_id.hex()}/{channel}"
 
         def question(client: HttpClient) -> Verified:
@@ -67,9 +78,19 @@ class BoardReader:
                     maker_links=maker,
                 )
 
-            return _with_links(client, standpoint.belief, verify)
+            verified = _with_links(client, standpoint.belief, verify)
+            if is_fresh(verified):
+                return verified
+            # A cache that outlived its board must not hide the address that did not.
+            old.append(verified)
+            raise Untrusted("stale", f"{client.base_url} shows nothing within max_age")
 
-        return self.sources.ask(question)
+        try:
+            return self.sources.ask(question)
+        except FieldpostError as failure:
+            if isinstance(failure, Misbehaviour) or not old:
+                raise
+            return max(old, key=lambda verified: (verified.belief.size, verified.timestamp))
 
     def read_record(self, standpoint: Standpoint, key: bytes) -> Verified:
         """What the state map holds under `key`, proven; absence included. Raises as `check_in`."""

@@ -53,14 +53,35 @@ class CheckIns:
     def use_addresses(self, memory: Memory) -> None:
         """Ask where the records say from now on. The maker's report addresses take reports."""
         maker = memory.belief.maker_view()
-        urls = self._urls or (*maker.policy.urls, *self.provisioning.urls)
+        urls = self._urls or maker.policy.urls
+        if memory.belief.board != self.provisioning.board:
+            # What an owner chose instead of the first board's addresses may not know the next.
+            urls = (*urls, *maker.policy.urls)
+        elif not self._urls:
+            urls = (*urls, *self.provisioning.urls)
         self.board.sources.replace(urls)
         self.fleet.sources.replace(maker.report_urls or urls)
 
     def check_in(self, memory: Memory) -> Verified:
         """A verified check-in. Raises Untrusted, Misbehaviour, Unavailable."""
         return self.board.check_in(
-            self._standpoint(memory), class_id=self.provisioning.class_id, channel=self._channel
+            self._standpoint(memory),
+            class_id=self.provisioning.class_id,
+            channel=self._channel,
+            is_fresh=lambda verified: self._is_fresh(memory.belief, verified),
+        )
+
+    def _is_fresh(self, before: Belief, verified: Verified) -> bool:
+        """Whether T is within max_age, as far as can be known; a move of boards always is."""
+        if verified.moved_board:
+            return True
+        passed_s = int(self._lead_s(before) + self._world.uptime() - verified.timestamp)
+        return not verified.stale and not trust.is_too_old(
+            verified.timestamp,
+            clock=self._world.clock(),
+            least_time=self.provisioning.least_time,
+            powered_s=max(0, passed_s),
+            max_age_s=verified.belief.policy.max_age_s,
         )
 
     def _standpoint(self, memory: Memory) -> Standpoint:
@@ -82,6 +103,15 @@ class CheckIns:
         first = memory.belief.root is None
         due = not 0 <= self._world.clock() - memory.saved_at < _DAY_S
         return accepted, verified.moved or first or due
+
+    def move(self, memory: Memory) -> None:
+        """The maker's links were followed without a bundle: ask, and count time, where they lead.
+
+        What was shown before no longer says what time it is on another board.
+        """
+        if memory.belief.root is None:
+            self._ahead_s, self._began_at = None, self._world.uptime()
+        self.use_addresses(memory)
 
     def interval_s(self, head: Head | None) -> int:
         """The head's interval within the provisioned bounds."""

@@ -3,14 +3,14 @@
 
     {1: 1, 2: belief, 3: state, 4: running sequence, 5: staged, 6: [failed…], 7: boot count,
      8: lot, 9: [outcome, reason, sequence, digest] to report, 10: last reason, 11: lost trials,
-     12: no install before, 13: saved at}
+     12: no install before, 13: saved at, 14: seconds of isolation}
 
     staged = [sequence, version, manifest digest, image digest, image bytes, change count]
     failed = [manifest digest, change count, tries]
     lot    = [lot id, index, count, leaf, [path…]]
 
-5, 8 and 9 may be null. Times are Unix seconds. The file is the agent's own; devices never exchange
-it, and another version of it is read by the release that brings it.
+5, 8 and 9 may be null, 14 is absent where it is 0. Times are Unix seconds. The file is the agent's
+own; devices never exchange it, and another version of it is read by the release that brings it.
 """
 
 from dataclasses import dataclass, replace
@@ -93,6 +93,7 @@ class Memory:
     lost_trials: int = 0
     install_after: int = 0
     saved_at: int = 0
+    isolated_s: int = 0
 
     def tries(self, manifest: bytes, change_count: int) -> int:
         """How often this release failed since the head's change count last moved."""
@@ -108,6 +109,7 @@ class Memory:
     def encode(self) -> bytes:
         """Deterministic CBOR: the file."""
         lot, told = self.lot, self.told
+        later = {14: self.isolated_s} if self.isolated_s else {}
         return cbor.encode(
             {
                 1: VERSION,
@@ -128,6 +130,7 @@ class Memory:
                 12: self.install_after,
                 13: self.saved_at,
             }
+            | later
         )
 
 
@@ -148,6 +151,7 @@ def decode_memory(data: bytes) -> Memory:
             11: int(lost_trials),
             12: int(install_after),
             13: int(saved_at),
+            **later,
         }:
             if state not in set(State):
                 raise Malformed(f"no state is called {state!r}")
@@ -164,9 +168,16 @@ def decode_memory(data: bytes) -> Memory:
                 lost_trials=lost_trials,
                 install_after=install_after,
                 saved_at=saved_at,
+                isolated_s=_read_count(later.get(14, 0)),
             )
         case _:
             raise Malformed("not an agent's memory of version 1")
+
+
+def _read_count(value: object) -> int:
+    if not isinstance(value, int):
+        raise Malformed("memory: a count is an integer")
+    return value
 
 
 def _read_staged(value: cbor.Value) -> Staged | None:

@@ -6,7 +6,7 @@ All decisions stand in `states` (what follows what), `trust` (what is believed) 
 next one calls `start` and goes on from what is on the disk.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NoReturn
 
@@ -17,6 +17,7 @@ from fieldpost.agent.download import clean
 from fieldpost.agent.health import run_health_check
 from fieldpost.agent.home import Home
 from fieldpost.agent.installing import install
+from fieldpost.agent.leaving import WayOut
 from fieldpost.agent.memory import Memory, save_memory
 from fieldpost.agent.plan import Plan
 from fieldpost.agent.reporting import Delivery, Reporter, of_running
@@ -34,6 +35,8 @@ _BOOTS: Final = {
     Boot.TRIAL: Event.BOOTED_ON_TRIAL,
     Boot.REVERTED: Event.BOOTED_AFTER_REVERT,
 }
+# Boards that lead to the next one, in one check-in.
+_MOST_MOVES: Final = 4
 _OUTCOMES: Final = {"": Outcome.CHECKED_IN, "stale": Outcome.STALE, "resting": Outcome.POSTPONED}
 
 
@@ -58,6 +61,11 @@ class Agent:
         self._checkins = checkins
         self._reporter = reporter
         self._world = world
+        self._way_out = WayOut(
+            world=world,
+            algorithms=checkins.provisioning.limits.algorithms,
+            isolated_s=memory.isolated_s,
+        )
         self._plan: Plan | None = None
         self._failure: FieldpostError | None = None
         self.interval_s = checkins.interval_s(None)
@@ -107,8 +115,7 @@ class Agent:
 
     def _look(self) -> tuple[Outcome, str]:
         """Check in and install what is offered; the outcome to report, and why."""
-        verified = self._checkins.check_in(self.memory)
-        self._accept(verified)
+        verified = self._ask()
         self._feed(Event.CHECKED_IN)
         self._learn_lot()
         if self.memory.state is State.FROZEN:
@@ -128,8 +135,59 @@ class Agent:
         self._take(decision.offer, verified.head.change_count)
         return Outcome.CHECKED_IN, _words(self._failure)
 
+    def _ask(self) -> Verified:
+        """An accepted check-in: on the next board, where this one leads there or is dead."""
+        for _ in range(_MOST_MOVES):
+            try:
+                verified = self._checkins.check_in(self.memory)
+            except Misbehaviour:
+                raise
+            except FieldpostError:
+                self._note_failure()
+                if self._leave():
+                    continue
+                raise
+            self._accept(verified)
+            if verified.moved_board:
+                self._tell("moved", board=self.memory.belief.board, by="the board")
+            elif not self._leave():
+                return verified
+        raise Untrusted("moved-board", "every board leads to another")
+
+    def _note_failure(self) -> None:
+        self.memory, save = self._way_out.note_failure(self.memory)
+        if save:
+            self._save()
+
+    def _leave(self) -> bool:
+        """Take the maker's own links, if grace is over and they could be had."""
+        left = self._way_out.leave(self.memory)
+        if left is None:
+            return False
+        self._adopt(left, by="grace")
+        return True
+
+    def follow(self, entries: Sequence[bytes]) -> None:
+        """A person at the device hands the maker's links over: believe them at once.
+
+        Raises MissingLinks where none is new, Untrusted, Malformed, Conflict during an update.
+        """
+        if self.memory.state not in (State.IDLE, State.FROZEN):
+            raise Conflict(f"an update is under way ({self.memory.state}); try again after it")
+        self._adopt(self._way_out.follow(self.memory, entries), by="a person")
+
+    def _adopt(self, memory: Memory, *, by: str) -> None:
+        self.memory = memory
+        self._checkins.move(memory)
+        self._save()
+        self._tell("moved", board=memory.belief.board, by=by)
+
     def _accept(self, verified: Verified) -> None:
         self.memory, save = self._checkins.accept(self.memory, verified)
+        # What is genuine but old may come from a cache that outlived its board.
+        is_old = not verified.moved_board and self._checkins.is_too_old(self.memory)
+        note = self._way_out.note_failure if is_old else self._way_out.note_acceptable
+        self.memory, due = note(self.memory)
         self.interval_s = self._checkins.interval_s(verified.head)
         belief = verified.belief
         self._tell(
@@ -139,7 +197,7 @@ class Agent:
             stale=verified.stale,
             moved=verified.moved,
         )
-        if save:
+        if save or due:
             self._save()
 
     def _learn_lot(self) -> None:

@@ -46,6 +46,7 @@ def read_status(home: Home) -> dict[str, object]:
         "size": belief.size,
         "root": belief.root.hex() if belief.root else None,
         "time": belief.timestamp or None,
+        "isolated_s": memory.isolated_s or None,
         "last_reason": memory.reason or None,
         "boot_count": memory.boot_count,
         "failed": [{"manifest": f.manifest.hex(), "tries": f.tries} for f in memory.failed],

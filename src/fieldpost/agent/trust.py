@@ -8,12 +8,14 @@ relay can forge without a key is never an alarm, only a reason to ask elsewhere.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.freshness import is_stale, trusted_clock
 from fieldpost.checkin.offers import choose_offer
 from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.checkin.way_out import believe_links
 from fieldpost.errors import Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.records import map_keys
@@ -43,6 +45,18 @@ def believe_factory(entry: bytes) -> tuple[Belief, ProvisioningRecord]:
     """
     _, record = believe(entry)
     return believe(entry, algorithms=record.limits.algorithms)
+
+
+def follow_links(
+    belief: Belief, entries: Sequence[bytes], *, algorithms: Collection[Algorithm]
+) -> Belief:
+    """The belief after those of a maker's links that follow the one it holds.
+
+    `entries` may begin anywhere in the chain. Raises as `believe_links`.
+    """
+    digests = [sha256(entry).digest() for entry in entries]
+    known = digests.index(belief.maker_link) + 1 if belief.maker_link in digests else 0
+    return believe_links(belief, entries[known:], algorithms=algorithms)
 
 
 def is_too_old(

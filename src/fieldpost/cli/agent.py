@@ -13,6 +13,7 @@ import click
 
 from fieldpost.agent.enrolment import Base, enrol
 from fieldpost.agent.home import Home
+from fieldpost.agent.leaving import MOST_LINKS_BYTES, read_links
 from fieldpost.agent.loop import open_agent, run_forever, run_once
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import Facts, World
@@ -188,6 +189,25 @@ def release(*, root: Path, as_json: bool) -> None:
     with open_agent(Home(root), world=world, boot=boot) as agent:
         agent.release()
         show({"state": str(agent.memory.state)}, as_json=as_json, title="Released")
+
+
+@command.command()
+@_home_option
+@click.argument("links", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def follow(*, root: Path, links: Path, as_json: bool) -> None:
+    """Follow the maker's links in the file LINKS at once, also to another board.
+
+    For a person at a device whose board is gone, with the file that the maker publishes at its link
+    URLs. Every link must be signed by the maker's root, before and after; nothing else is asked.
+    """
+    if links.stat().st_size > MOST_LINKS_BYTES:
+        raise Misconfigured(f"{links} is too large for a links file")
+    entries = read_links(links.read_bytes())
+    world = World(emit=_narrator(as_json=as_json))
+    boot = _booter("once", root, as_json=as_json)
+    with open_agent(Home(root), world=world, boot=boot) as agent:
+        agent.follow(entries)
 
 
 def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:

@@ -76,6 +76,8 @@ class PaperNode:
                 return self.blobs.get(digest)
             case ["v1", "board"]:
                 return cbor.encode(self.board.board_chain[_since(parts.query) + 1 :])
+            case ["links"]:
+                return cbor.encode(self.board.maker_chain)
             case ["v1", "makers", _, "links"]:
                 return cbor.encode(self.board.maker_chain[_since(parts.query) + 1 :])
             case _:
