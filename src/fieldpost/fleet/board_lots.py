@@ -6,7 +6,9 @@ board's cosigners signed (docs/spec/check-in.md). The node that answers needs no
 verified is saved before it is used, so a restart does not forget how far the board was.
 """
 
+import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
@@ -17,14 +19,18 @@ from fieldpost.checkin.chains import MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.durable import write_file
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
+from fieldpost.fleet.board import PostedLot
 from fieldpost.records import map_keys
 from fieldpost.records.fields import Reading
 from fieldpost.records.limits import MAX_PROOF_BYTES
-from fieldpost.records.lot import LotRecord, decode_lot_record
+from fieldpost.records.lot import decode_lot_record
 
 CHECKIN: Final = "application/vnd.fieldpost.checkin+cbor"
 _LINKS_BYTES: Final = 16 * 1024 * 1024
 _LOTS_KEPT: Final = 4_096
+_VIEW_BYTES: Final = 65_536
+_PAGES_KEPT: Final = 65_536
+_PAGE_S: Final = 300
 
 
 class Fetcher(Protocol):
@@ -48,7 +54,8 @@ class BoardLots:
         self._path = belief
         self._clock = clock
         self._lock = Lock()
-        self._lots: dict[bytes, LotRecord] = {}
+        self._lots: dict[bytes, PostedLot] = {}
+        self._pages: dict[tuple[bytes, int], tuple[int, bytes | None]] = {}
         try:
             self._belief, record = believe(provisioning)
         except (Malformed, Untrusted) as error:
@@ -73,8 +80,8 @@ class BoardLots:
             )
         return found
 
-    def read(self, lot: bytes) -> LotRecord:
-        """The record of a lot. Raises NotFound if the board proves that there is none.
+    def read(self, lot: bytes) -> PostedLot:
+        """A lot, its record proven. Raises NotFound if the board proves that there is none.
 
         Raises Unavailable where the node cannot be reached or its answer proves nothing: then it
         is the node that is wrong, not whoever asks.
@@ -87,9 +94,37 @@ class BoardLots:
             if verified.value is None:
                 raise NotFound(f"the board has no such lot (at size {verified.belief.size})")
             record = decode_lot_record(verified.value, Reading.DEVICE)
+            posted = PostedLot(record, self._entry_of(lot))
             if len(self._lots) < _LOTS_KEPT:
-                self._lots[lot] = record
-            return record
+                self._lots[lot] = posted
+            return posted
+
+    def status_page(self, lot: bytes, page: int) -> bytes | None:
+        """See FleetBoard. A page is asked for again after five minutes."""
+        with self._lock:
+            now = self._clock()
+            asked, known = self._pages.get((lot, page), (None, None))
+            if asked is None or not asked <= now < asked + _PAGE_S:
+                with suppress(Unavailable):
+                    known = self._prove(map_keys.status(lot, page)).value
+                if len(self._pages) >= _PAGES_KEPT:
+                    self._pages.clear()
+                self._pages[lot, page] = now, known
+            return known
+
+    def _entry_of(self, lot: bytes) -> int:
+        """Where the node says that the lot's post stands."""
+        data = self._http.fetch(
+            f"/v1/lots/{lot.hex()}", accept="application/json", most_bytes=_VIEW_BYTES
+        )
+        try:
+            view = json.loads(data)
+        except ValueError as error:
+            raise Unavailable("the node's view of the lot is no JSON", 60) from error
+        match view:
+            case {"entry": int(entry)} if entry >= 0:
+                return entry
+        raise Unavailable("the node does not say where the lot's post stands", 60)
 
     def _prove(self, key: bytes) -> Verified:
         try:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fleet's own SQLite file: lots' leaves, where each device stands, and what it last reported.
 
-    lots     lot, class, count, root                      as posted on the board
-    leaves   lot, index, device, leaf                     the bytes that hash to the root
-    devices  device, lot, index                           the first lot of a key wins
+    lots     lot, class, count, root, entry               as posted on the board, and where
+    leaves   lot, index, leaf                             the bytes that hash to the root
+    devices  device, lot, index                           the first lot of a key, in log order
+    again    device, lot, index                           where else the key stands
     seen     device, class, boot, counter, outcome …      its newest report, and what it says runs
+    clones   device, reason, received                     signs that a key is in two places
     results  class, sequence, device, outcome             how a release ended on a device
 
 WAL with synchronous=FULL: a commit that returned survives a power cut. One thread writes; reads
@@ -19,11 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fieldpost import cbor
 from fieldpost.errors import NotFound, Unavailable
+from fieldpost.fleet.clones import Told
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS lots (
-  lot BLOB PRIMARY KEY, class BLOB NOT NULL, count INTEGER NOT NULL, root BLOB NOT NULL
+  lot BLOB PRIMARY KEY, class BLOB NOT NULL, count INTEGER NOT NULL, root BLOB NOT NULL,
+  entry INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS lots_of_class ON lots (class);
 CREATE TABLE IF NOT EXISTS leaves (
@@ -32,9 +37,16 @@ CREATE TABLE IF NOT EXISTS leaves (
 CREATE TABLE IF NOT EXISTS devices (
   device BLOB PRIMARY KEY, lot BLOB NOT NULL, idx INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS again (
+  device BLOB NOT NULL, lot BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (device, lot, idx)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS clones (
+  device BLOB PRIMARY KEY, reason TEXT NOT NULL, received INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (
   device BLOB PRIMARY KEY, class BLOB NOT NULL, boot INTEGER NOT NULL, counter INTEGER NOT NULL,
-  outcome TEXT NOT NULL, running INTEGER, received INTEGER NOT NULL, report BLOB NOT NULL
+  outcome TEXT NOT NULL, running INTEGER, received INTEGER NOT NULL, report BLOB NOT NULL,
+  past BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS seen_of_class ON seen (class, outcome);
 CREATE TABLE IF NOT EXISTS results (
@@ -56,7 +68,7 @@ class Place:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A device's newest report. `running` is the release that it says runs, None if it says none;
-    `received` in Unix seconds, `report` the bytes as signed."""
+    `received` in Unix seconds, `report` the bytes as signed, `past` some reports up to it."""
 
     class_id: bytes
     boot: int
@@ -65,6 +77,7 @@ class Seen:
     running: int | None
     received: int
     report: bytes
+    past: tuple[Told, ...] = ()
 
 
 class FleetDb:
@@ -104,27 +117,12 @@ class FleetDb:
 
     def seen(self, device: bytes) -> Seen | None:
         """A device's newest report."""
-        row = self._writer.execute(
-            "SELECT class, boot, counter, outcome, running, received, report "
-            "FROM seen WHERE device = ?",
-            (device,),
-        ).fetchone()
-        if row is None:
-            return None
-        return Seen(
-            class_id=row[0],
-            boot=row[1],
-            counter=row[2],
-            outcome=row[3],
-            running=row[4],
-            received=row[5],
-            report=row[6],
-        )
+        return _seen(self._writer, device)
 
     def save_seen(self, device: bytes, seen: Seen) -> None:
         """Replace a device's newest report."""
         self._writer.execute(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 device,
                 seen.class_id,
@@ -134,7 +132,14 @@ class FleetDb:
                 seen.running,
                 seen.received,
                 seen.report,
+                cbor.encode([list(told) for told in seen.past]),
             ),
+        )
+
+    def mark_clone(self, device: bytes, reason: str, received: int) -> None:
+        """Keep the first sign that a device's key is in two places."""
+        self._writer.execute(
+            "INSERT OR IGNORE INTO clones VALUES (?, ?, ?)", (device, reason, received)
         )
 
     def save_result(self, *, class_id: bytes, sequence: int, device: bytes, outcome: str) -> None:
@@ -145,20 +150,58 @@ class FleetDb:
         )
 
     def save_lot(
-        self, *, lot: bytes, class_id: bytes, root: bytes, leaves: Sequence[tuple[bytes, bytes]]
+        self,
+        *,
+        lot: bytes,
+        class_id: bytes,
+        root: bytes,
+        entry: int,
+        leaves: Sequence[tuple[bytes, bytes]],
     ) -> None:
-        """Save a lot with (device id, leaf) of every device. A key's first lot stays its lot."""
+        """Save a lot with (device id, leaf) of every device.
+
+        A key's lot is the one with the smallest `entry`, whatever order lots come in.
+        """
         self._writer.execute(
-            "INSERT OR IGNORE INTO lots VALUES (?, ?, ?, ?)", (lot, class_id, len(leaves), root)
+            "INSERT OR IGNORE INTO lots VALUES (?, ?, ?, ?, ?)",
+            (lot, class_id, len(leaves), root, entry),
         )
         self._writer.executemany(
             "INSERT OR IGNORE INTO leaves VALUES (?, ?, ?)",
             ((lot, index, leaf) for index, (_, leaf) in enumerate(leaves)),
         )
+        before = self._writer.total_changes
         self._writer.executemany(
             "INSERT OR IGNORE INTO devices VALUES (?, ?, ?)",
             ((device, lot, index) for index, (device, _) in enumerate(leaves)),
         )
+        if self._writer.total_changes - before < len(leaves):
+            for index, (device, _) in enumerate(leaves):
+                self._settle_place(device, lot, entry, index)
+
+    def _settle_place(self, device: bytes, lot: bytes, entry: int, index: int) -> None:
+        """Decide which place of a key is its first."""
+        old_lot, old_index, old_entry = self._writer.execute(
+            "SELECT lot, idx, entry FROM devices JOIN lots USING (lot) WHERE device = ?", (device,)
+        ).fetchone()
+        if (old_lot, old_index) == (lot, index):
+            return
+        if (old_entry, old_index) < (entry, index):
+            self._writer.execute(
+                "INSERT OR IGNORE INTO again VALUES (?, ?, ?)", (device, lot, index)
+            )
+            return
+        place, new = (device, old_lot, old_index), (lot, index, device)
+        self._writer.execute("INSERT OR IGNORE INTO again VALUES (?, ?, ?)", place)
+        self._writer.execute("DELETE FROM again WHERE lot = ? AND idx = ? AND device = ?", new)
+        self._writer.execute("UPDATE devices SET lot = ?, idx = ? WHERE device = ?", new)
+        # What it reported counts for the class that it has in its first lot.
+        for table in ("seen", "results"):
+            self._writer.execute(
+                f"UPDATE {table} SET class = (SELECT class FROM lots WHERE lot = ?) "  # noqa: S608
+                "WHERE device = ?",
+                (lot, device),
+            )
 
     # --- for everybody ---
 
@@ -178,14 +221,43 @@ class FleetDb:
             raise NotFound("no lot whose leaves are here has this device")
         return place
 
+    def places(self, device: bytes) -> list[tuple[bytes, int]]:
+        """(lot, index) wherever a key stands, its first place first."""
+        rows = self._read(
+            "SELECT lot, idx FROM devices WHERE device = ?1 "
+            "UNION ALL SELECT lot, idx FROM again WHERE device = ?1",
+            (device,),
+        )
+        return [(lot, i) for lot, i in rows if isinstance(lot, bytes) and isinstance(i, int)]
+
+    def find_seen(self, device: bytes) -> Seen | None:
+        """A device's newest report."""
+        with self._reading, _explained():
+            return _seen(self._reader, device)
+
+    def clone_reason(self, device: bytes) -> str | None:
+        """The first sign that the device's key is in two places."""
+        rows = self._read("SELECT reason FROM clones WHERE device = ?", (device,))
+        return str(rows[0][0]) if rows else None
+
+    def clone_count(self, class_id: bytes) -> int:
+        """How many devices of a class are marked."""
+        return self._number(
+            "SELECT COUNT(*) FROM clones JOIN seen USING (device) WHERE class = ?", (class_id,)
+        )
+
     def leaves(self, lot: bytes) -> list[bytes]:
         """All leaves of a lot, in order."""
         rows = self._read("SELECT leaf FROM leaves WHERE lot = ? ORDER BY idx", (lot,))
         return [row[0] for row in rows if isinstance(row[0], bytes)]
 
     def device_count(self, class_id: bytes) -> int:
-        """How many devices of a class stand in lots whose leaves are here."""
-        return self._number("SELECT SUM(count) FROM lots WHERE class = ?", (class_id,))
+        """How many devices of a class stand in lots whose leaves are here, each counted once."""
+        return self._number(
+            "SELECT (SELECT SUM(count) FROM lots WHERE class = ?1) - "
+            "(SELECT COUNT(*) FROM again JOIN lots USING (lot) WHERE class = ?1)",
+            (class_id,),
+        )
 
     def seen_count(self, class_id: bytes) -> int:
         """How many devices of a class have ever reported."""
@@ -233,6 +305,35 @@ def _place(connection: sqlite3.Connection, device: bytes) -> Place | None:
         (device,),
     ).fetchone()
     return None if row is None else Place(lot=row[0], index=row[1], leaf=row[2])
+
+
+def _seen(connection: sqlite3.Connection, device: bytes) -> Seen | None:
+    row = connection.execute(
+        "SELECT class, boot, counter, outcome, running, received, report, past "
+        "FROM seen WHERE device = ?",
+        (device,),
+    ).fetchone()
+    if row is None:
+        return None
+    past = cbor.decode(row[7])
+    assert isinstance(past, tuple)  # written by `save_seen`
+    return Seen(
+        class_id=row[0],
+        boot=row[1],
+        counter=row[2],
+        outcome=row[3],
+        running=row[4],
+        received=row[5],
+        report=row[6],
+        past=tuple(_told(item) for item in past),
+    )
+
+
+def _told(value: cbor.Value) -> Told:
+    match value:
+        case (int(boot), int(counter), bytes(digest)):
+            return boot, counter, digest
+    raise Unavailable("the fleet database holds a past report that it did not write")
 
 
 @contextmanager

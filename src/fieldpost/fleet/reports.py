@@ -6,37 +6,50 @@ this board, and it comes after the newest one. The very bytes of the newest one 
 report, whose acknowledgement was lost, and change nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.errors import Conflict, Untrusted
+from fieldpost.fleet.clones import Told, clone_sign, remember
 from fieldpost.fleet.database import Place, Seen
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.outcome import Outcome
-from fieldpost.identity.report import Report, verify_report
+from fieldpost.identity.report import Report, open_report, verify_report
+from fieldpost.identity.status import DeviceStatus
 
 # Outcomes that say how a release ended on a device.
 ENDS: Final = frozenset({Outcome.CONFIRMED, Outcome.FAILED, Outcome.REVERTED})
+_REFUSED: Final = frozenset({DeviceStatus.REVOKED, DeviceStatus.DECOMMISSIONED})
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A report that counts. `sequence` is the release that it ends, `running` the one that it says
-    runs; None where it says nothing of the kind."""
+    runs; None where it says nothing of the kind. `past` remembers it and some before."""
 
     report: Report
     class_id: bytes
     sequence: int | None
     running: int | None
+    past: tuple[Told, ...]
 
 
 def judge_report(
-    data: bytes, *, place: Place | None, seen: Seen | None, board: str
+    data: bytes,
+    *,
+    place: Place | None,
+    status: DeviceStatus,
+    seen: Seen | None,
+    board: str,
+    suspect: Callable[[str], None],
 ) -> Judged | None:
     """The verified report, or None if it is the newest one again.
 
-    Raises Untrusted("unknown-device") for a device in no lot, Untrusted and Malformed as
-    `verify_report`, Conflict with the newest (boot count, counter) for a replay.
+    `status` is the worst that the board says of the key; `suspect` hears of a sign that the key is
+    in two places, whether or not the report counts. Raises Untrusted("unknown-device") for a
+    device in no lot, Untrusted("revoked-device" | "decommissioned-device"), Untrusted and
+    Malformed as `verify_report`, Conflict with the newest (boot count, counter) for a replay.
     """
     if place is None:
         raise Untrusted(
@@ -45,16 +58,27 @@ def judge_report(
         )
     leaf = decode_leaf(place.leaf)
     report = verify_report(data, leaf.key, board=board)
+    if status in _REFUSED:
+        raise Untrusted(
+            f"{status.name.lower()}-device",
+            "the board says so of this device for good; enrol another key in another lot",
+        )
     if seen is not None:
-        if data == seen.report:
+        _, newest = open_report(seen.report)
+        # A device may sign the very same report anew.
+        if report == newest:
             return None
+        sign = clone_sign(report, newest=newest, past=seen.past)
+        if sign is not None:
+            suspect(sign)
         if report.order <= (seen.boot, seen.counter):
             raise Conflict(
                 f"replayed-report: boot {report.boot_count}, counter {report.counter} "
                 "is not after the newest report of this device",
                 f"boot {seen.boot}, counter {seen.counter}",
             )
-    return Judged(report, leaf.class_id, _ended(report), _running(report))
+    past = remember(seen.past if seen else (), report)
+    return Judged(report, leaf.class_id, _ended(report), _running(report), past)
 
 
 def _ended(report: Report) -> int | None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed, Untrusted
+from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb, Seen
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
@@ -22,16 +23,21 @@ from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import open_report
-from fieldpost.records.lot import LotRecord
+from fieldpost.identity.status import DeviceStatus, page_number, read_status
 
 _TREES_KEPT: Final = 4
+_WEIGHT: Final = (
+    DeviceStatus.VALID,
+    DeviceStatus.SUSPENDED,
+    DeviceStatus.DECOMMISSIONED,
+    DeviceStatus.REVOKED,
+)
 
 
 class FleetService:
     """One fleet database for one board.
 
-    `read_lot` gives the lot record that stands on the board, verified, or raises NotFound or
-    Unavailable. `clock` gives whole Unix seconds.
+    `lots` reads the board, verified. `clock` gives whole Unix seconds.
     """
 
     def __init__(
@@ -39,11 +45,11 @@ class FleetService:
         path: Path,
         *,
         board: str,
-        read_lot: Callable[[bytes], LotRecord],
+        lots: FleetBoard,
         clock: Callable[[], int],
     ) -> None:
         self.board = board
-        self._read_lot = read_lot
+        self._lots = lots
         self._clock = clock
         self._database = FleetDb(path)
         self._writer = Writer(self._database)
@@ -63,7 +69,8 @@ class FleetService:
         Raises NotFound for a lot that is not on the board, Malformed, and
         Untrusted("wrong-root" | "wrong-class").
         """
-        record = self._read_lot(lot)
+        posted = self._lots.read(lot)
+        record = posted.record
         leaves = _read_leaves(data, record.count)
         tree = LotTree.build(leaves)
         if tree.root != record.root:
@@ -77,7 +84,11 @@ class FleetService:
 
         def save() -> None:
             self._database.save_lot(
-                lot=lot, class_id=record.class_id, root=record.root, leaves=devices
+                lot=lot,
+                class_id=record.class_id,
+                root=record.root,
+                entry=posted.entry,
+                leaves=devices,
             )
 
         self._writer.submit(save).result()
@@ -85,12 +96,14 @@ class FleetService:
 
     def lot_view(self, lot: bytes) -> dict[str, object]:
         """What the board says of a lot, as JSON, and whether its leaves are here."""
-        record = self._read_lot(lot)
+        posted = self._lots.read(lot)
+        record = posted.record
         return {
             "lot": lot.hex(),
             "class": record.class_id.hex(),
             "count": record.count,
             "root": record.root.hex(),
+            "entry": posted.entry,
             "leaves_stored": self.has_leaves(lot),
         }
 
@@ -136,8 +149,10 @@ class FleetService:
         judged = judge_report(
             data,
             place=self._database.place(device),
+            status=self._status(self._database.places(device)),
             seen=self._database.seen(device),
             board=self.board,
+            suspect=lambda why: self._database.mark_clone(device, why, self._clock()),
         )
         if judged is None:
             return
@@ -150,6 +165,7 @@ class FleetService:
             running=judged.running,
             received=self._clock(),
             report=data,
+            past=judged.past,
         )
         self._database.save_seen(device, seen)
         if judged.sequence is not None:
@@ -159,6 +175,36 @@ class FleetService:
                 device=device,
                 outcome=report.outcome.value,
             )
+
+    def _status(self, places: list[tuple[bytes, int]]) -> DeviceStatus:
+        """A status counts for the key wherever it appears: the one that weighs most."""
+        found = [
+            read_status(self._lots.status_page(lot, page_number(index)), index)
+            for lot, index in places
+        ]
+        return max(found, key=_WEIGHT.index, default=DeviceStatus.VALID)
+
+    def device_view(self, device: bytes) -> dict[str, object]:
+        """What board and fleet know of one device, as JSON. Raises NotFound."""
+        place = self._database.find_place(device)
+        seen = self._database.find_seen(device)
+        return {
+            "device": device.hex(),
+            "lot": place.lot.hex(),
+            "index": place.index,
+            "class": decode_leaf(place.leaf).class_id.hex(),
+            "status": self._status(self._database.places(device)).name.lower(),
+            "clone_suspected": self._database.clone_reason(device),
+            "newest_report": None
+            if seen is None
+            else {
+                "boot": seen.boot,
+                "counter": seen.counter,
+                "outcome": seen.outcome,
+                "running": seen.running,
+                "received": seen.received,
+            },
+        }
 
     def summary(self, class_id: bytes) -> dict[str, object]:
         """How a class's devices fare, as JSON: per release, and in all."""
@@ -173,6 +219,7 @@ class FleetService:
             "devices": devices,
             "releases": releases,
             "stale": self._database.outcome_count(class_id, Outcome.STALE.value),
+            "clone_suspected": self._database.clone_count(class_id),
             "never_seen": max(0, devices - self._database.seen_count(class_id)),
         }
 
@@ -183,10 +230,7 @@ def _row(releases: dict[str, dict[str, int]], sequence: int) -> dict[str, int]:
 
 
 def _read_leaves(data: bytes, count: int) -> list[bytes]:
-    value = cbor.decode(data)
-    if not isinstance(value, tuple) or len(value) != count:
-        raise Malformed(f"the leaves must be an array of the lot's {count} byte strings")
-    leaves = [item for item in value if isinstance(item, bytes)]
+    leaves = cbor.decode_byte_strings(data, most=count)
     if len(leaves) != count:
-        raise Malformed("every leaf must be a byte string")
-    return leaves
+        raise Malformed(f"the leaves must be an array of the lot's {count} byte strings")
+    return list(leaves)

@@ -33,6 +33,7 @@ from fieldpost.node.api import (
     reports,
 )
 from fieldpost.node.config import Limits, NodeConfig
+from fieldpost.node.lots import NodeLots
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.service import NodeService
 from fieldpost.node.start import open_engine
@@ -72,7 +73,7 @@ def open_node(config: NodeConfig, *, clock: Callable[[], int]) -> Iterator[Node]
         )
         stack.callback(service.close)
         fleet = FleetService(
-            config.data / "fleet.db", board=engine.board, read_lot=service.lot, clock=clock
+            config.data / "fleet.db", board=engine.board, lots=NodeLots(service), clock=clock
         )
         stack.callback(fleet.close)
         app = build(service=service, fleet=fleet, engine=engine, metrics=metrics, clock=clock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An index over the log that the state map does not give: releases by class, blobs by digest.
+"""An index over the log that the state map does not give: releases, lots, blobs.
 
 A SQLite file that may be deleted at any time: it is filled again from the log. It follows lazily,
 when somebody asks, up to the published size, so that writing posts never waits for it. What it
@@ -15,6 +15,7 @@ from typing import Final
 
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.posts.envelope import decode_post
+from fieldpost.records.lot import decode_lot_record
 from fieldpost.records.release import decode_release_record
 from fieldpost.records.state_leaf import is_state_leaf
 
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS followed (board TEXT NOT NULL, size INTEGER NOT NULL)
 CREATE TABLE IF NOT EXISTS releases (
   class BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (class, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lots (lot BLOB PRIMARY KEY, entry INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 """
 
@@ -57,8 +59,8 @@ class Catalog:
 
     def _forget(self, board: str) -> None:
         self._connection.execute("BEGIN")
-        for table in ("followed", "releases", "blobs"):
-            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own three names
+        for table in ("followed", "releases", "lots", "blobs"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own four names
         self._connection.execute("INSERT INTO followed VALUES (?, 0)", (board,))
         self._connection.execute("COMMIT")
 
@@ -85,6 +87,13 @@ class Catalog:
         found: int | None = rows[0][0]
         return found
 
+    def lot_entry(self, lot: bytes, *, size: int) -> int:
+        """The index of the entry that enrolled a lot. Raises NotFound in the log of `size`."""
+        rows = self._ask(size, "SELECT entry FROM lots WHERE lot = ?", lot)
+        if not rows:
+            raise NotFound("no post has enrolled this lot")
+        return rows[0][0]
+
     def _ask(self, size: int, sql: str, value: bytes) -> list[tuple[int]]:
         with self._lock:
             try:
@@ -100,8 +109,8 @@ class Catalog:
             entries = self._read_entries(at, end)
             self._connection.execute("BEGIN")
             try:
-                for entry in entries:
-                    self._add(entry)
+                for index, entry in enumerate(entries, at):
+                    self._add(index, entry)
                 self._connection.execute("UPDATE followed SET size = ?", (end,))
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -109,11 +118,14 @@ class Catalog:
                 raise
             at = end
 
-    def _add(self, entry: bytes) -> None:
+    def _add(self, index: int, entry: bytes) -> None:
         if is_state_leaf(entry):
             return
         with suppress(Malformed):  # entries of kinds that this version does not know
             statement = decode_post(entry).statement
+            if statement.kind == "lot.enrol":
+                lot = decode_lot_record(statement.payload).id
+                self._connection.execute("INSERT OR IGNORE INTO lots VALUES (?, ?)", (lot, index))
             if statement.kind != "release.publish":
                 return
             release = decode_release_record(statement.payload)

@@ -38,7 +38,7 @@ def open_fleet(
         make_dirs(data)
         http = stack.enter_context(HttpClient(board_url))
         lots = BoardLots(http, provisioning=provisioning, belief=data / "belief.cbor", clock=clock)
-        fleet = FleetService(data / "fleet.db", board=lots.board, read_lot=lots.read, clock=clock)
+        fleet = FleetService(data / "fleet.db", board=lots.board, lots=lots, clock=clock)
         stack.callback(fleet.close)
         limits = Limits()
         app = build_fleet(fleet=fleet, limits=limits, metrics=Metrics(), check_ready=lambda: None)

@@ -252,6 +252,8 @@ class NodeService:
             return False
         return True
 
-    def lot(self, lot: bytes) -> LotRecord:
-        """A lot's record. Raises NotFound."""
-        return views.lot_record(self.head(), lot)
+    def lot(self, lot: bytes) -> tuple[LotRecord, int]:
+        """A lot's record, and the index of its post. Raises NotFound. Reads the disk."""
+        head = self.head()
+        record = views.lot_record(head, lot)
+        return record, self._catalog.lot_entry(lot, size=head.size)

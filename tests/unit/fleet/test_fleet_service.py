@@ -9,11 +9,13 @@ import pytest
 
 from fieldpost import cbor
 from fieldpost.errors import Conflict, Malformed, NotFound, Unavailable, Untrusted
+from fieldpost.fleet.board import PostedLot
 from fieldpost.fleet.service import FleetService
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.identity.lot import LotTree, verify_membership
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import Report, ReportedComponent, sign_report
+from fieldpost.identity.status import DeviceStatus, change_statuses
 from fieldpost.keys import Algorithm
 from fieldpost.records.lot import LotRecord
 from fieldpost.testing.signers import DeterministicSigner
@@ -33,14 +35,28 @@ ROOT = LotTree.build(LEAVES).root
 POSTED = {LOT: LotRecord(nonce=1, id=LOT, class_id=CLASS, count=5, root=ROOT)}
 
 
-def read_lot(lot: bytes) -> LotRecord:
-    if lot not in POSTED:
-        raise NotFound("no such lot")
-    return POSTED[lot]
+class Posted:
+    """A board with the lots of `POSTED`, as entries 0, 1, …, and statuses that tests set."""
+
+    def __init__(self) -> None:
+        self.pages: dict[tuple[bytes, int], bytes] = {}
+
+    def read(self, lot: bytes) -> PostedLot:
+        if lot not in POSTED:
+            raise NotFound("no such lot")
+        return PostedLot(POSTED[lot], list(POSTED).index(lot))
+
+    def status_page(self, lot: bytes, page: int) -> bytes | None:
+        return self.pages.get((lot, page))
+
+    def say(self, lot: bytes, index: int, status: DeviceStatus) -> None:
+        page = self.pages.get((lot, 0))
+        self.pages[lot, 0] = change_statuses(page, [(index, status)], number=0)
 
 
-def open_fleet(folder: Path) -> FleetService:
-    return FleetService(folder / "fleet.db", board=BOARD, read_lot=read_lot, clock=lambda: NOW)
+def open_fleet(folder: Path, posted: Posted | None = None) -> FleetService:
+    lots = posted or Posted()
+    return FleetService(folder / "fleet.db", board=BOARD, lots=lots, clock=lambda: NOW)
 
 
 @pytest.fixture
@@ -78,6 +94,7 @@ def test_a_confirmed_update_is_counted_for_its_release(fleet: FleetService) -> N
         "devices": 5,
         "releases": {"7": {"confirmed": 1, "failed": 1, "reverted": 1, "running": 2}},
         "stale": 1,
+        "clone_suspected": 0,
         "never_seen": 1,
     }
 

@@ -135,7 +135,7 @@ def test_the_answers_of_another_board_prove_nothing(tmp_path: Path) -> None:
                 lots.read(lot)
             assert not file.exists()
         honest = BoardLots(true.http, provisioning=trust, belief=file, clock=lambda: NOW)
-        assert honest.read(lot).count == 1, "the control"
+        assert honest.read(lot).record.count == 1, "the control"
         assert file.exists()
 
 
@@ -164,7 +164,7 @@ def test_a_restart_does_not_forget_how_far_the_board_was(tmp_path: Path) -> None
             lots.read(b"\x00" * 16)
         assert all(path.startswith(key) for path in relay.kept)
         node.post(world, world.maker.class_set("other"))
-        assert lots.read(lot).count == 1
+        assert lots.read(lot).record.count == 1
         again = BoardLots(relay, provisioning=trust, belief=file, clock=lambda: NOW)
         with pytest.raises(Unavailable, match="not-newer"):
             again.read(b"\x00" * 16)

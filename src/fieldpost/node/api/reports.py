@@ -40,7 +40,14 @@ async def fleet(request: Request) -> Response:
     return answer_json(await to_thread(fleet_of(request).summary, class_id))
 
 
+async def device(request: Request) -> Response:
+    """One device: its status on the board, its newest report, and whether a clone is suspected."""
+    device_id = path_bytes(request, "device", 32)
+    return answer_json(await to_thread(fleet_of(request).device_view, device_id))
+
+
 routes = [
     Route("/v1/reports", report, methods=["POST"]),
+    Route("/v1/fleet/devices/{device}", device),
     Route("/v1/fleet/{class_id}", fleet),
 ]
