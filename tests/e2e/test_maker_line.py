@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -126,15 +127,22 @@ def test_an_upload_that_was_killed_goes_on_where_it_stopped(
     image.write_bytes(Random(2).randbytes(9 * MIB))
     maker.must("class", "add", "large", "--support-end", "2035-01-01")
     publish = ("release", "publish", "large", image, "--version", "1", "--json")
+    arrived, dead = threading.Event(), threading.Event()
     with Relay(node) as relay:
-        relay.hold = lambda _: 0 if relay.requests[-1][0] == "PATCH" else None
+
+        def stall(_: str, body: bytes) -> bytes:
+            if relay.requests[-1][0] == "PATCH":
+                arrived.set()
+                dead.wait(60)
+            return body
+
+        relay.alter = stall
         maker.ask_at(relay.url)
         with maker.start(*publish) as process:
-            assert relay.held.wait(60), "the first piece has arrived"
+            assert arrived.wait(60), "the node has the first piece, the maker does not know yet"
             process.kill()
             process.wait(timeout=30)
-        relay.hold = lambda _: None
-        relay.resume.set()
+        dead.set()
         refused = maker("rollout", "set", "large", "--offer", "1=100%", "--json").error
         assert refused["error"] == "conflict"
         assert refused["exit"] == 2
