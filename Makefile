@@ -31,11 +31,11 @@ setup: $(STAMP) ## the virtual environment .venv with everything locked by hash
 $(STAMP): requirements/dev.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "setup: there is no $(PYTHON) here; name one: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) tools/check_python.py
-	@echo "setup: virtual environment in $(VENV)"
+	@echo "setup: virtual environment in $(VENV)" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "setup: locked packages (a minute on a first run, then cached)"
+	@echo "setup: locked packages (a minute on a first run, then cached)" >&2
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
-	@echo "setup: fieldpost itself, editable"
+	@echo "setup: fieldpost itself, editable" >&2
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation --no-deps -e .
 	@touch $@
 

@@ -2,6 +2,7 @@
 """Whether a demonstration held and left nothing running: `check_demo.py DEMO.json`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ def processes_about(folder: str) -> list[str]:
     """The command lines of processes that name the folder."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
+        if file.parent.name == str(os.getpid()):
+            continue
         try:
             words = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
