@@ -23,6 +23,7 @@ from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
 
 T = TypeVar("T")
 _MOST_LINK_BYTES: Final = 4 * 1024 * 1024
+_MOST_LINKS: Final = 16_384
 _ROUNDS: Final = 4
 
 # verify(board links, maker links)
@@ -156,7 +157,5 @@ def _with_links(client: HttpClient, belief: Belief, verify: _Verify) -> Verified
 def _fetch_links(client: HttpClient, belief: Belief, missing: MissingLinks) -> tuple[bytes, ...]:
     places = {"board": "/v1/board", "maker": f"/v1/makers/{belief.maker.hex()}/links"}
     path = f"{places[missing.record]}?since={missing.since}"
-    value = _parsed(client, lambda: cbor.decode(_fetch(client, path, _MOST_LINK_BYTES)))
-    if not isinstance(value, tuple):
-        raise Unavailable(f"{client.base_url}{path} sends no array of links")
-    return tuple(entry for entry in value if isinstance(entry, bytes))
+    data = _fetch(client, path, _MOST_LINK_BYTES)
+    return _parsed(client, lambda: cbor.decode_byte_strings(data, most=_MOST_LINKS))
