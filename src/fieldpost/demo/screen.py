@@ -7,6 +7,7 @@ On a terminal with colours, and a bar or a spinner for what is under way; elsewh
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -61,15 +62,15 @@ class Screen:
         self.console.print(text, soft_wrap=True)
 
 
-class Counter:
+class Counter(Protocol):
     """How far one counted step is."""
 
     def show(self, count: int) -> None:
         """Say that `count` are done."""
-        raise NotImplementedError
+        ...
 
 
-class _Bar(Counter):
+class _Bar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar = bar
         self._task = task
@@ -78,7 +79,7 @@ class _Bar(Counter):
         self._bar.update(self._task, completed=count)
 
 
-class _Lines(Counter):
+class _Lines:
     """A line at the start and at each quarter, so that nobody waits in silence."""
 
     def __init__(self, screen: Screen, text: str, total: int) -> None:
