@@ -32,6 +32,15 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
+def mark_examples(command: click.Command) -> click.Command:
+    r"""Turn the `\b` that a raw docstring spells into the mark by which click keeps lines."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            mark_examples(below)
+    return command
+
+
 class Nouns(click.Group):
     """The overview, which knows every noun without importing any."""
 
@@ -45,7 +54,7 @@ class Nouns(click.Group):
             return None
         module = importlib.import_module(f"fieldpost.cli.{NOUNS[cmd_name][0]}")
         command: click.Command = module.command
-        return command
+        return mark_examples(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The nouns and their one-line help, from the table above."""
@@ -70,6 +79,9 @@ def fieldpost() -> None:
     fieldpost node run --data ./board
     fieldpost release publish --help
     """
+
+
+mark_examples(fieldpost)
 
 
 def main() -> None:
