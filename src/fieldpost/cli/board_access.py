@@ -8,6 +8,8 @@ the board id that this maker is bound to.
 from hashlib import sha256
 from pathlib import Path
 
+import click
+
 from fieldpost import cbor, durable
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.cli.console import note
@@ -47,6 +49,9 @@ class Board:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.http = HttpClient(self.url, timeout_s=_SILENCE_S, total_s=_TOTAL_S)
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.call_on_close(self.http.close)
         self._json: dict[str, object] | None = None
 
     def json(self, path: str) -> object:

@@ -30,6 +30,10 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "verify": ("verify", "Verify a file: check-in, tlog-proof, image, provisioning record."),
     "demo": ("demo", "Show the whole line with real firmware, and attack it."),
 }
+# noun: further modules, whose `commands` it has besides those of its own
+PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "maker": ("maker_rotation", "maker_sign", "maker_policy", "recovery_sheet"),
+}
 
 
 def mark_examples(command: click.Command) -> click.Command:
@@ -54,6 +58,10 @@ class Nouns(click.Group):
             return None
         module = importlib.import_module(f"fieldpost.cli.{NOUNS[cmd_name][0]}")
         command: click.Command = module.command
+        for part in PARTS.get(cmd_name, ()):
+            assert isinstance(command, click.Group)  # only groups have parts
+            for further in importlib.import_module(f"fieldpost.cli.{part}").commands:
+                command.add_command(further)
         return mark_examples(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

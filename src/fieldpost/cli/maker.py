@@ -16,6 +16,7 @@ from fieldpost.cli.options import (
     is_number,
     open_home,
 )
+from fieldpost.cli.recovery_sheet import write_recovery_sheet
 from fieldpost.errors import Malformed, Misconfigured, NotFound
 from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
@@ -24,7 +25,7 @@ from fieldpost.records.maker import KeySet, MakerRecord, Role, RoleKey
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.signers.software import SoftwareSigner
 
-_ALGORITHMS = {
+ALGORITHMS = {
     "ed25519": Algorithm.ED25519,
     "p256": Algorithm.ESP256,
     "mldsa44": Algorithm.ML_DSA_44,
@@ -50,7 +51,7 @@ def command() -> None:
 @click.option("--releases", default="1-of-1", show_default=True, help="Release keys: K-of-N.")
 @click.option(
     "--algorithm",
-    type=click.Choice(list(_ALGORITHMS)),
+    type=click.Choice(list(ALGORITHMS)),
     default="ed25519",
     show_default=True,
     help="Of all your keys; mldsa44 resists quantum computers, and is large.",
@@ -86,7 +87,7 @@ def init(
     counts = {Role.ROOT: root_count, Role.RELEASE: release_count}
     signers = {
         role: tuple(
-            SoftwareSigner.generate(_ALGORITHMS[algorithm]) for _ in range(counts.get(role, 1))
+            SoftwareSigner.generate(ALGORITHMS[algorithm]) for _ in range(counts.get(role, 1))
         )
         for role in Role
     }
@@ -98,6 +99,7 @@ def init(
         release_threshold=release_threshold,
         passphrase=passphrase,
     )
+    sheet = write_recovery_sheet(maker)
     show(
         {
             "maker": settings.maker,
@@ -106,6 +108,7 @@ def init(
             "releases": f"{release_threshold} of {release_count}",
             "keys": str(maker.path / "keys"),
             "encrypted": passphrase is not None,
+            "recovery_sheet": str(sheet),
         },
         as_json=as_json,
         title="Your keys are made",
@@ -204,6 +207,8 @@ def register(
         everyone = [signer for role in Role for signer in maker.everyone(role)]
         index, receipt = publish(maker, board, sign_post(statement, everyone))
     maker.bind(board_url=board.url, board=board.id)
+    if index is not None:
+        write_recovery_sheet(maker)
     show(
         {
             "maker": settings.maker,

@@ -134,6 +134,10 @@ class MakerHome:
             if (self.path / "keys" / file).exists():
                 yield self._unlock(file)
 
+    def key(self, file: str) -> SoftwareSigner:
+        """One private key by the name of its file, unlocked."""
+        return self._unlock(file)
+
     def adopt(self, settings: Settings) -> None:
         """Go on with other keys or thresholds, which the board has accepted."""
         self._save(settings)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost maker sign` and `maker import`: posts whose keys lie on several machines.
+
+Signing needs no network and no board: only the file, the keys, and a person who reads what it says.
+"""
+
+from pathlib import Path
+
+import click
+
+from fieldpost import durable
+from fieldpost.cli.board_access import bound_board
+from fieldpost.cli.ceremony import Request, decode_request, encode_signatures
+from fieldpost.cli.console import json_option, note, show
+from fieldpost.cli.maker_home import default_home
+from fieldpost.cli.options import find_passphrase, home_options, open_home
+from fieldpost.cli.signing import ceremonies_of, post_facts
+from fieldpost.cli.words import describe, describe_change
+from fieldpost.errors import Malformed, Misconfigured, NotFound
+from fieldpost.posts.envelope import PostSignature
+from fieldpost.signers.keyfile import load_key_file
+
+_MOST_BYTES = 512 * 1024
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_size > _MOST_BYTES:
+        raise Malformed(f"{path} is too large for a file of a ceremony")
+    return path.read_bytes()
+
+
+@click.command(name="sign")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Signatures to carry back; they are no secret.",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Key file to sign with. Repeatable.  [default: all of HOME/keys that are asked for]",
+)
+@click.option("--yes", is_flag=True, help="Sign without asking; you have read what it says.")
+@home_options
+@json_option
+def sign(
+    *,
+    file: Path,
+    out: Path,
+    keys: tuple[Path, ...],
+    yes: bool,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    r"""Sign FILE of `--export-unsigned`, without any network. Read first what it says.
+
+    \b
+    fieldpost maker sign rotate.unsigned --out rotate.signatures
+    fieldpost maker sign rotate.unsigned --key /media/stick/root-2.pem --out root-2.signatures
+    """
+    request = decode_request(_read(file))
+    words = describe(request.statement)
+    changes = (
+        describe_change(request.statement, request.previous) if request.previous is not None else []
+    )
+    if not as_json:
+        show(words, as_json=False, title="You are asked to sign")
+        if changes:
+            click.echo(click.style("What it changes", bold=True))
+            for line in changes:
+                note(f"  {line}")
+    if not yes:
+        click.confirm("Sign this?", abort=True, err=True)
+    signatures = _sign(request, keys or _own_keys(home), passphrase_file)
+    durable.write_file(out, encode_signatures(request.digest, signatures))
+    facts: dict[str, object] = {
+        "signatures": str(out),
+        "keys": [signature.kid.hex() for signature in signatures],
+    }
+    if as_json:
+        facts |= {"request": request.digest.hex(), "says": words, "changes": changes}
+    show(facts, as_json=as_json, title="Signed")
+    note(f"next, where the file came from: fieldpost maker import {out}", as_json=as_json)
+
+
+def _own_keys(home: Path | None) -> tuple[Path, ...]:
+    return tuple(sorted(((home or default_home()) / "keys").glob("*.pem")))
+
+
+def _sign(
+    request: Request, keys: tuple[Path, ...], passphrase_file: Path | None
+) -> list[PostSignature]:
+    signatures: list[PostSignature] = []
+    skipped: list[str] = []
+    ask = find_passphrase(passphrase_file, new=False)
+    known: list[bytes] = []
+
+    def passphrase() -> bytes:
+        # Asked for once, however many keys there are.
+        if not known:
+            known.append(ask())
+        return known[0]
+
+    for path in keys:
+        try:
+            signer = load_key_file(path, passphrase)
+        except Misconfigured as error:
+            skipped.append(str(error))
+            continue
+        if signer.public_key.thumbprint() in request.keys:
+            signatures.append(request.sign(signer))
+    if not signatures:
+        wanted = ", ".join(kid.hex()[:16] + "…" for kid in sorted(request.keys))
+        raise NotFound(
+            f"none of {len(keys)} key files is asked for ({wanted})"
+            + "".join(f"; {reason}" for reason in skipped)
+        )
+    return signatures
+
+
+@click.command(name="import")
+@click.argument(
+    "files",
+    metavar="SIGS...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@home_options
+@json_option
+def import_signatures(
+    *, files: tuple[Path, ...], home: Path | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    r"""Bring back signatures of `maker sign`; post as soon as they suffice.
+
+    \b
+    fieldpost maker import root-2.signatures root-3.signatures
+    """
+    maker = open_home(home, passphrase_file)
+    ceremonies = ceremonies_of(maker)
+    requests: dict[bytes, tuple[Request, tuple[PostSignature, ...]]] = {}
+    for path in files:
+        request, signatures = ceremonies.add(_read(path))
+        requests[request.digest] = (request, signatures)
+    for digest, (request, signatures) in requests.items():
+        missing = request.lacks(signature.kid for signature in signatures)
+        facts: dict[str, object] = {
+            "kind": request.statement.kind,
+            "about": request.statement.subject,
+            "signatures": len(signatures),
+        }
+        if missing:
+            show(facts | {"still_needed": missing}, as_json=as_json, title="Not enough yet")
+            continue
+        board = bound_board(maker, as_json=as_json)
+        facts |= post_facts(maker, board, request.assemble(signatures))
+        ceremonies.close(digest)
+        show(facts, as_json=as_json, title="Posted")
+        if request.statement.kind == "maker.set" and (maker.path / "rotation.json").exists():
+            note("next: fieldpost maker rotate-keys, to go on with the new keys", as_json=as_json)
+
+
+commands = (sign, import_signatures)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of a board's state, each proven on the spot (docs/spec/check-in.md).
+
+From nothing but a board id: the genesis must hash to it, every later link of the board is signed by
+the quorum before it, and every value comes with its proof up to a checkpoint under the quorum of
+the operators (and as many witnesses as the board's record demands). The node is not believed.
+"""
+
+from hashlib import sha256
+
+from fieldpost.checkin.bundle import decode_bundle
+from fieldpost.checkin.chains import Tip, follow_board_links
+from fieldpost.checkin.quorum import verify_quorum
+from fieldpost.checkin.verify import EVERY_ALGORITHM, verify_state
+from fieldpost.cli.board_access import Board
+from fieldpost.errors import Untrusted
+from fieldpost.posts.envelope import decode_post
+from fieldpost.records import map_keys
+from fieldpost.records.board import BoardRecord, decode_board_record
+from fieldpost.records.counters import Link
+from fieldpost.records.identifiers import origin_of
+from fieldpost.records.limits import MAX_PROOF_BYTES
+from fieldpost.records.policy import DevicePolicy
+from fieldpost.tlog.hashing import leaf_hash
+
+
+class ProvenBoard:
+    """The state of the board with id `board_id`, as `board` serves it.
+
+    `now`: Unix seconds, or None. `timestamp` is the oldest T of the proofs so far; `size` the
+    smallest tree that they are about.
+    """
+
+    def __init__(self, board: Board, board_id: str, *, now: int | None) -> None:
+        self.board = board
+        self.id = board_id
+        self.size: int | None = None
+        self.timestamp: int | None = None
+        self._now = now
+        self._tip: Tip | None = None
+
+    def value(self, key: bytes) -> bytes | None:
+        """The value under a map key; None is a proven absence.
+
+        Raises Untrusted with the reason of what does not hold, Unavailable.
+        """
+        path = f"/v1/proof/{key.hex()}"
+        data = self.board.http.fetch(path, most_bytes=MAX_PROOF_BYTES)
+        bundle = decode_bundle(data, most_bytes=MAX_PROOF_BYTES)
+        leaf, checkpoint = verify_state(bundle, key, origin=origin_of(self.id))
+        record = self._record(leaf.board_link)
+        timestamp = verify_quorum(
+            checkpoint,
+            bundle.cosignatures,
+            board=record,
+            policy=_witnesses_of(self.id, record),
+            clock=self._now,
+            algorithms=EVERY_ALGORITHM,
+        )
+        self.size = min(checkpoint.size, self.size or checkpoint.size)
+        self.timestamp = min(timestamp, self.timestamp or timestamp)
+        return bundle.value
+
+    def link(self, record_key: bytes) -> Link | None:
+        """The last link of the record under `record_key`."""
+        value = self.value(map_keys.link(record_key))
+        return None if value is None else Link.decode(value)
+
+    def _record(self, link: bytes) -> BoardRecord:
+        if self._tip is None or self._tip.link != link:
+            entries = self.board.links("/v1/board")
+            if not entries or not self.id.endswith("#" + leaf_hash(entries[0])[:16].hex()):
+                raise Untrusted(
+                    "wrong-board",
+                    f"{self.board.url} shows another genesis than that of {self.id}; "
+                    "ask another node",
+                )
+            genesis = Tip(decode_post(entries[0]).statement.payload, sha256(entries[0]).digest())
+            self._tip = follow_board_links(genesis, entries[1:], until=link, board=self.id)
+        return decode_board_record(self._tip.record)
+
+
+def _witnesses_of(board_id: str, record: BoardRecord) -> DevicePolicy:
+    return DevicePolicy(
+        board=board_id,
+        urls=(),
+        board_epoch=0,
+        board_link=b"",
+        least_size=0,
+        witnesses=tuple(witness.key for witness in record.witnesses),
+        witnesses_needed=record.witnesses_needed,
+    )

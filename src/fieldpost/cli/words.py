@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a statement says, for a person who is about to sign it. Pure.
+
+Every kind of post has its words here; of a kind that this version does not know nothing is shown,
+and nothing should be signed. Keys are named by the first half of their thumbprint.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from hashlib import sha256
+from typing import Final
+
+from fieldpost.errors import Malformed
+from fieldpost.keys import PublicKey
+from fieldpost.posts.attestation import decode_maker_attest
+from fieldpost.posts.blob import decode_blob_gone
+from fieldpost.posts.device import decode_device_status
+from fieldpost.posts.envelope import Statement, decode_post
+from fieldpost.posts.fleet import decode_fleet_summary
+from fieldpost.posts.release import (
+    decode_release_floor,
+    decode_release_sign,
+    decode_release_withdraw,
+)
+from fieldpost.posts.rollout import decode_rollout_set
+from fieldpost.records.advisory import decode_advisory
+from fieldpost.records.board import decode_board_record
+from fieldpost.records.device_class import decode_class_record
+from fieldpost.records.lot import decode_lot_record
+from fieldpost.records.maker import KeySet, decode_maker_record
+from fieldpost.records.provisioning import decode_provisioning
+from fieldpost.records.release import decode_release_record
+from fieldpost.tlog.note import VerifierKey, format_vkey
+
+_DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
+    "genesis": decode_board_record,
+    "board.set": decode_board_record,
+    "maker.register": decode_maker_record,
+    "maker.set": decode_maker_record,
+    "maker.attest": decode_maker_attest,
+    "class.set": decode_class_record,
+    "release.publish": decode_release_record,
+    "release.floor": decode_release_floor,
+    "release.sign": decode_release_sign,
+    "release.withdraw": decode_release_withdraw,
+    "rollout.set": decode_rollout_set,
+    "advisory.publish": decode_advisory,
+    "lot.enrol": decode_lot_record,
+    "device.status": decode_device_status,
+    "fleet.summary": decode_fleet_summary,
+    "blob.gone": decode_blob_gone,
+    "provisioning": decode_provisioning,
+}
+_TIMES: Final = frozenset({"support_end", "not_before", "not_after", "least_time", "start", "end"})
+_LONG: Final = 96
+
+
+def short(key: PublicKey) -> str:
+    """A key as people compare it: algorithm and half of its thumbprint."""
+    digits = key.thumbprint()[:16].hex()
+    return f"{key.algorithm.name.lower()} {' '.join(digits[at : at + 8] for at in range(0, 32, 8))}"
+
+
+def describe(statement: Statement) -> dict[str, object]:
+    """What the statement says, one line for each thing. Raises Malformed for unknown kinds."""
+    decode = _DECODERS.get(statement.kind)
+    if decode is None:
+        raise Malformed(f"this version does not know what a {statement.kind} is; sign nothing")
+    return {
+        "kind": statement.kind,
+        "by": statement.issuer,
+        "about": statement.subject,
+        "on_board": statement.audience,
+        **_lines(decode(statement.payload)),
+    }
+
+
+def describe_change(statement: Statement, previous: bytes) -> list[str]:
+    """What a link changes against the entry that it replaces, a line for each difference.
+
+    Raises Malformed unless the statement names that entry as the one before it.
+    """
+    before = decode_post(previous).statement
+    if sha256(previous).digest() != _previous_of(statement):
+        raise Malformed("the file shows another former record than the one that is replaced")
+    old, new = describe(before), describe(statement)
+    skipped = {"kind", "previous", "epoch", "earlier_links"}
+    names = [name for name in {**old, **new} if name not in skipped]
+    return [
+        f"{name.replace('_', ' ')}: {_plain(old.get(name))} -> {_plain(new.get(name))}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _previous_of(statement: Statement) -> object:
+    decode = _DECODERS.get(statement.kind)
+    return None if decode is None else getattr(decode(statement.payload), "previous", None)
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "nothing"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _lines(record: object) -> dict[str, object]:
+    assert is_dataclass(record)
+    lines: dict[str, object] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if field.name == "roles":
+            for role, keys in value.items():
+                lines[f"{role.name.lower()}_keys"] = _keys(keys)
+        elif isinstance(value, KeySet):
+            lines[f"{field.name}_keys"] = _keys(value)
+        elif field.name in ("policy", "limits"):
+            for name in (inner.name for inner in fields(value)):
+                lines[f"{field.name}_{name}"] = _text(name, getattr(value, name))
+        elif value is not None and value != ():
+            lines[field.name] = _text(field.name, value)
+    return lines
+
+
+def _keys(keys: KeySet) -> list[str]:
+    named = [
+        short(entry.key) + (f", only for {_text('', entry.scope)}" if entry.scope else "")
+        for entry in keys.keys
+    ]
+    return [f"any {keys.threshold} of:", *named]
+
+
+def _text(name: str, value: object) -> object:
+    match value:
+        case bytes():
+            text = value.hex()
+            return text if len(text) <= _LONG else f"{len(value)} bytes, sha256 {_sha(value)}"
+        case PublicKey():
+            return short(value)
+        case VerifierKey():
+            return format_vkey(value)
+        case Enum():
+            return value.name.lower()
+        case tuple() | list():
+            return [str(_text("", item)) for item in value]
+        case int() if name in _TIMES:
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            inner = {f.name: getattr(value, f.name) for f in fields(value)}
+            told = [f"{n} {_plain(_text(n, v))}" for n, v in inner.items() if v not in (None, ())]
+            return "; ".join(told)
+        case _:
+            return value
+
+
+def _sha(value: bytes) -> str:
+    return sha256(value).hexdigest()[:16]
