@@ -23,6 +23,7 @@ from fieldpost.keys import Algorithm
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MOST_LINKS_BYTES: Final = 4 * 1024 * 1024
+MOST_LINKS: Final = 16_384
 _DAY_S: Final = 86_400
 
 
@@ -30,11 +31,8 @@ def read_links(data: bytes) -> tuple[bytes, ...]:
     """A links file: a CBOR array of a maker's links, oldest first. Raises Malformed."""
     if len(data) > MOST_LINKS_BYTES:
         raise Malformed(f"a links file of {len(data)} bytes; at most {MOST_LINKS_BYTES}")
-    value = cbor.decode(data)
-    if not isinstance(value, tuple):
-        raise Malformed("a links file is an array of entries")
-    entries = tuple(entry for entry in value if isinstance(entry, bytes))
-    if len(entries) != len(value) or any(len(entry) > MAX_ENTRY_BYTES for entry in entries):
+    entries = cbor.decode_byte_strings(data, most=MOST_LINKS)
+    if any(len(entry) > MAX_ENTRY_BYTES for entry in entries):
         raise Malformed(f"a links file holds entries of at most {MAX_ENTRY_BYTES} bytes")
     return entries
 
