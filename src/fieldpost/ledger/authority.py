@@ -56,7 +56,10 @@ def check_role(post: Post, ctx: Context, maker: Maker, role: Role, reach: Reach)
         if entry is not None and entry.scope is not None:
             _check_scope(entry.scope, reach, ctx.time)
     check_signatures(post, {kid: entry.key for kid, entry in entitled.items()}, ctx)
-    threshold = maker.record.keys_of(role).threshold
+    _check_enough(post, maker.record.keys_of(role).threshold, role)
+
+
+def _check_enough(post: Post, threshold: int, role: Role) -> None:
     if len(post.signatures) < threshold:
         raise refusal(
             Code.THRESHOLD, f"{len(post.signatures)} of {threshold} {role.name.lower()} keys signed"

@@ -121,9 +121,8 @@ def apply_batch(
 
 def decide(rules: Rules, read: Reader, post: Post, ctx: Context) -> Writes:
     """The writes of one post by the rule of its kind. Raises Rejected or Malformed."""
-    audience, kind = post.statement.audience, post.statement.kind
-    if audience != ctx.board:
-        raise refusal(Code.WRONG_BOARD, f"aud is {audience}, this board is {ctx.board}")
+    _check_audience(post, ctx)
+    kind = post.statement.kind
     rule = rules.get(kind)
     if rule is None:
         raise refusal(Code.UNKNOWN_KIND, f"no rule for {kind}")
@@ -131,6 +130,12 @@ def decide(rules: Rules, read: Reader, post: Post, ctx: Context) -> Writes:
     if successor is not None and kind != "board.set":
         raise refusal(Code.CLOSED, f"this board is closed; post to {successor}")
     return rule(read, post, ctx)
+
+
+def _check_audience(post: Post, ctx: Context) -> None:
+    audience = post.statement.audience
+    if audience != ctx.board:
+        raise refusal(Code.WRONG_BOARD, f"aud is {audience}, this board is {ctx.board}")
 
 
 def close_batch(

@@ -21,7 +21,14 @@ def extend_chain(
 
     Raises Rejected: `taken` (epoch 0 again), `epoch`, `previous-link`.
     """
-    last = find_link(read, record_key)
+    _check_place(find_link(read, record_key), epoch, previous)
+    return {
+        record_key: post.statement.payload,
+        map_keys.link(record_key): Link(epoch, ctx.entry_digest).encode(),
+    }
+
+
+def _check_place(last: Link | None, epoch: int, previous: bytes | None) -> None:
     if last is None:
         if epoch != 0:
             raise refusal(Code.EPOCH, f"epoch {epoch} of a chain that does not exist; begin with 0")
@@ -31,10 +38,6 @@ def extend_chain(
         raise refusal(Code.EPOCH, f"epoch {epoch}; the next one is {last.epoch + 1}")
     elif previous != last.digest:
         raise refusal(Code.PREVIOUS_LINK, f"the link of epoch {last.epoch} is {last.digest.hex()}")
-    return {
-        record_key: post.statement.payload,
-        map_keys.link(record_key): Link(epoch, ctx.entry_digest).encode(),
-    }
 
 
 def linked_record(post: Post) -> tuple[bytes, int] | None:

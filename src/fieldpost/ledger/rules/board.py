@@ -67,9 +67,7 @@ def decide_board_set(read: Reader, post: Post, ctx: Context) -> Writes:
     proven = {key.thumbprint(): key for key, _, _ in added}
     check_signatures(post, before.governance | proven, ctx)
     signers = {signature.kid for signature in post.signatures}
-    quorum = len(signers & set(before.governance))
-    if quorum < before.quorum:
-        raise refusal(Code.THRESHOLD, f"{quorum} of {before.quorum} operators signed")
+    _check_quorum(before, signers)
     _check_possession(post, set(proven))
     writes = _extend(read, post, ctx, record)
     writes |= charge_reserve(read, ctx, issuer.name, OPERATOR)
@@ -87,6 +85,12 @@ def _extend(read: Reader, post: Post, ctx: Context, record: BoardRecord) -> Writ
         epoch=record.epoch,
         previous=record.previous,
     )
+
+
+def _check_quorum(before: BoardRecord, signers: set[bytes]) -> None:
+    count = len(signers & set(before.governance))
+    if count < before.quorum:
+        raise refusal(Code.THRESHOLD, f"{count} of {before.quorum} operators signed")
 
 
 def _check_change(before: BoardRecord, record: BoardRecord) -> None:

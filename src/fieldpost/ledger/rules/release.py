@@ -55,11 +55,7 @@ def decide_release_publish(read: Reader, post: Post, ctx: Context) -> Writes:
     writes |= charge(read, ctx, maker.id.hex(), Role.RELEASE)
     device_class = read_class(read, class_id)
     counters = read_class_counters(read, class_id)
-    last = counters.newest + device_class.sequence_window
-    if not counters.newest < sequence <= last:
-        raise refusal(
-            Code.SEQUENCE, f"sequence {sequence}; the next one is in {counters.newest + 1}…{last}"
-        )
+    _check_sequence(sequence, counters.newest, counters.newest + device_class.sequence_window)
     if read.value(map_keys.manifest(class_id, record.manifest)) is not None:
         raise refusal(Code.MANIFEST_TAKEN, f"manifest {record.manifest.hex()} is published")
     _check_limits(record, device_class.limits)
@@ -195,6 +191,11 @@ def _check_block(
         ctx.check_signature(key, sig_structure(block.protected(), manifest), block.signature)
     except Untrusted as error:
         raise refusal(Code.BAD_SIGNATURE, f"the block of {block.kid.hex()} is not valid") from error
+
+
+def _check_sequence(sequence: int, newest: int, last: int) -> None:
+    if not newest < sequence <= last:
+        raise refusal(Code.SEQUENCE, f"sequence {sequence}; the next one is in {newest + 1}…{last}")
 
 
 def _check_limits(record: ReleaseRecord, limits: DeviceLimits) -> None:
