@@ -52,6 +52,7 @@ check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/draw_architecture.py --check
 	$(BIN)/python tools/draw_agent_states.py --check
+	$(BIN)/python tools/write_reference.py --check
 	$(BIN)/python vectors/generate.py --check
 
 fmt: $(STAMP) ## format, and fix what can be fixed by machine
@@ -61,6 +62,7 @@ fmt: $(STAMP) ## format, and fix what can be fixed by machine
 docs: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/python tools/draw_architecture.py
 	$(BIN)/python tools/draw_agent_states.py
+	$(BIN)/python tools/write_reference.py
 	$(BIN)/python vectors/generate.py
 
 vectors: $(STAMP) ## write the test vectors and the worked example of the spec again

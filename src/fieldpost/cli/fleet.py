@@ -79,7 +79,13 @@ def status(
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="Its folder."
 )
-@click.option("--listen", default="127.0.0.1:8471", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--listen",
+    default="127.0.0.1:8471",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to serve; port 0 takes any free one, and the ready line says which.",
+)
 @json_option
 def run(*, board_url: str, provisioning: Path, data: Path, listen: str, as_json: bool) -> None:
     r"""Run your own fleet service, apart from any node, until SIGTERM or Ctrl-C.
