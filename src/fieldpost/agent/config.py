@@ -6,6 +6,7 @@ health_check = ["/usr/bin/check"]  exit 0 = healthy; none = always healthy
 health_timeout_s = 60
 trial_check_in_s = 600             how long a new image may try to verify a check-in
 urls = ["http://gateway.local"]    instead of the board's own addresses
+[slot]                             how images are installed; without it, as files
 """
 
 import tomllib
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fieldpost.agent.slots.exec import Commands
 from fieldpost.errors import Misconfigured
 
 DEFAULT: Final = """\
@@ -33,6 +35,21 @@ trial_check_in_s = 600
 # Where to reach the board, instead of the addresses that its records name (a gateway, a mirror).
 # Nothing that comes from there is believed for coming from there.
 # urls = ["http://gateway.local:8080"]
+
+# Hand verified images to commands instead of keeping them as files: an installer, a boot loader, a
+# flasher. They run without a shell, with FIELDPOST_IMAGE (path of the verified image),
+# FIELDPOST_SEQUENCE, FIELDPOST_VERSION, FIELDPOST_DIGEST, FIELDPOST_SIZE and FIELDPOST_SLOT set,
+# and may run again after a power cut. state prints one line that names what booted.
+# [slot]
+# kind = "exec"
+# install = ["/usr/lib/update/install"]        write $FIELDPOST_IMAGE to the slot that does not run
+# activate = ["/usr/lib/update/activate"]      boot that slot once
+# confirm = ["/usr/lib/update/confirm"]        keep what runs
+# revert = ["/usr/lib/update/revert"]          boot what ran before
+# state = ["/usr/lib/update/state"]
+# reboot = ["/usr/sbin/reboot"]                without it the agent itself is executed anew
+# install_timeout_s = 1800
+# timeout_s = 60
 """
 
 
@@ -45,6 +62,7 @@ class Config:
     health_timeout_s: int = 60
     trial_check_in_s: int = 600
     urls: tuple[str, ...] = ()
+    commands: Commands | None = None
 
 
 def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
@@ -53,12 +71,8 @@ def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured(f"agent.toml: {error}") from error
-    known = {"channel", "health_check", "health_timeout_s", "trial_check_in_s", "urls"}
-    unknown = sorted(table.keys() - known)
-    if unknown:
-        raise Misconfigured(
-            f"agent.toml: there is no setting {unknown[0]!r}; known: {sorted(known)}"
-        )
+    known = {"channel", "health_check", "health_timeout_s", "trial_check_in_s", "urls", "slot"}
+    _check_known(table, known)
     channel = table.get("channel", channels[0])
     if channel not in channels:
         allowed = ", ".join(channels)
@@ -69,6 +83,7 @@ def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
         health_timeout_s=_seconds(table, "health_timeout_s", 60),
         trial_check_in_s=_seconds(table, "trial_check_in_s", 600),
         urls=_words(table, "urls"),
+        commands=_commands(table.get("slot")),
     )
 
 
@@ -81,6 +96,36 @@ def load_config(path: Path, *, channels: tuple[str, ...]) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"cannot read {path}: {error}") from error
     return parse_config(text, channels=channels)
+
+
+def _check_known(table: dict[str, object], known: set[str]) -> None:
+    unknown = sorted(table.keys() - known)
+    if unknown:
+        raise Misconfigured(
+            f"agent.toml: there is no setting {unknown[0]!r}; known: {sorted(known)}"
+        )
+
+
+def _commands(table: object) -> Commands | None:
+    if table is None:
+        return None
+    kind = table.get("kind") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or kind not in ("files", "exec"):
+        raise Misconfigured('agent.toml: [slot] has kind = "files" or kind = "exec"')
+    rest: dict[str, object] = {name: value for name, value in table.items() if name != "kind"}
+    if kind == "files":
+        _check_known(rest, set())
+        return None
+    needed = ("install", "activate", "confirm", "revert", "state")
+    _check_known(rest, {*needed, "reboot", "install_timeout_s", "timeout_s"})
+    missing = [name for name in needed if not _words(rest, name)]
+    if missing:
+        raise Misconfigured(f"agent.toml: [slot] needs a command {missing[0]}")
+    return Commands(
+        **{name: _words(rest, name) for name in (*needed, "reboot")},
+        install_timeout_s=_seconds(rest, "install_timeout_s", 1_800),
+        timeout_s=_seconds(rest, "timeout_s", 60),
+    )
 
 
 def _words(table: dict[str, object], name: str) -> tuple[str, ...]:

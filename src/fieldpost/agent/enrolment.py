@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, NoReturn
 
-from fieldpost.agent.config import DEFAULT
+from fieldpost.agent.config import DEFAULT, Config, load_config
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import Memory, save_memory
 from fieldpost.agent.slots.base import Image
-from fieldpost.agent.slots.files import FileSlots
+from fieldpost.agent.slots.choice import make_slots
 from fieldpost.agent.trust import believe_factory
 from fieldpost.durable import make_dirs, write_file
 from fieldpost.errors import Conflict, Malformed, Misconfigured
@@ -74,7 +74,7 @@ def enrol(
         write_file(home.config, text.encode(), disk=home.disk)
     make_dirs(home.slots, disk=home.disk)
     if base is not None:
-        _place(home, base)
+        _place(home, base, load_config(home.config, channels=record.channels))
     memory = Memory(belief=belief, running=base.sequence if base else 0)
     save_memory(home.memory, memory, disk=home.disk)
     return Enrolled(
@@ -108,7 +108,7 @@ def _file_name(serial: str) -> str:
     return name
 
 
-def _place(home: Home, base: Base) -> None:
+def _place(home: Home, base: Base, config: Config) -> None:
     def never() -> NoReturn:
         raise AssertionError("nothing boots while a device is set up")
 
@@ -120,4 +120,5 @@ def _place(home: Home, base: Base) -> None:
         sequence=base.sequence, version=base.version, digest=sha256(data).digest(), size=len(data)
     )
     chunks = (data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
-    FileSlots(home.slots, boot=never, disk=home.disk).place_factory_image(image, chunks)
+    slots = make_slots(home.slots, config.commands, boot=never, disk=home.disk)
+    slots.place_factory_image(image, chunks)

@@ -23,7 +23,7 @@ from fieldpost.agent.memory import load_memory
 from fieldpost.agent.reporting import Reporter
 from fieldpost.agent.runtime import Agent
 from fieldpost.agent.slots.base import Boot
-from fieldpost.agent.slots.files import FileSlots
+from fieldpost.agent.slots.choice import make_slots
 from fieldpost.agent.sources import Sources
 from fieldpost.agent.states import State
 from fieldpost.agent.world import World
@@ -74,7 +74,7 @@ def _put_together(
         home=home,
         config=config,
         memory=memory,
-        slots=FileSlots(home.slots, boot=boot, disk=home.disk),
+        slots=make_slots(home.slots, config.commands, boot=boot, disk=home.disk),
         checkins=checkins,
         reporter=Reporter(fleet, signer),
         world=world,

@@ -3,10 +3,11 @@
 
 from typing import NoReturn
 
+from fieldpost.agent.config import load_config
 from fieldpost.agent.enrolment import load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import load_memory
-from fieldpost.agent.slots.files import FileSlots
+from fieldpost.agent.slots.choice import make_slots
 from fieldpost.agent.states import State
 from fieldpost.identity.leaf import format_device_id
 
@@ -23,7 +24,8 @@ def read_status(home: Home) -> dict[str, object]:
     memory = load_memory(home.memory)
     _, provisioning = home.load_provisioning()
     device = load_device_key(home.key).public_key.thumbprint()
-    slots = FileSlots(home.slots, boot=never)
+    config = load_config(home.config, channels=provisioning.channels)
+    slots = make_slots(home.slots, config.commands, boot=never)
     running = slots.running()
     belief = memory.belief
     board = belief.board_view() if belief.board_record else None

@@ -4,33 +4,35 @@
     with without(Defence.QUORUM):
         verify_bundle(…)                    believes what nobody cosigned
 
-Each defence is one check function of the check-in kernel, the agent or the fleet service, replaced
-for the time of the block by one that lets everything pass. Shipped code has no flag for it: this
-room is the only way, and programs may not import it. Not for threads: the whole process is without
-the defence. `undefended` runs whole programs so.
+Each defence is one check function of the ledger, the check-in kernel, the encodings, the agent or
+the fleet service, replaced for the time of the block by one that lets everything pass. Shipped code
+has no flag for it: this room is the only way, and programs may not import it. Not for threads: the
+whole process is without the defence. `undefended` runs whole programs so.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from sqlite3 import Connection
-from types import ModuleType
 from typing import Any
 
 from fieldpost.agent import download
-from fieldpost.agent.slots import files
+from fieldpost.agent.slots import stored_image
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
 from fieldpost.fleet import database, reports
 from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
+from fieldpost.ledger import authority, batch, links, quota
+from fieldpost.ledger.rules import board, lot, maker, release, rollout
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
+from fieldpost.testing import lenient
 from fieldpost.tlog.cosignature import Cosignature
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.proof import root_from_edge
@@ -106,9 +108,32 @@ def _as_claimed(data: bytes, _key: Any, **_named: Any) -> Report:
 
 
 class Defence(Enum):
-    """A check: the module that calls it, its name there, and what lets all pass."""
+    """A check: the module (or class) that calls it, its name there, and what lets all pass."""
 
+    # --- the ledger ---
+    AUDIENCE = (batch, "_check_audience", _pass)
+    ROLE_KEYS = (authority, "check_signatures", _pass)
+    ROLE_THRESHOLD = (authority, "_check_enough", _pass)
+    ROOT_THRESHOLD = (maker, "check_root", _pass)
+    SCOPE = (authority, "_check_scope", _pass)
+    NONCE = (authority, "_take", lenient.any_nonce)
+    CHAIN_PLACE = (links, "_check_place", _pass)
+    POST_LIMIT = (quota, "_count", lenient.nothing_posted)
+    BOARD_QUORUM = (board, "_check_quorum", _pass)
+    ISSUER = (rollout, "check_claims", _pass)
+    SEQUENCE_WINDOW = (release, "_check_sequence", _pass)
+    INTERVAL = (rollout, "_check_channel", _pass)
+    COHORT = (rollout, "_check_offer", lenient.without_memory)
+    LOT_ID = (lot, "check_role", _pass)
+    ATTESTERS = (maker, "check_operators", lenient.one_operator)
+    DOMAIN_HOLDER = (maker, "attest", lenient.attest_to_anybody)
+
+    # --- encodings ---
+    MAP_KEYS = (cbor, "_READ_NESTED", {**cbor._READ_NESTED, 5: lenient.read_any_map})  # noqa: SLF001
+
+    # --- the check-in ---
     VALUE_PROOF = (verify, "verify_state", _any_value)
+    EDGE_LENGTH = (verify, "root_from_edge", lenient.first_hashes)
     SIZE = (verify, "check_not_older", _pass)
     BOARD_LINK = (verify, "follow_board", _same_board)
     LINK_THRESHOLD = (chains, "check_threshold", _pass)
@@ -122,17 +147,28 @@ class Defence(Enum):
     MANIFEST_DIGEST = (manifests, "check_digest", _pass)
     MANIFEST_SEQUENCE = (manifests, "check_sequence", _pass)
     MANIFEST_TARGET = (manifests, "check_target", _pass)
+
+    # --- the agent ---
     NEWER_OFFER = (offers, "is_for", _is_for_whatever_runs)
     STORED_BYTES = (download, "_digest", _as_named)
-    IMAGE = (files, "is_content", lambda *_arguments: True)
+    IMAGE = (stored_image, "is_content", lambda *_arguments: True)
+    UNPACKED_SIZE = (installing, "unpack", lenient.unpack_all)
+    TRIES = (trust, "TRIES", 1_000_000)
+    TRIAL_CHECK_IN = (runtime, "step", lenient.trust_the_healthy)
+    INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)
+
+    # --- the fleet ---
     MEMBERSHIP = (database, "_place", _anywhere)
     REPORT_SIGNATURE = (reports, "verify_report", _as_claimed)
+    REPORT_BOARD = (reports, "verify_report", lenient.for_any_board)
+    REPORT_ORDER = (database.FleetDb, "seen", lenient.never_seen)
+    DEVICE_STATUS = (reports, "_REFUSED", frozenset())
 
 
 @contextmanager
 def without(*defences: Defence) -> Iterator[None]:
     """Replace these defences inside the block; they are whole again after it."""
-    saved: list[tuple[ModuleType, str, Callable[..., Any]]] = []
+    saved: list[tuple[Any, str, Any]] = []
     try:
         for defence in defences:
             module, name, replacement = defence.value

@@ -12,27 +12,24 @@ of the new image runs, so at every moment a start finds a whole image.
 """
 
 from collections.abc import Callable, Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, NoReturn
 
 from fieldpost import cbor
 from fieldpost.agent.slots.base import Boot, Image
+from fieldpost.agent.slots.stored_image import is_whole, read_facts, write_image
 from fieldpost.durable import (
     OS,
     Disk,
     make_dirs,
-    open_partial,
-    publish,
     remove,
     remove_leftovers,
     replace_link,
     write_file,
 )
-from fieldpost.errors import Conflict, Malformed, Unavailable, Untrusted
+from fieldpost.errors import Conflict, Malformed, Unavailable
 
 _NAMES: Final = ("a", "b")
-_CHUNK_BYTES: Final = 65_536
 
 
 class FileSlots:
@@ -48,7 +45,7 @@ class FileSlots:
     def place_factory_image(self, image: Image, chunks: Iterable[bytes]) -> None:
         """Put the first image into slot a and let it boot. Raises as `install`."""
         make_dirs(self._root, disk=self._disk)
-        self._write(self._root / "a", image, chunks)
+        write_image(self._root / "a", image, chunks, disk=self._disk)
         replace_link(self._link, "a", disk=self._disk)
 
     def start(self) -> Boot:
@@ -63,7 +60,7 @@ class FileSlots:
             # The power went between writing the trial and moving the link, or in a revert.
             self.revert()
             return Boot.REVERTED if booted else Boot.CONFIRMED
-        if booted or not self._is_whole(name):
+        if booted or not is_whole(self._root / name):
             self.revert()
             return Boot.REVERTED
         self._write_trial(trial[0], trial[1], booted=True)
@@ -72,7 +69,7 @@ class FileSlots:
     def running(self) -> Image | None:
         """See `Slots`."""
         name = self._current()
-        return None if name is None else self._read_image(name)
+        return None if name is None else self._facts(name)
 
     def environment(self) -> dict[str, str]:
         """See `Slots`. The slot is `a` or `b`, the image an absolute path."""
@@ -83,16 +80,16 @@ class FileSlots:
     def holds(self, image: Image) -> bool:
         """See `Slots`."""
         other = self._other()
-        return self._read_image(other) == image and self._is_whole(other)
+        return self._facts(other) == image and is_whole(self._root / other)
 
     def install(self, image: Image, chunks: Iterable[bytes]) -> None:
         """See `Slots`."""
-        self._write(self._root / self._other(), image, chunks)
+        write_image(self._root / self._other(), image, chunks, disk=self._disk)
 
     def begin_trial(self) -> None:
         """See `Slots`. Raises Conflict if the other slot is empty."""
         name = self._other()
-        if self._read_image(name) is None:
+        if self._facts(name) is None:
             raise Conflict("the other slot holds no image")
         self._write_trial(name, self._current() or "", booted=False)
         replace_link(self._link, name, disk=self._disk)
@@ -132,48 +129,8 @@ class FileSlots:
     def _other(self) -> str:
         return "b" if self._current() == "a" else "a"
 
-    def _write(self, slot: Path, image: Image, chunks: Iterable[bytes]) -> None:
-        make_dirs(slot, disk=self._disk)
-        # First of all the slot stops being one, so that a half-written image is never taken for it.
-        remove(slot / "slot.cbor", disk=self._disk)
-        remove_leftovers(slot, disk=self._disk)
-        hasher = sha256()
-        with open_partial(slot / "image.part", disk=self._disk) as file:
-            file.truncate(0)
-            for chunk in chunks:
-                if file.size + len(chunk) > image.size:
-                    raise Untrusted("wrong-digest", f"more than the {image.size} signed bytes")
-                hasher.update(chunk)
-                file.append(chunk)
-            file.sync()
-            size = file.size
-        if size != image.size or not is_content(image, hasher.digest()):
-            raise Untrusted("wrong-digest", "the image is not the one that the manifest signs")
-        publish(slot / "image.part", slot / "image", disk=self._disk)
-        facts = [image.sequence, image.version, image.digest, image.size]
-        write_file(slot / "slot.cbor", cbor.encode(facts), disk=self._disk)
-
-    def _read_image(self, name: str) -> Image | None:
-        try:
-            match cbor.decode((self._root / name / "slot.cbor").read_bytes()):
-                case (int(sequence), str(version), bytes(digest), int(size)):
-                    return Image(sequence=sequence, version=version, digest=digest, size=size)
-        except (OSError, Malformed):
-            pass
-        return None
-
-    def _is_whole(self, name: str) -> bool:
-        image = self._read_image(name)
-        if image is None:
-            return False
-        hasher = sha256()
-        try:
-            with (self._root / name / "image").open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    hasher.update(chunk)
-        except OSError:
-            return False
-        return is_content(image, hasher.digest())
+    def _facts(self, name: str) -> Image | None:
+        return read_facts(self._root / name / "slot.cbor")
 
     def _read_trial(self) -> tuple[str, str, bool] | None:
         try:
@@ -193,8 +150,3 @@ class FileSlots:
 
     def _write_trial(self, name: str, before: str, *, booted: bool) -> None:
         write_file(self._trial, cbor.encode([name, before, booted]), disk=self._disk)
-
-
-def is_content(image: Image, digest: bytes) -> bool:
-    """Whether bytes of this SHA-256 are the image."""
-    return digest == image.digest
