@@ -6,12 +6,15 @@
 A fleet service alone has an application of its own, with the same routes for what it serves.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from fieldpost.engines.base import Engine
@@ -32,9 +35,11 @@ from fieldpost.node.api import (
     problems,
     reports,
 )
+from fieldpost.node.callers import Callers, CountRequests
 from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.lots import NodeLots
 from fieldpost.node.metrics import Metrics
+from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
 from fieldpost.node.start import open_engine
 from fieldpost.store.blobs import FileBlobs
@@ -76,7 +81,14 @@ def open_node(config: NodeConfig, *, clock: Callable[[], int]) -> Iterator[Node]
             config.data / "fleet.db", board=engine.board, lots=NodeLots(service), clock=clock
         )
         stack.callback(fleet.close)
-        app = build(service=service, fleet=fleet, engine=engine, metrics=metrics, clock=clock)
+        app = build(
+            service=service,
+            fleet=fleet,
+            engine=engine,
+            metrics=metrics,
+            data=config.data,
+            clock=clock,
+        )
         labels = views.board_labels(engine.board, views.board_record(engine.published()))
         yield Node(app, engine.board, labels)
 
@@ -87,28 +99,48 @@ def build(
     fleet: FleetService,
     engine: Engine,
     metrics: Metrics,
+    data: Path,
     clock: Callable[[], int],
 ) -> Starlette:
-    """The application of a whole node."""
-    metrics.counter("fieldpost_checkins_total", "Check-in bundles served.")
-    metrics.counter("fieldpost_blob_bytes_total", "Bytes of blobs that were asked for.")
-    metrics.gauge(
-        "fieldpost_log_size", "Entries of the published log.", lambda: engine.published().size
-    )
-    metrics.gauge(
-        "fieldpost_published_age_seconds",
-        "Age of the newest cosignatures.",
-        lambda: clock() - engine.published().timestamp,
-    )
+    """The application of a whole node over `data`."""
+    readiness = Readiness(engine, data, clock=clock, uptime=time.monotonic)
+    _announce(metrics, service, engine, readiness)
     app = _application(
         [route for noun in (*_BOARD_NOUNS, *_FLEET_NOUNS) for route in noun.routes],
         fleet=fleet,
         limits=service.limits,
         metrics=metrics,
-        check_ready=lambda: None,
+        check_ready=readiness.check,
     )
     app.state.node = service
+    app.state.fast = service.fast
     return app
+
+
+def _announce(metrics: Metrics, service: NodeService, engine: Engine, readiness: Readiness) -> None:
+    """Is the board healthy, is freshness at risk, is there room, is it in demand?"""
+    metrics.gauge("fieldpost_ready", "1 if /readyz says so.", lambda: float(readiness.is_ready()))
+    metrics.gauge(
+        "fieldpost_log_size", "Entries of the published log.", lambda: engine.published().size
+    )
+    metrics.gauge(
+        "fieldpost_published_age_seconds", "Age of the newest cosignatures.", readiness.age_s
+    )
+    metrics.gauge(
+        "fieldpost_epoch_seconds",
+        "How often the board is cosigned anew; an age over twice that is a risk to freshness.",
+        readiness.epoch_s,
+    )
+    metrics.gauge(
+        "fieldpost_disk_free_bytes", "Room on the disk of the data.", readiness.free_bytes
+    )
+    metrics.counter("fieldpost_posts_total", "Posts by what became of them.")
+    metrics.counter("fieldpost_blob_bytes_total", "Bytes of blobs that were asked for.")
+    metrics.total(
+        "fieldpost_checkins_total",
+        "Check-ins answered, with a bundle or with 304.",
+        lambda: service.checkins_made + service.fast.hits,
+    )
 
 
 def build_fleet(
@@ -129,7 +161,16 @@ def _application(
     metrics: Metrics,
     check_ready: Callable[[], None],
 ) -> Starlette:
+    callers = Callers()
+    metrics.counter("fieldpost_requests_total", "Requests that the application answered.")
+    metrics.table(
+        "fieldpost_requests_by_network",
+        "Who asked the application most since the start, by network; counts are estimates.",
+        "network",
+        callers.busiest,
+    )
     app = Starlette(
+        middleware=[Middleware(CountRequests, metrics=metrics, callers=callers)],
         routes=[*routes, *health.routes, *problems.routes],
         exception_handlers={
             FieldpostError: problems.answer_error,

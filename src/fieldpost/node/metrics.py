@@ -18,6 +18,7 @@ class Metrics:
         self._help: dict[str, tuple[str, str]] = {}
         self._counters: dict[tuple[str, Labels], int] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
+        self._tables: dict[str, tuple[str, Callable[[], Mapping[str, float]]]] = {}
         self._lock = threading.Lock()
 
     def counter(self, name: str, text: str) -> None:
@@ -29,9 +30,21 @@ class Metrics:
         self._help[name] = ("gauge", text)
         self._gauges[name] = read
 
+    def total(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Announce a counter that is counted elsewhere, with the function that reads it."""
+        self._help[name] = ("counter", text)
+        self._gauges[name] = read
+
+    def table(
+        self, name: str, text: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """Announce a gauge with a value for each of a few words under `label`."""
+        self._help[name] = ("gauge", text)
+        self._tables[name] = label, read
+
     def count(self, name: str, labels: Mapping[str, str] | None = None, *, by: int = 1) -> None:
         """Count an event. KeyError for a counter that was not announced: a bug."""
-        if self._help[name][0] != "counter":
+        if self._help[name][0] != "counter" or name in self._gauges:
             raise KeyError(name)
         key = (name, tuple(sorted((labels or {}).items())))
         with self._lock:
@@ -46,6 +59,10 @@ class Metrics:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
             if name in self._gauges:
                 lines.append(f"{name} {self._gauges[name]():g}")
+                continue
+            if name in self._tables:
+                label, read = self._tables[name]
+                lines += [f"{name}{_format(((label, k),))} {v:g}" for k, v in read().items()]
                 continue
             samples = [(labels, value) for (which, labels), value in counted if which == name]
             lines += [f"{name}{_format(labels)} {value}" for labels, value in samples or [((), 0)]]

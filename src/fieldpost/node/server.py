@@ -38,7 +38,7 @@ class Server:
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=limited_protocol(limits),
+            http=limited_protocol(limits, getattr(app.state, "fast", None)),
             ws="none",
             lifespan="off",
             log_config=None,

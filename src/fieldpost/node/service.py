@@ -18,6 +18,7 @@ from fieldpost.node import views
 from fieldpost.node.catalog import Catalog
 from fieldpost.node.checkins import Checkins, Prepared, prepare
 from fieldpost.node.config import Limits
+from fieldpost.node.fast import FastAnswers
 from fieldpost.node.manifests import merge, signed_by, verify_upload
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.uploads import Uploads, UploadState
@@ -59,9 +60,15 @@ class NodeService:
         )
         self._uploads = Uploads(blobs, self._catalog, at_once=limits.uploads_at_once)
         self._checkins = Checkins(limits.checkin_cache_entries)
+        self.checkins_made = 0
+        self.fast = FastAnswers(limits.checkin_cache_entries)
         # A late cosignature may let a maker's devices have a newer size: no new newest head tells.
-        engine.subscribe(lambda _: self._checkins.forget())
+        engine.subscribe(lambda _: self._forget_answers())
         self._storing = Lock()
+
+    def _forget_answers(self) -> None:
+        self._checkins.forget()
+        self.fast.forget()
 
     def close(self) -> None:
         """Close what this service opened; the engine is its owner's to close."""
@@ -125,7 +132,7 @@ class NodeService:
 
         Absence is proven under `proof`; here it would only let strangers fill the cache.
         """
-        self.metrics.count("fieldpost_checkins_total")
+        self.checkins_made += 1
         newest, key = self.head(), map_keys.head(class_id, channel)
 
         def make() -> Prepared:

@@ -37,15 +37,14 @@ class Makers:
     def open(self) -> None:
         data = self.board.data
         self.engine = EmbeddedEngine(data, clock=lambda: self.board.time, uptime=lambda: 0.0)
-        metrics = Metrics()
-        metrics.counter("fieldpost_checkins_total", "Check-ins.")
+
         self.node = NodeService(
             engine=self.engine,
             blobs=FileBlobs(data / "blobs"),
             log=data / "log",
             catalog=data / "catalog.db",
             limits=Limits(),
-            metrics=metrics,
+            metrics=Metrics(),
             clock=lambda: self.board.time,
         )
 

@@ -18,11 +18,15 @@ def answer_bytes(
     """A body, or 304 where the client already has the one with this tag."""
     headers = {"Cache-Control": cache, "Content-Type": content_type}
     if etag is not None:
-        headers["ETag"] = etag
         if is_known(request.headers.get("if-none-match"), etag):
-            del headers["Content-Type"]
-            return Response(None, 304, headers)
+            return answer_unchanged(cache=cache, etag=etag)
+        headers["ETag"] = etag
     return Response(body, headers=headers)
+
+
+def answer_unchanged(*, cache: str, etag: str) -> Response:
+    """304: the client has it."""
+    return Response(None, 304, {"Cache-Control": cache, "ETag": etag})
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:

@@ -4,15 +4,16 @@
 They verify themselves, so plain HTTP and any cache may carry them. Hot path: no thread, no disk.
 """
 
+from asyncio import get_running_loop
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fieldpost.node.api.answers import answer_bytes
+from fieldpost.node.api.answers import answer_bytes, answer_unchanged, is_known
 from fieldpost.node.api.requests import path_bytes, query_bytes
-from fieldpost.node.api.service_of import service_of
+from fieldpost.node.api.service_of import fast_of, service_of
 from fieldpost.node.checkins import Prepared
 
 CONTENT_TYPE: Final = "application/vnd.fieldpost.checkin+cbor"
@@ -29,10 +30,26 @@ async def checkin_post_quantum(request: Request) -> Response:
 
 
 def _checkin(request: Request, *, post_quantum: bool) -> Response:
+    generation = fast_of(request).generation
     class_id = path_bytes(request, "class_id", 16)
     channel = str(request.path_params["channel"])
     prepared = service_of(request).checkin(class_id, channel, post_quantum=post_quantum)
-    return _answer(request, prepared)
+    cache = _cache(request, prepared)
+    full = Response(
+        prepared.body,
+        headers={"Cache-Control": cache, "Content-Type": CONTENT_TYPE, "ETag": prepared.etag},
+    )
+    unchanged = answer_unchanged(cache=cache, etag=prepared.etag)
+    fast_of(request).keep(
+        request.scope["raw_path"],
+        full=full,
+        unchanged=unchanged,
+        etag=prepared.etag,
+        now=get_running_loop().time(),
+        generation=generation,
+    )
+    asked = request.headers.get("if-none-match")
+    return unchanged if is_known(asked, prepared.etag) else full
 
 
 async def proof(request: Request) -> Response:
@@ -46,14 +63,17 @@ async def proof(request: Request) -> Response:
 
 
 def _answer(request: Request, prepared: Prepared) -> Response:
-    seconds = service_of(request).rest_s(prepared)
     return answer_bytes(
         request,
         prepared.body,
         content_type=CONTENT_TYPE,
-        cache=f"public, max-age={seconds}, no-transform",
+        cache=_cache(request, prepared),
         etag=prepared.etag,
     )
+
+
+def _cache(request: Request, prepared: Prepared) -> str:
+    return f"public, max-age={service_of(request).rest_s(prepared)}, no-transform"
 
 
 routes = [

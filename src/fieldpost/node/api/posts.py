@@ -51,9 +51,18 @@ async def _included(service: NodeService, future: Future[Receipt]) -> Receipt:
     # Shielded: whoever goes away does not take back what is being written.
     waiting = asyncio.shield(asyncio.wrap_future(future))
     try:
-        return await asyncio.wait_for(waiting, service.limits.commit_s)
+        receipt = await asyncio.wait_for(waiting, service.limits.commit_s)
+    except Rejected as error:
+        service.metrics.count("fieldpost_posts_total", {"outcome": error.name})
+        raise
+    except Unavailable:
+        service.metrics.count("fieldpost_posts_total", {"outcome": "unavailable"})
+        raise
     except TimeoutError as error:
+        service.metrics.count("fieldpost_posts_total", {"outcome": "late"})
         raise Unavailable("the post is not in the log yet; send the same bytes again", 5) from error
+    service.metrics.count("fieldpost_posts_total", {"outcome": "included"})
+    return receipt
 
 
 async def _result(service: NodeService, future: Future[Receipt]) -> dict[str, object]:

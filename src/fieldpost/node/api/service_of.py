@@ -5,6 +5,7 @@ from starlette.requests import Request
 
 from fieldpost.fleet.service import FleetService
 from fieldpost.node.config import Limits
+from fieldpost.node.fast import FastAnswers
 from fieldpost.node.service import NodeService
 
 
@@ -20,6 +21,13 @@ def fleet_of(request: Request) -> FleetService:
     fleet = request.app.state.fleet
     assert isinstance(fleet, FleetService)
     return fleet
+
+
+def fast_of(request: Request) -> FastAnswers:
+    """Where answers may be left for the protocol to give."""
+    fast = request.app.state.fast
+    assert isinstance(fast, FastAnswers)
+    return fast
 
 
 def limits_of(request: Request) -> Limits:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks most, in bounded memory, and how requests end.
+
+Clients are counted by network (IPv4 /24, IPv6 /48), which is enough to find who hammers a node and
+says less about people. The count is the Space-Saving sketch (Metwally, Agrawal and El Abbadi,
+2005): with m places, every network with more than 1/m of all requests is among them, and a count
+is too high by at most that.
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, ip_address, ip_network
+from threading import Lock
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fieldpost.node.metrics import Metrics
+
+PLACES: Final = 256
+SHOWN: Final = 10
+
+
+class Callers:
+    """Requests by network."""
+
+    def __init__(self, places: int = PLACES) -> None:
+        self._places = places
+        self._counts: dict[str, int] = {}
+        self._lock = Lock()
+
+    def count(self, host: str, *, by: int = 1) -> None:
+        """One or more requests from an address; anything that is none counts as itself."""
+        network = network_of(host)
+        with self._lock:
+            if network not in self._counts and len(self._counts) >= self._places:
+                least = min(self._counts, key=self._counts.__getitem__)
+                by += self._counts.pop(least)
+            self._counts[network] = self._counts.get(network, 0) + by
+
+    def busiest(self) -> Mapping[str, float]:
+        """The networks that asked most, and how often."""
+        with self._lock:
+            ranked = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
+        return {network: float(count) for network, count in ranked[:SHOWN]}
+
+
+def network_of(host: str) -> str:
+    """The network that stands for an address."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "unknown"
+    length = 24 if isinstance(address, IPv4Address) else 48
+    return str(ip_network((address, length), strict=False))
+
+
+class CountRequests:
+    """ASGI middleware: a counter by part of the API and status, and who asked."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, callers: Callers) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._callers = callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._callers.count(scope["client"][0] if scope["client"] else "unknown")
+        noun = noun_of(scope["path"])
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                labels = {"noun": noun, "status": f"{message['status'] // 100}xx"}
+                self._metrics.count("fieldpost_requests_total", labels)
+            await send(message)
+
+        await self._app(scope, receive, counted)
+
+
+_NOUNS: Final = frozenset(
+    {"blobs", "board", "checkin", "classes", "devices", "fleet", "log", "lots", "makers"}
+    | {"manifests", "posts", "proof", "receipts", "reports"}
+)
+
+
+def noun_of(path: str) -> str:
+    """The part of the API that a path belongs to: one of a few words, whatever strangers send."""
+    parts = path.split("/", 3)
+    word = parts[2] if len(parts) > 2 and parts[1] == "v1" else parts[1] if len(parts) > 1 else ""
+    return word if word in _NOUNS else "other"
