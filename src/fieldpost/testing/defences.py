@@ -19,7 +19,8 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from fieldpost.agent import download
+from fieldpost import cbor
+from fieldpost.agent import download, installing, runtime, schedule, trust
 from fieldpost.agent.slots import stored_image
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
@@ -162,7 +163,7 @@ class Defence(Enum):
     REPORT_SIGNATURE = (reports, "verify_report", _as_claimed)
     REPORT_BOARD = (reports, "verify_report", lenient.for_any_board)
     REPORT_ORDER = (database.FleetDb, "seen", lenient.never_seen)
-    DEVICE_STATUS = (reports, "_REFUSED", frozenset())
+    DEVICE_STATUS = (reports, "_REFUSED", ())
 
 
 @contextmanager
