@@ -89,6 +89,11 @@ class Program:
             raise Unavailable(f"{self.name} did not get that far: {self._last_words()}")
         return found[0]
 
+    def check_running(self) -> None:
+        """Raises Unavailable, with its last words, if it ended by itself."""
+        if self.process.poll() is not None:
+            raise Unavailable(f"{self.name} ended by itself: {self._last_words()}")
+
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").split("\n")
         said = [line.strip() for line in lines if line.strip()]

@@ -137,7 +137,7 @@ def first_release(scene: Scene, image: Image, live: list[Device]) -> bytes:
     what = f"{LIVE} agents verify, install, boot and confirm release 1"
     with scene.screen.counted(what, LIVE) as c:
         start_agents(scene.processes, live)
-        _wait(lambda: sum(d.told("confirmed", 1) for d in live), LIVE, c.show)
+        _wait(live, lambda device: device.told("confirmed", 1), c.show)
     return scene.checkin()
 
 
@@ -173,21 +173,24 @@ def _draw(scene: Scene, live: list[Device]) -> tuple[list[Device], list[Device]]
 
 
 def _until_settled(scene: Scene, what: str, devices: list[Device], ill: Device, since: int) -> None:
-    def settled() -> int:
-        return sum(
-            device.gave_up(2, since=since) if device is ill else device.told("confirmed", 2)
-            for device in devices
-        )
+    def settled(device: Device) -> bool:
+        return device.gave_up(2, since=since) if device is ill else device.told("confirmed", 2)
 
     with scene.screen.counted(what, len(devices)) as counter:
-        _wait(settled, len(devices), counter.show)
+        _wait(devices, settled, counter.show)
 
 
-def _wait(count: Callable[[], int], wanted: int, show: Callable[[int], None]) -> None:
+def _wait(
+    devices: list[Device], there: Callable[[Device], bool], show: Callable[[int], None]
+) -> None:
+    """Until all are there, showing how many. Raises Unavailable if one ends, or after a while."""
     deadline = time.monotonic() + _ROUND_S
-    while (reached := count()) < wanted:
+    while (reached := sum(there(device) for device in devices)) < len(devices):
         if time.monotonic() > deadline:
-            raise Unavailable(f"only {reached} of {wanted} devices got there in {_ROUND_S:.0f} s")
+            raise Unavailable(f"only {reached} of {len(devices)} got there in {_ROUND_S:.0f} s")
+        for device in devices:
+            if device.program is not None:
+                device.program.check_running()
         show(reached)
         time.sleep(_POLL_S)
     show(reached)
