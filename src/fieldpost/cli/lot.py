@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -22,6 +23,9 @@ from fieldpost.records.identifiers import lot_id
 from fieldpost.records.limits import MAX_LOT_DEVICES
 from fieldpost.records.lot import LotRecord
 from fieldpost.records.maker import Role
+
+# Below this, what comes next is over before it is read.
+_MANY: Final = 10_000
 
 
 @click.group(name="lot")
@@ -103,7 +107,8 @@ def enrol(
         )
         index, receipt = publish(maker, board, sign_post(statement, [signer]))
     service = Board(fleet_url) if fleet_url else board
-    note("uploading the leaves; the service hashes them too", as_json=as_json)
+    if len(gathered) >= _MANY:
+        note("uploading the leaves; the service hashes them too", as_json=as_json)
     service.http.send(
         "PUT",
         f"/v1/lots/{lot.hex()}/leaves",
