@@ -25,6 +25,8 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "lot": ("lot", "Enrol devices, a lot at a time."),
     "release": ("release", "Publish signed releases."),
     "rollout": ("rollout", "Say which devices are offered which release."),
+    "advisory": ("advisory", "Say what is wrong with which releases; read what others say."),
+    "device": ("device", "Check a device; revoke, suspend or reinstate it."),
     "fleet": ("fleet", "See which devices really run what."),
     "agent": ("agent", "Run on a device: check in, verify, install, report."),
     "verify": ("verify", "Verify a file: check-in, tlog-proof, image, provisioning record."),
@@ -33,6 +35,10 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 # noun: further modules, whose `commands` it has besides those of its own
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "maker": ("maker_rotation", "maker_sign", "maker_policy", "recovery_sheet"),
+    "class": ("class_change",),
+    "release": ("release_care",),
+    "rollout": ("rollout_halt",),
+    "device": ("device_check",),
 }
 
 

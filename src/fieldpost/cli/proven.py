@@ -11,7 +11,7 @@ from hashlib import sha256
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.checkin.chains import Tip, follow_board_links
 from fieldpost.checkin.quorum import verify_quorum
-from fieldpost.checkin.verify import EVERY_ALGORITHM, verify_state
+from fieldpost.checkin.verify import EVERY_ALGORITHM, check_not_older, verify_state
 from fieldpost.cli.board_access import Board
 from fieldpost.errors import Untrusted
 from fieldpost.posts.envelope import decode_post
@@ -27,13 +27,17 @@ from fieldpost.tlog.hashing import leaf_hash
 class ProvenBoard:
     """The state of the board with id `board_id`, as `board` serves it.
 
-    `now`: Unix seconds, or None. `timestamp` is the oldest T of the proofs so far; `size` the
-    smallest tree that they are about.
+    `now`: Unix seconds, or None. `policy` is a maker's for its devices, whose witnesses then count
+    instead of the board's. `timestamp` is the oldest T of the proofs so far; `size` the smallest
+    tree that they are about.
     """
 
-    def __init__(self, board: Board, board_id: str, *, now: int | None) -> None:
+    def __init__(
+        self, board: Board, board_id: str, *, now: int | None, policy: DevicePolicy | None = None
+    ) -> None:
         self.board = board
         self.id = board_id
+        self._policy = policy
         self.size: int | None = None
         self.timestamp: int | None = None
         self._now = now
@@ -48,12 +52,14 @@ class ProvenBoard:
         data = self.board.http.fetch(path, most_bytes=MAX_PROOF_BYTES)
         bundle = decode_bundle(data, most_bytes=MAX_PROOF_BYTES)
         leaf, checkpoint = verify_state(bundle, key, origin=origin_of(self.id))
+        if self._policy is not None:
+            check_not_older(checkpoint.size, self._policy.least_size)
         record = self._record(leaf.board_link)
         timestamp = verify_quorum(
             checkpoint,
             bundle.cosignatures,
             board=record,
-            policy=_witnesses_of(self.id, record),
+            policy=self._policy or _witnesses_of(self.id, record),
             clock=self._now,
             algorithms=EVERY_ALGORITHM,
         )

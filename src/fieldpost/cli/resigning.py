@@ -61,7 +61,7 @@ def resign_offers(acting: Acting) -> Resigned:
             if not kept.exists():
                 strange.append(name)
                 continue
-            sign_release(acting, release, decode_envelope(kept.read_bytes()), export=None)
+            sign_release(acting, release, decode_envelope(kept.read_bytes()))
             signed.append(name)
     return Resigned(tuple(signed), tuple(strange))
 
@@ -118,9 +118,7 @@ def _is_signed(acting: Acting, release: ReleaseRecord, keys: KeySet) -> bool:
     return True
 
 
-def sign_release(
-    acting: Acting, release: ReleaseRecord, envelope: Envelope, *, export: Path | None
-) -> dict[str, object]:
+def sign_release(acting: Acting, release: ReleaseRecord, envelope: Envelope) -> dict[str, object]:
     """Sign a manifest with current release keys, post that, and upload it; facts for the user.
 
     Raises Misconfigured if too few release keys are here.
@@ -143,7 +141,7 @@ def sign_release(
         lambda nonce: ReleaseSign(
             nonce=nonce, class_id=release.class_id, sequence=release.sequence, blocks=blocks
         ).encode(),
-        export=export,
+        export=None,
     )
     fresh = Envelope(envelope.manifest, blocks).encode()
     kept = manifest_path(acting, release.manifest)

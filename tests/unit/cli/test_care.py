@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a maker does after a release is out, and what anybody can prove of one device."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fieldpost import cbor
+from fieldpost.errors import Conflict, Misconfigured, NotFound, Rejected, Untrusted
+from fieldpost.identity.leaf import DeviceLeaf
+from fieldpost.keys import Algorithm
+from fieldpost.testing.signers import DeterministicSigner
+from tests.unit.cli.cli_world import CliWorld
+
+
+def enrol(world: CliWorld, count: int = 3) -> list[str]:
+    """A lot of devices; their ids."""
+    keys = [DeterministicSigner(Algorithm.ED25519, f"device {n}").public_key for n in range(count)]
+    leaves = [
+        DeviceLeaf(f"SN{n:04}", key, bytes.fromhex(world.class_id)).encode()
+        for n, key in enumerate(keys)
+    ]
+    path = world.root / "leaves.cbor"
+    path.write_bytes(cbor.encode(leaves))
+    world.call("lot", "enrol", "bulb:r1", "--leaves", str(path))
+    return [key.thumbprint().hex() for key in keys]
+
+
+def offered(world: CliWorld) -> list[tuple[int, int]]:
+    head = world.check_in().head
+    assert head is not None
+    return [(offer.sequence, offer.threshold) for offer in head.offers]
+
+
+def check(world: CliWorld, device: str, *options: str) -> tuple[int, Any]:
+    return world.code(
+        "device", "check", device, "--provisioning", str(world.provisioning), *options
+    )
+
+
+# --- releases ---
+
+
+def test_a_withdrawn_release_is_offered_to_nobody(world: CliWorld) -> None:
+    world.publish("1.0")
+    world.publish("1.1")
+    world.offer("2=50%", "1=100%")
+    world.call("release", "withdraw", "bulb:r1", "2", "--reason", "radio stops")
+    assert offered(world) == [(1, 2**32)]
+    with pytest.raises(Rejected, match="withdrawn"):
+        world.call("release", "withdraw", "bulb:r1", "2", "--reason", "again")
+
+
+def test_a_floor_removes_what_lies_below(world: CliWorld) -> None:
+    world.publish("1.0")
+    world.publish("1.1")
+    world.offer("2=100%", "1=100%")
+    assert world.call("release", "floor", "bulb:r1", "2")["floor"] == 2
+    assert offered(world) == [(2, 2**32)]
+
+
+def test_a_halt_and_a_resumption_keep_everything_else(world: CliWorld) -> None:
+    world.publish("1.0")
+    world.publish("1.1")
+    world.offer("2=25%", "1=100%")
+    world.call("rollout", "halt", "bulb:r1", "--sequence", "2")
+    assert offered(world) == [(2, 0), (1, 2**32)]
+    with pytest.raises(Conflict):
+        world.call("rollout", "halt", "bulb:r1", "--sequence", "2")
+    world.call("rollout", "resume", "bulb:r1", "--sequence", "2")
+    assert offered(world) == [(2, 2**30), (1, 2**32)]
+
+
+def test_a_release_signed_elsewhere_can_be_signed_again_by_hand(world: CliWorld) -> None:
+    world.publish("1.0")
+    for path in (world.home / "manifests").iterdir():
+        path.unlink()
+    world.call("maker", "rotate-keys", "--role", "release", "--no-passphrase")
+    with pytest.raises(NotFound, match="no release 7"):
+        world.call("release", "sign", "bulb:r1", "7", "--yes")
+    assert world.call("release", "sign", "bulb:r1", "1", "--yes")["sequence"] == 1
+
+
+def test_a_class_promises_longer_and_offers_more_channels(world: CliWorld) -> None:
+    changed = world.call(
+        *("class", "set", "bulb:r1", "--support-end", "2040-01-01", "--add-channel", "beta")
+    )
+    assert changed["channels"] == ["stable", "beta"]
+    assert changed["support_end"] == "2040-01-01 23:59:59 UTC"
+    with pytest.raises(Rejected, match="support-shortened"):
+        world.call("class", "set", "bulb:r1", "--support-end", "2030-01-01")
+    with pytest.raises(Misconfigured, match="nothing would change"):
+        world.call("class", "set", "bulb:r1", "--add-channel", "beta")
+
+
+def test_advisories_are_listed_with_the_proof_that_there_are_no_others(
+    world: CliWorld, tmp_path: Path
+) -> None:
+    world.publish("1.0")
+    world.publish("1.1")
+    document = tmp_path / "csaf.json"
+    document.write_text("{}")
+    publish = ("advisory", "publish", "bulb:r1", "--document", str(document))
+    assert world.call("advisory", "list", "bulb:r1") == []
+    first = world.call(*publish, "--affected", "1", "--severity", "high", "--cve", "CVE-2027-10001")
+    assert first["number"] == 1
+    world.call(*publish, "--revise", "1", "--affected", "1", "--severity", "low", "--fixed-in", "2")
+
+    rows = world.call("advisory", "list", "bulb:r1", "--sequence", "1")
+
+    assert [(row["number"], row["severity"], row["fixed_in"]) for row in rows] == [(1, "low", 2)]
+    assert world.call("advisory", "list", "bulb:r1", "--sequence", "2") == []
+
+
+# --- devices ---
+
+
+def test_an_enrolled_device_is_checked_against_a_provisioning_record(world: CliWorld) -> None:
+    device, *_ = enrol(world)
+    world.publish("1.0")
+    world.offer("1=100%")
+    code, found = check(world, device, "--running", "1")
+    assert code == 0, found
+    answers = ("enrolled", "valid", "supported", "newest_secure_release", "fresh")
+    assert {found[name] for name in answers} == {"yes"}
+    assert found["serial"].startswith("SN")
+    assert found["genuine"].startswith("not asked")
+
+
+def test_a_pinned_board_id_is_enough(world: CliWorld) -> None:
+    device, *_ = enrol(world)
+    where = ("--board", world.url, "--board-id", world.board)
+    assert world.code("device", "check", device, *where)[0] == 0
+    other = world.board[:-1] + ("0" if world.board[-1] != "0" else "1")
+    with pytest.raises(Untrusted, match="another genesis"):
+        world.call("device", "check", device, "--board", world.url, "--board-id", other)
+
+
+def test_a_stranger_is_unproven_and_not_refused(world: CliWorld) -> None:
+    """Nobody can prove that a device is in no lot."""
+    code, found = check(world, "ab" * 32)
+    assert (code, found["enrolled"]) == (3, "unproven")
+
+
+@pytest.mark.parametrize("verb", ["revoke", "suspend", "decommission"])
+def test_a_device_that_was_taken_out_fails_its_check(world: CliWorld, verb: str) -> None:
+    device, other, _ = enrol(world)
+    world.call("device", verb, device)
+    code, found = check(world, device)
+    assert (code, found["valid"]) == (1, "no")
+    assert found["status"].startswith(verb[:6])
+    assert check(world, other)[0] == 0
+
+
+def test_only_roots_bring_a_suspended_device_back(world: CliWorld) -> None:
+    device, *_ = enrol(world)
+    world.call("device", "suspend", device)
+    kept = {path: path.read_bytes() for path in (world.home / "keys").glob("root-*")}
+    for path in kept:
+        path.unlink()
+    with pytest.raises(Misconfigured, match="2 of 3 root keys"):
+        world.call("device", "reinstate", device)
+    for path, data in kept.items():
+        path.touch(0o600)
+        path.write_bytes(data)
+    world.call("device", "reinstate", device)
+    assert check(world, device)[0] == 0
+
+
+def test_a_device_on_a_release_with_an_advisory_is_not_up_to_date(
+    world: CliWorld, tmp_path: Path
+) -> None:
+    device, *_ = enrol(world)
+    world.publish("1.0")
+    world.publish("1.1")
+    world.offer("2=100%")
+    document = tmp_path / "csaf.json"
+    document.write_text("{}")
+    world.call(
+        *("advisory", "publish", "bulb:r1", "--document", str(document)),
+        *("--affected", "1", "--severity", "high", "--fixed-in", "2"),
+    )
+    code, found = check(world, device, "--running", "1")
+    assert (code, found["newest_secure_release"]) == (1, "no")
+    assert found["against"] == [
+        "advisory 1 (high) affects it",
+        "release 2 is offered to all",
+    ]
+    assert check(world, device, "--running", "2")[0] == 0
+    assert check(world, device, "--running", "3")[1]["against"] == ["release 3 was never published"]
+
+
+def test_old_proof_is_no_proof(world: CliWorld) -> None:
+    """With nothing older accepted than a moment in the future, every answer stays unproven."""
+    device, *_ = enrol(world)
+    code, found = check(world, device, "--max-age-days", "-1")
+    assert (code, found["fresh"]) == (3, "unproven")
