@@ -13,6 +13,7 @@ from typing import Any, Final
 from fieldpost.demo.devices import Device, stand
 from fieldpost.demo.processes import Event, Processes
 from fieldpost.demo.story import Scene
+from fieldpost.errors import Unavailable
 
 _ON_PATH: Final = "between device and board"
 _STOLEN: Final = "has stolen the release key as well"
@@ -128,10 +129,14 @@ def be_attacked(
 def run_once(
     processes: Processes, device: Device, program: tuple[str, ...] = ("fieldpost.cli",)
 ) -> list[Event]:
-    """One `agent once`, whatever becomes of it: its events."""
+    """One `agent once`, whatever becomes of it: its events. Raises Unavailable if there are none."""
     module, *options = program
     done = processes.run(*options, "agent", "once", "--home", str(device.home), module=module)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if not events:
+        words = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise Unavailable(f"the agent of {device.serial} did not run: {words[-1]}")
+    return events
 
 
 def refusal(events: list[Event]) -> str:
