@@ -36,7 +36,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "maker": ("maker_rotation", "maker_sign", "maker_policy", "recovery_sheet"),
     "class": ("class_change",),
-    "release": ("release_care",),
+    "release": ("release_care", "release_export"),
     "rollout": ("rollout_halt",),
     "device": ("device_check",),
 }

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a maker does after a release is out, and what anybody can prove of one device."""
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fieldpost import cbor
+from fieldpost.checkin.belief import believe
+from fieldpost.checkin.offline_bundle import read_offline_bundle
+from fieldpost.checkin.verify import verify_bundle
 from fieldpost.errors import Conflict, Misconfigured, NotFound, Rejected, Untrusted
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.keys import Algorithm
+from fieldpost.records import map_keys
+from fieldpost.records.release import decode_release_record
+from fieldpost.suit.envelope import decode_envelope
 from fieldpost.testing.signers import DeterministicSigner
 from tests.unit.cli.cli_world import CliWorld
 
@@ -196,3 +203,45 @@ def test_old_proof_is_no_proof(world: CliWorld) -> None:
     device, *_ = enrol(world)
     code, found = check(world, device, "--max-age-days", "-1")
     assert (code, found["fresh"]) == (3, "unproven")
+
+
+# --- without network ---
+
+
+def test_an_exported_update_holds_what_a_device_would_have_fetched(
+    world: CliWorld, tmp_path: Path
+) -> None:
+    """The newest offer, in the smallest form of its image; every link of board and maker."""
+    world.publish("1.0")
+    world.publish("1.1")
+    world.offer("2=100%", "1=100%")
+    world.call("maker", "set-policy", "--max-age-days", "3")
+    out = tmp_path / "bulb.update"
+    exported = world.call("release", "export", "bulb:r1", "--out", str(out))
+    data = out.read_bytes()
+    assert (exported["sequence"], exported["bytes"]) == (2, len(data))
+
+    update = read_offline_bundle(lambda offset, count: data[offset : offset + count], len(data))
+
+    belief, record = believe(world.provisioning.read_bytes())
+    verified = verify_bundle(
+        belief,
+        update.check_in,
+        key=map_keys.head(record.class_id, "stable"),
+        now=None,
+        maker_links=update.maker_links[1:],
+    )
+    assert verified.head is not None
+    assert verified.moved
+    assert decode_envelope(update.envelope).digest == verified.head.offers[0].manifest
+    proof = update.release_proof
+    assert proof is not None
+    key = map_keys.release(record.class_id, 2)
+    proven = verify_bundle(verified.belief, proof, key=key, now=None, head=False)
+    assert proven.value is not None
+    (span,) = update.artifacts
+    artifact = data[span.offset : span.offset + span.size]
+    release = decode_release_record(proven.value)
+    assert sha256(artifact).digest() in {a.digest for a in release.artifacts}
+    with pytest.raises(NotFound, match="offers"):
+        world.call("release", "export", "bulb:r1", "--out", str(out), "--sequence", "3")
