@@ -88,17 +88,15 @@ def test_targets_that_the_first_page_names_exist() -> None:
 
 def test_hints_in_messages_name_commands_that_exist() -> None:
     """A next step that does not exist is worse than none."""
-    hint = re.compile(
-        r"`fieldpost ([a-z][a-z-]*)((?: [a-z][a-z-]*)?)|next: fieldpost ([a-z][a-z-]*)((?: [a-z][a-z-]*)?)"
-    )
+    words = r"([a-z][a-z-]*)((?: [a-z][a-z-]*)?)"
+    hint = re.compile(rf"(?:`|next: )fieldpost {words}")
     nouns = {name.removeprefix("fieldpost ") for name in COMMANDS}
     wrong = set()
     for path in SOURCES:
-        for one, two, three, four in hint.findall(path.read_text(encoding="utf-8")):
-            noun, verb = one or three, (two or four).strip()
-            known = f"{noun} {verb}".strip() in nouns
+        for noun, verb in hint.findall(path.read_text(encoding="utf-8")):
+            known = f"{noun}{verb}" in nouns
             if not known and not (
                 noun in nouns and not hasattr(COMMANDS[f"fieldpost {noun}"], "commands")
             ):
-                wrong.add(f"{path.name}: {noun} {verb}")
+                wrong.add(f"{path.name}: {noun}{verb}")
     assert not wrong

@@ -38,7 +38,7 @@ from fieldpost.tlog.policy import Group, Policy, Witness
 
 _MOST_JSON = 8 * 1024 * 1024
 _MOST_LINKS = 16 * 1024 * 1024
-# A node may think for a while over a lot of a million leaves, and lines upwards are slow.
+# Lines upwards are slow.
 _SILENCE_S = 60.0
 _TOTAL_S = 1800.0
 
@@ -46,9 +46,9 @@ _TOTAL_S = 1800.0
 class Board:
     """One board behind one URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, silence_s: float = _SILENCE_S) -> None:
         self.url = url.rstrip("/")
-        self.http = HttpClient(self.url, timeout_s=_SILENCE_S, total_s=_TOTAL_S)
+        self.http = HttpClient(self.url, timeout_s=silence_s, total_s=_TOTAL_S)
         context = click.get_current_context(silent=True)
         if context is not None:
             context.call_on_close(self.http.close)

@@ -24,6 +24,8 @@ from fieldpost.records.limits import MAX_LOT_DEVICES
 from fieldpost.records.lot import LotRecord
 from fieldpost.records.maker import Role
 
+# A service hashes and stores a million leaves before it answers.
+_SILENCE_S: Final = 900.0
 # Below this, what comes next is over before it is read.
 _MANY: Final = 10_000
 
@@ -106,7 +108,7 @@ def enrol(
             payload=record.encode(),
         )
         index, receipt = publish(maker, board, sign_post(statement, [signer]))
-    service = Board(fleet_url) if fleet_url else board
+    service = Board(fleet_url or board.url, silence_s=_SILENCE_S)
     if len(gathered) >= _MANY:
         note("uploading the leaves; the service hashes them too", as_json=as_json)
     service.http.send(

@@ -40,7 +40,11 @@ _ROLES = {role.name.lower(): role for role in Role}
 @click.option("--roots", help="Root keys from now on: K-of-N.  [default: as many as now]")
 @click.option("--releases", help="Release keys from now on: K-of-N.  [default: as many as now]")
 @click.option(
-    "--algorithm", type=click.Choice(list(ALGORITHMS)), default="ed25519", show_default=True
+    "--algorithm",
+    type=click.Choice(list(ALGORITHMS)),
+    default="ed25519",
+    show_default=True,
+    help="Of the new keys.",
 )
 @click.option("--no-passphrase", is_flag=True, help="Leave new key files unencrypted (for trials).")
 @click.option("--abandon", is_flag=True, help="Give up a rotation that the board did not take.")
