@@ -129,7 +129,7 @@ def be_attacked(
 def run_once(
     processes: Processes, device: Device, program: tuple[str, ...] = ("fieldpost.cli",)
 ) -> list[Event]:
-    """One `agent once`, whatever becomes of it: its events. Raises Unavailable if there are none."""
+    """The events of one `agent once`, however it ended. Raises Unavailable if there are none."""
     module, *options = program
     done = processes.run(*options, "agent", "once", "--home", str(device.home), module=module)
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
