@@ -8,7 +8,7 @@ are fetched from the same address and the bundle is verified again.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from fieldpost import cbor
 from fieldpost.agent.sources import Sources
@@ -40,6 +40,31 @@ class Standpoint:
     now: int
     least_time: int
     algorithms: Collection[Algorithm]
+
+
+class Reader(Protocol):
+    """Whom an agent asks: a board over the network, or a file that was exported from one."""
+
+    sources: Sources
+
+    def check_in(
+        self,
+        standpoint: Standpoint,
+        *,
+        class_id: bytes,
+        channel: str,
+        is_fresh: Callable[[Verified], bool],
+    ) -> Verified:
+        """A verified check-in, fresh if there is one. Raises Untrusted, Misbehaviour."""
+        ...
+
+    def read_record(self, standpoint: Standpoint, key: bytes) -> Verified:
+        """What the state map holds under `key`, proven; absence included."""
+        ...
+
+    def fetch(self, path: str, *, most_bytes: int, judge: Callable[[bytes], T]) -> T:
+        """What `judge` makes of the bytes at `path`."""
+        ...
 
 
 class BoardReader:

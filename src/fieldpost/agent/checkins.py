@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from fieldpost.agent import bookkeeping, schedule, trust
-from fieldpost.agent.board import BoardReader, Standpoint
+from fieldpost.agent.board import Reader, Standpoint
 from fieldpost.agent.conditions import find_hindrance
 from fieldpost.agent.membership import fetch_membership
 from fieldpost.agent.memory import Memory
@@ -35,8 +35,8 @@ class CheckIns:
         channel: str,
         urls: Sequence[str],
         device: bytes,
-        board: BoardReader,
-        fleet: BoardReader,
+        board: Reader,
+        fleet: Reader,
         world: World,
     ) -> None:
         self.provisioning = provisioning
@@ -82,6 +82,19 @@ class CheckIns:
             least_time=self.provisioning.least_time,
             powered_s=max(0, passed_s),
             max_age_s=verified.belief.policy.max_age_s,
+        )
+
+    def verify_again(self, memory: Memory) -> Verified:
+        """The last accepted check-in, verified anew. Raises Untrusted, Malformed."""
+        standpoint = self._standpoint(memory)
+        return trust.judge_check_in(
+            standpoint.belief,
+            memory.belief.bundle or b"",
+            class_id=self.provisioning.class_id,
+            channel=self._channel,
+            now=standpoint.now,
+            least_time=standpoint.least_time,
+            algorithms=standpoint.algorithms,
         )
 
     def _standpoint(self, memory: Memory) -> Standpoint:

@@ -20,6 +20,7 @@ from fieldpost.agent.config import load_config
 from fieldpost.agent.enrolment import load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import load_memory
+from fieldpost.agent.offline import OfflineUpdate
 from fieldpost.agent.reporting import Reporter
 from fieldpost.agent.runtime import Agent
 from fieldpost.agent.slots.base import Boot
@@ -81,9 +82,12 @@ def _put_together(
     )
 
 
-def run_once(agent: Agent, world: World, *, rebooted: bool) -> OneRun:
+def run_once(
+    agent: Agent, world: World, *, rebooted: bool, update: OfflineUpdate | None = None
+) -> OneRun:
     """One check-in and what follows, a trial boot included: then `boot` does not return, and the
-    program that it executes calls this with `rebooted`, which ends what the first one began.
+    program that it executes calls this with `rebooted`, which ends what the first one began. With
+    `update` the file is asked instead of the network.
 
     Raises as `Agent.check_in`.
     """
@@ -96,7 +100,10 @@ def run_once(agent: Agent, world: World, *, rebooted: bool) -> OneRun:
         return OneRun(boot, why)
     before = agent.memory
     try:
-        agent.check_in()
+        if update is not None:
+            agent.apply(update)
+        else:
+            agent.check_in()
     except FieldpostError as error:
         tell_failure(world, error)
         raise

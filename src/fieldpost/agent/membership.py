@@ -8,7 +8,7 @@ it cannot do is report as one of the fleet, or take an offer that is made to lot
 from typing import Final
 
 from fieldpost import cbor
-from fieldpost.agent.board import BoardReader, Standpoint
+from fieldpost.agent.board import Reader, Standpoint
 from fieldpost.agent.memory import Membership, read_path
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.identity.lot import verify_membership
@@ -20,8 +20,8 @@ _MOST_BYTES: Final = 4_096
 
 
 def fetch_membership(
-    fleet: BoardReader,
-    board: BoardReader,
+    fleet: Reader,
+    board: Reader,
     standpoint: Standpoint,
     *,
     device: bytes,

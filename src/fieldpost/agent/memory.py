@@ -5,7 +5,8 @@
      8: lot, 9: [outcome, reason, sequence, digest] to report, 10: last reason, 11: lost trials,
      12: no install before, 13: saved at, 14: seconds of isolation}
 
-    staged = [sequence, version, manifest digest, image digest, image bytes, change count]
+    staged = [sequence, version, manifest digest, image digest, image bytes, change count,
+              applied offline]
     failed = [manifest digest, change count, tries]
     lot    = [lot id, index, count, leaf, [path…]]
 
@@ -38,12 +39,13 @@ class Staged:
     digest: bytes
     size: int
     change_count: int
+    offline: bool = False
 
     def value(self) -> list[object]:
         """The CBOR form."""
         return [
             *(self.sequence, self.version, self.manifest),
-            *(self.digest, self.size, self.change_count),
+            *(self.digest, self.size, self.change_count, self.offline),
         ]
 
 
@@ -191,6 +193,7 @@ def _read_staged(value: cbor.Value) -> Staged | None:
             bytes(digest),
             int(size),
             int(change_count),
+            bool(offline),
         ):
             return Staged(
                 sequence=sequence,
@@ -199,9 +202,10 @@ def _read_staged(value: cbor.Value) -> Staged | None:
                 digest=digest,
                 size=size,
                 change_count=change_count,
+                offline=offline,
             )
         case _:
-            raise Malformed("memory: a staged release has six members")
+            raise Malformed("memory: a staged release has seven members")
 
 
 def _read_failed(value: cbor.Value) -> Failed:

@@ -8,7 +8,7 @@ digest is always one of the forms.
 
 from dataclasses import dataclass
 
-from fieldpost.agent.board import BoardReader, Standpoint
+from fieldpost.agent.board import Reader, Standpoint
 from fieldpost.agent.download import Stored
 from fieldpost.agent.memory import Staged
 from fieldpost.agent.slots.base import Image
@@ -48,7 +48,7 @@ def image_of(staged: Staged) -> Image:
 
 
 def make_plan(
-    board: BoardReader,
+    board: Reader,
     standpoint: Standpoint,
     offer: Offer,
     *,
@@ -97,7 +97,7 @@ def make_plan(
 
 
 def _find_release(
-    board: BoardReader, standpoint: Standpoint, offer: Offer, class_id: bytes
+    board: Reader, standpoint: Standpoint, offer: Offer, class_id: bytes
 ) -> ReleaseRecord | None:
     try:
         proven = board.read_record(standpoint, map_keys.release(class_id, offer.sequence))

@@ -1,34 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent at work: records and saves, then acts, and feeds back what happened.
+"""The agent at work: what it does in each state of its table.
 
 All decisions stand in `states` (what follows what), `trust` (what is believed) and `bookkeeping`
 (what is recorded); here they meet network, slots and disk. A process may end at any moment: the
 next one calls `start` and goes on from what is on the disk.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, NoReturn
 
-from fieldpost.agent import bookkeeping, schedule
+from fieldpost.agent import schedule
 from fieldpost.agent.checkins import CheckIns
 from fieldpost.agent.config import Config
-from fieldpost.agent.download import clean
+from fieldpost.agent.download import Stored, blob_urls, clean, download
 from fieldpost.agent.health import run_health_check
 from fieldpost.agent.home import Home
 from fieldpost.agent.installing import install
 from fieldpost.agent.leaving import WayOut
-from fieldpost.agent.memory import Memory, save_memory
+from fieldpost.agent.machine import Machine, words_of
+from fieldpost.agent.memory import Memory
+from fieldpost.agent.offline import OfflineReader, OfflineUpdate
 from fieldpost.agent.plan import Plan
 from fieldpost.agent.reporting import Delivery, Reporter, of_running
 from fieldpost.agent.slots.base import Boot, Slots
-from fieldpost.agent.states import ACTING, Do, Event, State, step
+from fieldpost.agent.states import Do, Event, State
 from fieldpost.agent.world import World
 from fieldpost.checkin.verify import Verified
 from fieldpost.errors import Conflict, FieldpostError, Misbehaviour, NotFound, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.records.head import Offer
-from fieldpost.records.limits import MAX_TEXT
 
 _BOOTS: Final = {
     Boot.CONFIRMED: Event.BOOTED,
@@ -40,8 +42,8 @@ _MOST_MOVES: Final = 4
 _OUTCOMES: Final = {"": Outcome.CHECKED_IN, "stale": Outcome.STALE, "resting": Outcome.POSTPONED}
 
 
-class Agent:
-    """One device's agent. `memory` is what it knows, `interval_s` the last head's interval."""
+class Agent(Machine):
+    """One device's agent."""
 
     def __init__(
         self,
@@ -54,21 +56,24 @@ class Agent:
         reporter: Reporter,
         world: World,
     ) -> None:
-        self._home = home
+        super().__init__(
+            home=home,
+            memory=memory,
+            world=world,
+            interval_s=checkins.interval_s(None),
+            most_interval_s=checkins.provisioning.most_interval_s,
+        )
         self._config = config
-        self.memory = memory
         self._slots = slots
         self._checkins = checkins
         self._reporter = reporter
-        self._world = world
         self._way_out = WayOut(
             world=world,
             algorithms=checkins.provisioning.limits.algorithms,
             isolated_s=memory.isolated_s,
         )
         self._plan: Plan | None = None
-        self._failure: FieldpostError | None = None
-        self.interval_s = checkins.interval_s(None)
+        self._offline: OfflineUpdate | None = None
 
     # --- one life ---
 
@@ -97,12 +102,12 @@ class Agent:
             outcome, reason = self._look()
         except Misbehaviour as found:
             self._failure = found
-            reason = _words(found)
+            reason = words_of(found)
             self.memory = replace(self.memory, reason=reason)
             self._feed(Event.MISBEHAVED)
         except FieldpostError as error:
             self._failure = error
-            reason = _words(error)
+            reason = words_of(error)
             self.memory = replace(self.memory, reason=reason)
             if self._checkins.is_too_old(self.memory):
                 outcome = Outcome.STALE
@@ -133,10 +138,14 @@ class Agent:
             self._tell("postponed", sequence=decision.offer.sequence, reason=hindrance[1])
             return hindrance
         self._take(decision.offer, verified.head.change_count)
-        return Outcome.CHECKED_IN, _words(self._failure)
+        return Outcome.CHECKED_IN, words_of(self._failure)
 
     def _ask(self) -> Verified:
         """An accepted check-in: on the next board, where this one leads there or is dead."""
+        if self._offline is not None:
+            verified = self._checkins.check_in(self.memory)
+            self._accept(verified)
+            return verified
         for _ in range(_MOST_MOVES):
             try:
                 verified = self._checkins.check_in(self.memory)
@@ -166,6 +175,17 @@ class Agent:
             return False
         self._adopt(left, by="grace")
         return True
+
+    def apply(self, update: OfflineUpdate) -> None:
+        """As `check_in`, with what the file holds alone: the network is not asked.
+
+        Raises as `check_in`, Conflict during another update.
+        """
+        if self.memory.state not in (State.IDLE, State.FROZEN):
+            raise Conflict(f"an update is under way ({self.memory.state})")
+        self._offline = update
+        self._checkins.board = OfflineReader(update.bundle)
+        self.check_in()
 
     def follow(self, entries: Sequence[bytes]) -> None:
         """A person at the device hands the maker's links over: believe them at once.
@@ -201,7 +221,7 @@ class Agent:
             self._save()
 
     def _learn_lot(self) -> None:
-        if self.memory.lot is not None:
+        if self.memory.lot is not None or self._offline is not None:
             return
         try:
             self.memory = self._checkins.learn_lot(self.memory)
@@ -218,7 +238,7 @@ class Agent:
 
     def _take(self, offer: Offer, change_count: int) -> None:
         plan = self._checkins.plan(self.memory, offer, change_count=change_count)
-        staged = plan.staged
+        staged = replace(plan.staged, offline=self._offline is not None)
         self._tell("offer", sequence=staged.sequence, version=staged.version, size=staged.size)
         self._plan = plan
         self.memory = replace(self.memory, staged=staged)
@@ -236,6 +256,8 @@ class Agent:
         told = self.memory.told
         if told is None:
             told = of_running(outcome, reason, self._slots.running(), self.memory.running)
+        if self._offline is not None:
+            return Delivery.WAITING
         delivery, words = self._reporter.send(self.memory, told)
         facts = {"outcome": str(told.outcome), "sequence": told.sequence}
         self._tell("report", delivery=str(delivery), detail=words, **facts)
@@ -244,42 +266,7 @@ class Agent:
             self._save()
         return delivery
 
-    # --- states ---
-
-    def _feed(self, happened: Event) -> None:
-        event: Event | None = happened
-        while event is not None:
-            before = self.memory
-            state, effects = step(before.state, event)
-            self.memory = replace(before, state=state)
-            for effect in effects:
-                if effect not in ACTING:
-                    self._record(effect)
-            if self.memory != before:
-                try:
-                    self._save()
-                except FieldpostError:
-                    # What is not on the disk did not happen, and is not acted on.
-                    self.memory = before
-                    raise
-            event = self._act(effects[-1]) if effects and effects[-1] in ACTING else None
-
-    def _record(self, effect: Do) -> None:
-        self.memory = bookkeeping.record(
-            effect,
-            self.memory,
-            clock=self._world.clock(),
-            interval_s=self.interval_s,
-            most_s=self._checkins.provisioning.most_interval_s,
-        )
-        told = self.memory.told
-        if told is not None and effect is Do.TELL_CONFIRMED:
-            self._tell("confirmed", sequence=told.sequence, digest=told.digest.hex())
-        elif told is not None and effect is Do.TELL_REVERTED:
-            self._tell("reverted", sequence=told.sequence, reason=told.reason)
-        elif effect is Do.KEEP_EVIDENCE and isinstance(self._failure, Misbehaviour):
-            path = self._home.keep_evidence(self._failure)
-            self._tell("evidence", reason=self._failure.reason, file=str(path))
+    # --- acts ---
 
     def _act(self, effect: Do) -> Event:
         match effect:
@@ -298,26 +285,22 @@ class Agent:
             case _:
                 raise AssertionError(f"{effect} only records")
 
-    def _guarded(self, act: Callable[[], object], done: Event) -> Event:
-        try:
-            act()
-        except FieldpostError as failure:
-            self._failure = failure
-            return Event.INTERRUPTED
-        return done
-
-    # --- acts ---
-
     def _install(self) -> None:
         plan = self._plan
         if plan is None:
             raise AssertionError("only what was planned is fetched")
         if not self._slots.holds(plan.image):
-            boards = self._checkins.board.sources.urls
-            install(plan, slots=self._slots, home=self._home, boards=boards)
+            install(plan, slots=self._slots, home=self._home, obtain=self._obtain)
         clean(self._home.downloads, disk=self._home.disk)
         staged = plan.staged
         self._tell("staged", sequence=staged.sequence, digest=staged.digest.hex())
+
+    def _obtain(self, form: Stored, sources: Sequence[str]) -> Path:
+        folder, disk = self._home.downloads, self._home.disk
+        if self._offline is not None:
+            return self._offline.copy(form, folder, disk=disk)
+        urls = blob_urls(form, sources=sources, boards=self._checkins.board.sources.urls)
+        return download(folder, form, urls, disk=disk)
 
     def _try(self) -> NoReturn:
         self._slots.begin_trial()
@@ -337,6 +320,8 @@ class Agent:
         return Event.UNHEALTHY
 
     def _prove(self) -> Event:
+        if self.memory.staged is not None and self.memory.staged.offline:
+            return self._prove_again()
         deadline = self._world.uptime() + self._config.trial_check_in_s
         failures = 0
         while True:
@@ -345,7 +330,7 @@ class Agent:
                 return Event.CHECKED_IN
             except Misbehaviour as found:
                 self._failure = found
-                self.memory = replace(self.memory, reason=_words(found))
+                self.memory = replace(self.memory, reason=words_of(found))
                 return Event.MISBEHAVED
             except FieldpostError as failure:
                 # Genuine and merely not newer: this image can reach and read the board.
@@ -357,31 +342,20 @@ class Agent:
                 failures, interval_s=self.interval_s, chance=self._world.chance()
             )
             if self._world.uptime() + wait > deadline:
-                words = f"no check-in was verified in time: {_words(self._failure)}"
+                words = f"no check-in was verified in time: {words_of(self._failure)}"
                 self.memory = replace(self.memory, reason=words)
                 return Event.GAVE_UP
             self._world.pause(wait)
 
+    def _prove_again(self) -> Event:
+        """Where there is no network: the check-in that offered this image, verified once more."""
+        try:
+            self._checkins.verify_again(self.memory)
+        except FieldpostError as failure:
+            self.memory = replace(self.memory, reason=words_of(failure))
+            return Event.GAVE_UP
+        return Event.CHECKED_IN
+
     def _revert(self) -> NoReturn:
         self._slots.revert()
         self._slots.reboot()
-
-    # --- edges ---
-
-    def _save(self) -> None:
-        self.memory = replace(self.memory, saved_at=self._world.clock())
-        save_memory(self._home.memory, self.memory, disk=self._home.disk)
-
-    def save_if_changed(self, before: Memory) -> None:
-        """For a single run that a person asked for: what it learnt is shown by `status`."""
-        if self.memory != before:
-            self._save()
-
-    def _tell(self, event: str, **facts: object) -> None:
-        self._world.emit(event, facts)
-
-
-def _words(error: FieldpostError | None) -> str:
-    """An error as a reason that is kept and shown: whoever answered may have chosen its letters."""
-    text = "" if error is None else str(error)
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:MAX_TEXT]

@@ -15,6 +15,7 @@ from fieldpost.agent.enrolment import Base, enrol
 from fieldpost.agent.home import Home
 from fieldpost.agent.leaving import MOST_LINKS_BYTES, read_links
 from fieldpost.agent.loop import open_agent, run_forever, run_once
+from fieldpost.agent.offline import OfflineUpdate
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import Facts, World
 from fieldpost.cli.console import json_option, moment, note, show
@@ -157,6 +158,25 @@ def run(*, root: Path, rebooted: bool, as_json: bool) -> None:  # noqa: ARG001 -
     boot = _booter("run", root, as_json=as_json)
     with open_agent(Home(root), world=world, boot=boot) as agent:
         run_forever(agent, world)
+
+
+@command.command()
+@_home_option
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def apply(*, root: Path, file: Path, as_json: bool) -> None:
+    """Update from FILE, which `fieldpost release export` wrote, without network.
+
+    The file is believed no more than a server: everything is verified as online, conditions and
+    rollback included. The new image verifies the same check-in again before it stays. Stop a
+    running agent first. Exit codes are those of `once`.
+    """
+    update = OfflineUpdate.open(file)
+    world = World(emit=_narrator(as_json=as_json))
+    _end_politely()
+    boot = _booter("once", root, as_json=as_json)
+    with open_agent(Home(root), world=world, boot=boot) as agent:
+        run_once(agent, world, rebooted=False, update=update)
 
 
 @command.command()
