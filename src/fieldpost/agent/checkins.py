@@ -153,9 +153,12 @@ class CheckIns:
         if after.board != before.board:
             self._ahead_s, self._began_at = None, self._world.uptime()
             return
-        # The lower bound of now never falls: who replays what was signed before wins no time.
+        # The lower bound of now never falls: who replays what was signed before wins no time. But a
+        # larger board with a T that much earlier shows that the cosigners' clocks were wrong.
         shown = after.timestamp - self._world.uptime()
-        self._ahead_s = shown if before.root is None else max(self._lead_s(before), shown)
+        corrected = after.size > before.size and after.timestamp < before.timestamp - _DAY_S
+        anew = before.root is None or corrected
+        self._ahead_s = shown if anew else max(self._lead_s(before), shown)
 
     def _lead_s(self, belief: Belief) -> float:
         return belief.timestamp - self._began_at if self._ahead_s is None else self._ahead_s
