@@ -29,10 +29,11 @@ from fieldpost.fleet import database, reports
 from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
-from fieldpost.ledger.rules import board, lot, maker, release, rollout
+from fieldpost.ledger.rules import board, maker, release, rollout
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
+from fieldpost.suit import envelope
 from fieldpost.testing import lenient
 from fieldpost.tlog.cosignature import Cosignature
 from fieldpost.tlog.hashing import leaf_hash
@@ -115,17 +116,16 @@ class Defence(Enum):
     AUDIENCE = (batch, "_check_audience", _pass)
     ROLE_KEYS = (authority, "check_signatures", _pass)
     ROLE_THRESHOLD = (authority, "_check_enough", _pass)
+    MAKER_KEYS = (maker, "check_signatures", _pass)
     ROOT_THRESHOLD = (maker, "check_root", _pass)
     SCOPE = (authority, "_check_scope", _pass)
     NONCE = (authority, "_take", lenient.any_nonce)
     CHAIN_PLACE = (links, "_check_place", _pass)
     POST_LIMIT = (quota, "_count", lenient.nothing_posted)
     BOARD_QUORUM = (board, "_check_quorum", _pass)
-    ISSUER = (rollout, "check_claims", _pass)
     SEQUENCE_WINDOW = (release, "_check_sequence", _pass)
     INTERVAL = (rollout, "_check_channel", _pass)
     COHORT = (rollout, "_check_offer", lenient.without_memory)
-    LOT_ID = (lot, "check_role", _pass)
     ATTESTERS = (maker, "check_operators", lenient.one_operator)
     DOMAIN_HOLDER = (maker, "attest", lenient.attest_to_anybody)
 
@@ -145,6 +145,7 @@ class Defence(Enum):
     CLOCK = (verify, "trusted_clock", _no_limit)
     STALENESS = (verify, "is_stale", lambda *_arguments, **_named: False)
     PROVISIONING = (belief, "check_threshold", _pass)
+    MANIFEST_SIGNATURE = (envelope, "verify_signature", _pass)
     MANIFEST_DIGEST = (manifests, "check_digest", _pass)
     MANIFEST_SEQUENCE = (manifests, "check_sequence", _pass)
     MANIFEST_TARGET = (manifests, "check_target", _pass)
@@ -154,6 +155,7 @@ class Defence(Enum):
     STORED_BYTES = (download, "_digest", _as_named)
     IMAGE = (stored_image, "is_content", lambda *_arguments: True)
     UNPACKED_SIZE = (installing, "unpack", lenient.unpack_all)
+    AGE = (trust, "is_stale", lambda *_arguments, **_named: False)
     TRIES = (trust, "TRIES", 1_000_000)
     TRIAL_CHECK_IN = (runtime, "step", lenient.trust_the_healthy)
     INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)
