@@ -6,20 +6,24 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
-from fieldpost.agent.enrolment import Base, enrol
+from fieldpost.agent.enrolment import Base, enrol, load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.leaving import MOST_LINKS_BYTES, read_links
 from fieldpost.agent.loop import open_agent, run_forever, run_once
+from fieldpost.agent.memory import load_memory
 from fieldpost.agent.offline import OfflineUpdate
+from fieldpost.agent.selftest import is_fit, run_selftest
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import Facts, World
-from fieldpost.cli.console import json_option, moment, note, show
-from fieldpost.errors import Misconfigured
+from fieldpost.cli.console import json_option, moment, note, printable, show
+from fieldpost.errors import Malformed, Misconfigured
+from fieldpost.identity.challenge import sign_challenge
 from fieldpost.identity.leaf import format_device_id
 from fieldpost.keys import Algorithm
 
@@ -27,6 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ALGORITHMS: Final = {"ed25519": Algorithm.ED25519, "p256": Algorithm.ESP256}
 _PROVISIONING_BYTES: Final = 65_536
 REVERTED: Final = 1
+UNFIT: Final = 1
 
 
 def _home_option(command: F) -> F:
@@ -228,6 +233,53 @@ def follow(*, root: Path, links: Path, as_json: bool) -> None:
     boot = _booter("once", root, as_json=as_json)
     with open_agent(Home(root), world=world, boot=boot) as agent:
         agent.follow(entries)
+
+
+@command.command()
+@_home_option
+@click.option("--challenge", "challenge_hex", required=True, help="16 to 64 bytes in hex.")
+@json_option
+def prove(*, root: Path, challenge_hex: str, as_json: bool) -> None:
+    """Sign a challenge, so that somebody can say that this unit is genuine.
+
+    Whoever asks chooses the challenge anew each time, and takes the key from the unit's lot on the
+    board, not from here. Works beside a running agent.
+    """
+    try:
+        challenge = bytes.fromhex(challenge_hex)
+    except ValueError as error:
+        raise Malformed("the challenge is not written in hex") from error
+    home = Home(root)
+    signer = load_device_key(home.key)
+    board = load_memory(home.memory).belief.board
+    proof = sign_challenge(challenge, board=board, signer=signer)
+    device = signer.public_key.thumbprint()
+    facts = {"device": format_device_id(device), "device_id": device.hex(), "board": board}
+    show(facts | {"proof": proof.hex()}, as_json=as_json, title="Proof")
+
+
+@command.command()
+@_home_option
+@click.option("--need-clock", is_flag=True, help="Fail where the clock cannot be right.")
+@click.option("--online", is_flag=True, help="Ask the board for one check-in, too.")
+@json_option
+def selftest(*, root: Path, need_clock: bool, online: bool, as_json: bool) -> None:
+    """Check a device at the end of the factory line: key, request, provisioning, slot, clock.
+
+    Ends with 0 if the device may leave, with 1 if not.
+    """
+    world = World(emit=_narrator(as_json=as_json))
+    checks = run_selftest(Home(root), world, needs_clock=need_clock, asks_board=online)
+    fit = is_fit(checks)
+    if as_json:
+        show({"fit": fit, "checks": [asdict(check) for check in checks]}, as_json=True)
+    else:
+        for check in checks:
+            word = "ok" if check.passed else "FAILED" if check.needed else "none"
+            click.echo(printable(f"  {check.name:<14}{word:<8}{check.detail}"))
+        click.echo("fit to leave" if fit else "NOT fit to leave")
+    if not fit:
+        sys.exit(UNFIT)
 
 
 def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:
