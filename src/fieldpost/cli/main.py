@@ -20,6 +20,7 @@ from fieldpost.errors import FieldpostError
 NOUNS: Final[dict[str, tuple[str, str]]] = {
     "node": ("node", "Run a board's node."),
     "board": ("board", "Look at a board, and verify all of it."),
+    "operator": ("operator", "Change a board, attest domains, say what you do not serve."),
     "maker": ("maker", "Make your keys; register as a maker on a board."),
     "class": ("device_class", "Add a class of devices; write what they are to trust."),
     "lot": ("lot", "Enrol devices, a lot at a time."),
@@ -34,7 +35,9 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 }
 # noun: further modules, whose `commands` it has besides those of its own
 PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "maker": ("maker_rotation", "maker_sign", "maker_policy", "recovery_sheet"),
+    "board": ("board_close",),
+    "operator": ("operator_board",),
+    "maker": ("maker_rotation", "maker_sign", "maker_policy", "domain_proof", "recovery_sheet"),
     "class": ("class_change",),
     "release": ("release_care", "release_export"),
     "rollout": ("rollout_halt",),

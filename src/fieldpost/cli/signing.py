@@ -130,13 +130,14 @@ def export_request(
     out: Path,
     *,
     as_json: bool,
+    then: str = "maker import",
 ) -> dict[str, object]:
-    """Keep and write the request; what to tell the user."""
+    """Keep and write the request; what to tell the user. `then`: the command that goes on."""
     ceremonies.open(request, signatures)
     durable.write_file(out, request.encode())
     missing = request.lacks(signature.kid for signature in signatures)
     note(f"next, where the other keys are: fieldpost maker sign {out} --out SIGS", as_json=as_json)
-    note("then here: fieldpost maker import SIGS", as_json=as_json)
+    note(f"then here: fieldpost {then} SIGS", as_json=as_json)
     return {
         "unsigned": str(out),
         "request": request.digest.hex(),

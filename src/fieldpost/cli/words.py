@@ -86,7 +86,7 @@ def describe_change(statement: Statement, previous: bytes) -> list[str]:
     if sha256(previous).digest() != _previous_of(statement):
         raise Malformed("the file shows another former record than the one that is replaced")
     old, new = describe(before), describe(statement)
-    skipped = {"kind", "previous", "epoch", "earlier_links"}
+    skipped = {"kind", "by", "about", "on_board", "previous", "epoch", "earlier_links"}
     names = [name for name in {**old, **new} if name not in skipped]
     return [
         f"{name.replace('_', ' ')}: {_plain(old.get(name))} -> {_plain(new.get(name))}"

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operator at work: the keys of a node's data folder, and its board over HTTP.
+
+    DATA/keys/governance.pem            signs what operators post; the node itself does not need it
+    DATA/keys/governance.next.pem       its successor, until the board has it
+    DATA/keys/retired/                  former governance keys
+    DATA/ceremonies/                    posts that wait for other operators' signatures
+
+Key files are only read while the node runs, so nothing needs to be stopped.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import time
+from typing import Any, TypeVar
+
+import click
+
+from fieldpost import cbor, durable
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.ceremony import Needed, request_of
+from fieldpost.cli.proven import ProvenBoard
+from fieldpost.cli.signing import Ceremonies, export_request, sign_here
+from fieldpost.client.publisher import submit_post
+from fieldpost.engines.board_files import keys_directory
+from fieldpost.errors import Misconfigured, NotFound
+from fieldpost.posts.envelope import Post, Statement
+from fieldpost.records import map_keys
+from fieldpost.records.board import BoardRecord, Operator, decode_board_record
+from fieldpost.records.counters import Link
+from fieldpost.signers.keyfile import load_key_file
+from fieldpost.signers.software import SoftwareSigner
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def desk_options(command: F) -> F:
+    """`--data` and `--board`, for whoever runs a node."""
+    command = click.option(
+        "--board", "board_url", required=True, envvar="FIELDPOST_BOARD", help="The node's URL."
+    )(command)
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        required=True,
+        help="Folder of the node's data; its keys are read, nothing else.",
+    )(command)
+
+
+class Desk:
+    """One operator of a board. Raises Misconfigured for keys of no operator."""
+
+    def __init__(self, data: Path, board_url: str, *, as_json: bool) -> None:
+        self.keys = keys_directory(data)
+        self.board = Board(board_url)
+        self.ceremonies = Ceremonies(data / "ceremonies")
+        self.as_json = as_json
+        self.proven = ProvenBoard(self.board, self.board.id, now=int(time()))
+        self.record, self.link = self._read()
+        self._settle()
+        self.signer = _load(self.keys / "governance.pem")
+        self.operator = self._operator()
+
+    def _read(self) -> tuple[BoardRecord, Link]:
+        value, link = self.proven.value(map_keys.board()), self.proven.link(map_keys.board())
+        if value is None or link is None:
+            raise NotFound("the board's record is not in its state; ask another node")
+        return decode_board_record(value), link
+
+    def _operator(self) -> Operator:
+        for operator in self.record.operators:
+            if operator.governance_key == self.signer.public_key:
+                return operator
+        names = ", ".join(operator.name for operator in self.record.operators)
+        raise Misconfigured(
+            f"{self.keys}/governance.pem is none of the operators ({names}) of {self.board.id}; "
+            "name the data folder of that board's node"
+        )
+
+    def _settle(self) -> None:
+        """Go over to a new governance key that the board has taken."""
+        fresh = self.keys / "governance.next.pem"
+        if not fresh.exists():
+            return
+        key = _load(fresh).public_key
+        if any(operator.governance_key == key for operator in self.record.operators):
+            retired = self.keys / "retired"
+            durable.make_dirs(retired, mode=0o700)
+            current = self.keys / "governance.pem"
+            if current.exists():
+                durable.publish(current, retired / f"governance.until-{self.record.epoch}.pem")
+            durable.publish(fresh, current)
+
+    def settle_after(self) -> None:
+        """Read the board again after a post, and go over to the key that it now has."""
+        self.proven = ProvenBoard(self.board, self.board.id, now=int(time()))
+        self.record, self.link = self._read()
+        self._settle()
+
+    def next_nonce(self) -> int:
+        """The next nonce of this operator's key."""
+        value = self.board.value(map_keys.nonce_of_key(self.signer.public_key.thumbprint()))
+        counted = 0 if value is None else cbor.decode(value)
+        return int(counted) + 1 if isinstance(counted, int) else 1
+
+    def operators(self, count: int) -> Needed:
+        """`count` of the operators' governance keys."""
+        return Needed("operators", count, tuple(self.record.governance.values()))
+
+    def post(
+        self,
+        kind: str,
+        subject: str,
+        payload: bytes,
+        needed: Sequence[Needed],
+        signers: Sequence[SoftwareSigner],
+        *,
+        export: Path | None,
+        previous: bytes | None = None,
+    ) -> dict[str, object]:
+        """Sign and post in this operator's name, or export; what to tell the user."""
+        statement = Statement(
+            kind=kind,
+            issuer=self.operator.name,
+            subject=subject,
+            audience=self.board.id,
+            payload=payload,
+        )
+        request = request_of(statement, needed, previous=previous)
+        signatures = sign_here(request, signers)
+        if export is not None:
+            return export_request(
+                self.ceremonies,
+                request,
+                signatures,
+                export,
+                as_json=self.as_json,
+                then="operator import",
+            )
+        missing = request.lacks(signature.kid for signature in signatures)
+        if missing:
+            raise Misconfigured(
+                f"this needs {'; '.join(missing)}: run it with --export-unsigned FILE, and let "
+                "others sign FILE by `fieldpost maker sign FILE --key DATA/keys/governance.pem`"
+            )
+        return self.send(request.assemble(signatures))
+
+    def send(self, post: Post) -> dict[str, object]:
+        """Post, and verify the receipt; what to tell the user."""
+        entry = post.encode()
+        receipt = submit_post(self.board.http, entry).receipt
+        return {"index": self.board.verify_receipt(entry, receipt)}
+
+
+def _load(path: Path) -> SoftwareSigner:
+    def refuse() -> bytes:
+        raise Misconfigured(f"{path} is encrypted; a node's own keys are not")
+
+    return load_key_file(path, refuse)
