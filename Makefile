@@ -20,7 +20,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup demo test check fmt docs vectors lock dist clean
+.PHONY: help setup demo test bench check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -44,6 +44,9 @@ demo: $(STAMP) ## real firmware over a board to 20 devices, then attacks on them
 
 test: $(STAMP) ## every test, under 10 minutes on 2 cores
 	$(BIN)/pytest -n $(JOBS) $(TESTS) $(ARGS)
+
+bench: $(STAMP) ## measure, with ratios side by side (docs/benchmarks.md; ARGS="--only http")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/ruff check .

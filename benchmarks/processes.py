@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes that benchmarks over HTTP need, on loopback: a node, nginx, wrk."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CONNECTIONS = 64
+SECONDS = 3
+ROUNDS = 3
+_NGINX = """
+{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  default_type application/vnd.fieldpost.checkin+cbor; keepalive_requests 100000000;
+  open_file_cache max=100; sendfile on; tcp_nopush on;
+  server {{
+    listen 127.0.0.1:{port}; root {folder}/www; etag on;
+    add_header Cache-Control "public, max-age=60, no-transform";
+  }}
+}}
+"""
+
+
+@contextmanager
+def node(data: Path) -> Iterator[str]:
+    """A node process over `data`; its URL."""
+    command = [sys.executable, "-m", "fieldpost.cli", "node", "run", "--json"]
+    options = ["--data", str(data), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield str(json.loads(process.stdout.readline())["url"])
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def nginx(folder: Path, path: str, body: bytes) -> Iterator[str]:
+    """One nginx worker that serves `body` as a static file at `path`; its URL."""
+    file = folder / "www" / path.lstrip("/")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(body)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Started by root, nginx would read files as somebody else.
+    user = "user root;" if os.geteuid() == 0 else ""
+    text = _NGINX.format(user=user, folder=folder, port=port)
+    (folder / "nginx.conf").write_text(text)
+    command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def has(*programs: str) -> bool:
+    """Whether all of the programs are installed; says loudly which are not."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing:
+        print(f"SKIPPED: {' and '.join(missing)} not installed", file=sys.stderr)
+    return not missing
+
+
+def requests_per_second(url: str) -> float:
+    """The best of some rounds with wrk, on connections kept alive; no error is allowed."""
+    return max(_one_round(url) for _ in range(ROUNDS))
+
+
+def _one_round(url: str) -> float:
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", url]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rate = re.search(r"Requests/sec:\s*([0-9.]+)", said)
+    if rate is None or "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(f"wrk met errors:\n{said}")
+    return float(rate[1])
