@@ -42,7 +42,10 @@ def command() -> None:
 )
 @click.option("--fixed-in", type=click.IntRange(1), help="The release that mends it.")
 @click.option(
-    "--severity", required=True, type=click.Choice([level.name.lower() for level in Severity])
+    "--severity",
+    required=True,
+    type=click.Choice([level.name.lower() for level in Severity]),
+    help="How bad it is for whoever is affected.",
 )
 @click.option("--exploited", is_flag=True, help="Somebody uses it already.")
 @click.option(

@@ -64,7 +64,7 @@ class Findings:
     help="What its devices trust: names board, witnesses and how old news may be.",
 )
 @click.option("--board-id", help="The board that you trust, instead: its full id.")
-@click.option("--channel", default="stable", show_default=True)
+@click.option("--channel", default="stable", show_default=True, help="Channel that the device follows.")
 @click.option("--running", type=click.IntRange(0), help="The release that it says it runs.")
 @click.option("--max-age-days", type=float, help="Oldest proof you accept.  [default: 7]")
 @board_option

@@ -35,7 +35,7 @@ from fieldpost.suit.envelope import decode_envelope
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write."
 )
-@click.option("--channel", default="stable", show_default=True)
+@click.option("--channel", default="stable", show_default=True, help="Channel whose offer it is.")
 @click.option("--sequence", type=click.IntRange(1), help="Which offer.  [default: the newest]")
 @board_option
 @home_options

@@ -21,7 +21,7 @@ from fieldpost.records.maker import Role
 
 @click.command(name="halt")
 @click.argument("class_name", metavar="CLASS")
-@click.option("--channel", default="stable", show_default=True)
+@click.option("--channel", default="stable", show_default=True, help="Channel that it is about.")
 @click.option("--sequence", type=click.IntRange(1), help="One offer.  [default: all of them]")
 @home_options
 @json_option
@@ -45,7 +45,7 @@ def halt(
 
 @click.command(name="resume")
 @click.argument("class_name", metavar="CLASS")
-@click.option("--channel", default="stable", show_default=True)
+@click.option("--channel", default="stable", show_default=True, help="Channel that it is about.")
 @click.option("--sequence", type=click.IntRange(1), help="One offer.  [default: all of them]")
 @home_options
 @json_option
