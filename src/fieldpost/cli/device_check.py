@@ -5,6 +5,7 @@ Exit codes: 0 everything asked is proven, 1 something is proven to be otherwise,
 be proven. That a unit *is* the device is only proven when it signs a challenge: ids are no secret.
 """
 
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -15,12 +16,13 @@ import click
 from fieldpost.checkin.belief import believe
 from fieldpost.cli.advisory import read_advisories
 from fieldpost.cli.board_access import Board
-from fieldpost.cli.console import json_option, moment, show
+from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.device_proof import Place, find_place, read_device_status
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
-from fieldpost.errors import Misconfigured, NotFound, Untrusted
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
+from fieldpost.identity.challenge import verify_challenge
 from fieldpost.identity.leaf import format_device_id
 from fieldpost.identity.status import DeviceStatus
 from fieldpost.records import map_keys
@@ -64,8 +66,12 @@ class Findings:
     help="What its devices trust: names board, witnesses and how old news may be.",
 )
 @click.option("--board-id", help="The board that you trust, instead: its full id.")
-@click.option("--channel", default="stable", show_default=True, help="Channel that the device follows.")
+@click.option(
+    "--channel", default="stable", show_default=True, help="Channel that it follows."
+)
 @click.option("--running", type=click.IntRange(0), help="The release that it says it runs.")
+@click.option("--challenge", help="What you asked the unit to sign, in hex: chosen anew, by you.")
+@click.option("--proof", help="What `fieldpost agent prove` answered, in hex.")
 @click.option("--max-age-days", type=float, help="Oldest proof you accept.  [default: 7]")
 @board_option
 @home_options
@@ -77,6 +83,8 @@ def check(
     board_id: str | None,
     channel: str,
     running: int | None,
+    challenge: str | None,
+    proof: str | None,
     max_age_days: float | None,
     board_url: str | None,
     home: Path | None,
@@ -91,7 +99,11 @@ def check(
     \b
     fieldpost device check DEVICE --provisioning bulb.provisioning --running 3
     fieldpost device check DEVICE --board URL --board-id 'board.example/1#12ab…'
+    fieldpost device challenge
+    fieldpost device check DEVICE --provisioning FILE --challenge HEX --proof HEX
     """
+    if (challenge is None) != (proof is None):
+        raise Misconfigured("--challenge and --proof go together; `fieldpost device challenge`")
     now = int(time())
     proven, max_age_s = _trusted(
         provisioning, board_id, board_url, open_home(home, passphrase_file), now
@@ -105,8 +117,13 @@ def check(
         findings.answer("enrolled", UNPROVEN, why=str(error))
     else:
         _judge(proven, place, findings, channel=channel, running=running, now=now)
+        if challenge is not None and proof is not None:
+            _judge_unit(proven, place, findings, challenge=_octets(challenge), proof=_octets(proof))
     _judge_age(proven, findings, now=now, max_age_s=max_age_s)
-    findings.facts["genuine"] = "not asked: an id can be copied; let the unit sign a challenge"
+    if proof is None:
+        findings.facts["genuine"] = "not asked: an id can be copied; let the unit sign a challenge"
+    elif "genuine" not in findings.answers:
+        findings.answer("genuine", UNPROVEN)
     answers = {name: _WORDS[code] for name, code in findings.answers.items()}
     words = {YES: "Proven", NO: "Proven, and not well", UNPROVEN: "Not all of it can be proven"}
     show(answers | findings.facts, as_json=as_json, title=words[findings.code])
@@ -215,6 +232,39 @@ def _of_release(proven: ProvenBoard, class_id: bytes, running: int) -> list[str]
     return [] if reason is None else [f"it was withdrawn: {reason}"]
 
 
+def _judge_unit(
+    proven: ProvenBoard, place: Place, findings: Findings, *, challenge: bytes, proof: bytes
+) -> None:
+    """Whether the unit that answered holds the key that stands in the lot."""
+    try:
+        verify_challenge(proof, challenge=challenge, board=proven.id, key=place.leaf.key)
+    except (Malformed, Untrusted) as error:
+        # A bad answer shows that this one was not the unit's, not that there is no such unit.
+        findings.answer("genuine", UNPROVEN, genuine_because=str(error))
+    else:
+        findings.answer("genuine", YES)
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise Malformed(f"{text[:16]!r} is not hex") from None
+
+
+@click.command(name="challenge")
+@json_option
+def challenge_unit(*, as_json: bool) -> None:
+    r"""Choose a challenge for a unit to sign. Use each one once.
+
+    \b
+    fieldpost device challenge
+    """
+    chosen = secrets.token_hex(32)
+    show({"challenge": chosen}, as_json=as_json, title="Challenge")
+    note(f"next, on the unit: fieldpost agent prove --home DEVICE {chosen}", as_json=as_json)
+
+
 def _judge_age(proven: ProvenBoard, findings: Findings, *, now: int, max_age_s: int) -> None:
     if proven.timestamp is None:
         return
@@ -222,4 +272,4 @@ def _judge_age(proven: ProvenBoard, findings: Findings, *, now: int, max_age_s: 
     findings.answer("fresh", YES if fresh else UNPROVEN, proven_at=moment(proven.timestamp))
 
 
-commands = (check,)
+commands = (check, challenge_unit)
