@@ -33,7 +33,13 @@ def command() -> None:
 @command.command()
 @click.argument("maker", type=HexId(16))
 @click.argument("domain")
-@click.option("--how", type=click.Choice([DNS, WEB]), default=WEB, show_default=True)
+@click.option(
+    "--how",
+    type=click.Choice([DNS, WEB]),
+    default=WEB,
+    show_default=True,
+    help="Where the domain's owner shows the line.",
+)
 @click.option("--seen", is_flag=True, help="You saw the line yourself; do not look again.")
 @export_option
 @desk_options

@@ -41,7 +41,11 @@ def _limit_options(command: F) -> F:
 @click.option("--witness", "witnesses", multiple=True, help="vkey of a witness to add.")
 @click.option("--drop-witness", "dropped", multiple=True, help="Name of a witness to remove.")
 @click.option("--witnesses-needed", type=click.IntRange(0), help="How many must cosign.")
-@click.option("--admission", type=click.Choice([a.name.lower() for a in Admission]))
+@click.option(
+    "--admission",
+    type=click.Choice([a.name.lower() for a in Admission]),
+    help="Which makers may register.",
+)
 @click.option("--epoch-s", type=click.IntRange(1), help="Seconds between two cosignatures.")
 @click.option("--url", "urls", multiple=True, help="Your addresses. Replaces all.")
 @click.option("--rule-version", type=click.IntRange(1), help="Rules in force from the next batch.")
