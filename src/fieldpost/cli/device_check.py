@@ -66,9 +66,7 @@ class Findings:
     help="What its devices trust: names board, witnesses and how old news may be.",
 )
 @click.option("--board-id", help="The board that you trust, instead: its full id.")
-@click.option(
-    "--channel", default="stable", show_default=True, help="Channel that it follows."
-)
+@click.option("--channel", default="stable", show_default=True, help="Channel that it follows.")
 @click.option("--running", type=click.IntRange(0), help="The release that it says it runs.")
 @click.option("--challenge", help="What you asked the unit to sign, in hex: chosen anew, by you.")
 @click.option("--proof", help="What `fieldpost agent prove` answered, in hex.")
@@ -262,7 +260,10 @@ def challenge_unit(*, as_json: bool) -> None:
     """
     chosen = secrets.token_hex(32)
     show({"challenge": chosen}, as_json=as_json, title="Challenge")
-    note(f"next, on the unit: fieldpost agent prove --home DEVICE {chosen}", as_json=as_json)
+    note(
+        f"next, on the unit: fieldpost agent prove --home DEVICE --challenge {chosen}",
+        as_json=as_json,
+    )
 
 
 def _judge_age(proven: ProvenBoard, findings: Findings, *, now: int, max_age_s: int) -> None:

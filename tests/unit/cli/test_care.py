@@ -12,6 +12,7 @@ from fieldpost.checkin.belief import believe
 from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.verify import verify_bundle
 from fieldpost.errors import Conflict, Misconfigured, NotFound, Rejected, Untrusted
+from fieldpost.identity.challenge import sign_challenge
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.keys import Algorithm
 from fieldpost.records import map_keys
@@ -203,6 +204,28 @@ def test_old_proof_is_no_proof(world: CliWorld) -> None:
     device, *_ = enrol(world)
     code, found = check(world, device, "--max-age-days", "-1")
     assert (code, found["fresh"]) == (3, "unproven")
+
+
+def test_a_unit_is_genuine_only_when_it_signs_what_was_asked(world: CliWorld) -> None:
+    """Another unit's answer, and an answer to another challenge, leave it unproven."""
+    device, *_ = enrol(world)
+    challenge = world.call("device", "challenge")["challenge"]
+    assert challenge != world.call("device", "challenge")["challenge"]
+
+    def answer(unit: int, asked: str) -> str:
+        signer = DeterministicSigner(Algorithm.ED25519, f"device {unit}")
+        return sign_challenge(bytes.fromhex(asked), board=world.board, signer=signer).hex()
+
+    def ask(proof: str) -> tuple[int, str]:
+        code, found = check(world, device, "--challenge", challenge, "--proof", proof)
+        return code, found["genuine"]
+
+    assert ask(answer(0, challenge)) == (0, "yes")
+    assert ask(answer(1, challenge)) == (3, "unproven")
+    assert ask(answer(0, "00" * 32)) == (3, "unproven")
+    assert ask("00") == (3, "unproven")
+    with pytest.raises(Misconfigured, match="go together"):
+        world.call("device", "check", device, "--proof", "00")
 
 
 # --- without network ---
