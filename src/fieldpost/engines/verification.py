@@ -12,13 +12,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from hashlib import sha256
 
-from fieldpost.errors import FieldpostError, Malformed, Untrusted
-from fieldpost.keys import PublicKey, verify_signature
-from fieldpost.ledger.reading import read_board, read_maker
+from fieldpost.errors import Malformed, Untrusted
+from fieldpost.ledger.preverify import SignatureCheck, remembering, signature_checks
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.statemap import StateMap
-
-_Fact = tuple[PublicKey, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +25,7 @@ class CheckedPost:
     entry: bytes
     digest: bytes
     post: Post | Malformed
-    valid: tuple[_Fact, ...] = ()
+    valid: frozenset[SignatureCheck] = frozenset()
 
 
 class Memory:
@@ -36,10 +33,11 @@ class Memory:
 
     def __init__(self, checked: Iterable[CheckedPost]) -> None:
         self._posts: dict[bytes, Post | Malformed] = {}
-        self._valid: set[_Fact] = set()
+        valid: set[SignatureCheck] = set()
         for post in checked:
             self._posts[post.entry] = post.post
-            self._valid.update(post.valid)
+            valid.update(post.valid)
+        self.check_signature = remembering(valid)
 
     def decode(self, entry: bytes) -> Post:
         """See `decode_post`."""
@@ -47,11 +45,6 @@ class Memory:
         if isinstance(found, Malformed):
             raise found
         return found
-
-    def check_signature(self, key: PublicKey, message: bytes, signature: bytes) -> None:
-        """See `verify_signature`."""
-        if (key, message, signature) not in self._valid:
-            verify_signature(key, message, signature)
 
 
 def check_posts(entries: Sequence[bytes], map_: StateMap, pool: Executor) -> list[CheckedPost]:
@@ -75,28 +68,13 @@ def check_post(entry: bytes, map_: StateMap) -> CheckedPost:
         post = decode_post(entry)
     except Malformed as error:
         return CheckedPost(entry=entry, digest=digest, post=error)
-    valid = []
-    keys = _keys_of(post, map_)
-    for signature in post.signatures:
-        key = keys.get(signature.kid)
-        if key is not None and key.algorithm is signature.algorithm:
-            message = post.signed_bytes(signature)
-            try:
-                verify_signature(key, message, signature.signature)
-            except Untrusted:
-                continue
-            valid.append((key, message, signature.signature))
-    return CheckedPost(entry=entry, digest=digest, post=post, valid=tuple(valid))
+    valid = frozenset(check for check in signature_checks(map_, post) if _holds(check))
+    return CheckedPost(entry=entry, digest=digest, post=post, valid=valid)
 
 
-def _keys_of(post: Post, map_: StateMap) -> dict[bytes, PublicKey]:
-    """The keys by thumbprint that the post's issuer has in `map_`: a guess, no judgement."""
+def _holds(check: SignatureCheck) -> bool:
     try:
-        if post.statement.kind.startswith("board."):
-            operators = read_board(map_).operators
-            keys = [operator.governance_key for operator in operators]
-            return {key.thumbprint(): key for key in keys}
-        maker = read_maker(map_, bytes.fromhex(post.statement.issuer))
-    except (FieldpostError, ValueError):
-        return {}
-    return {kid: entry.key for role in maker.keys.values() for kid, entry in role.items()}
+        check.verify()
+    except Untrusted:
+        return False
+    return True

@@ -5,7 +5,8 @@
     for check in checks: check.verify()         in a pool
     apply_batch(…, check_signature=remembering(verified))
 
-Nothing is decided here: a key that cannot be found yet is simply verified when the rule asks.
+Nothing is decided here: a key that cannot be found yet is simply verified when the rule asks. So
+are the many keys of `maker.register`, which strangers may send: the rule judges admission first.
 """
 
 from collections.abc import Container
@@ -19,7 +20,7 @@ from fieldpost.ledger.reading import read_board, read_maker
 from fieldpost.posts.envelope import Post
 from fieldpost.records.maker import Role, decode_maker_record
 
-_OPERATORS_SIGN: Final = frozenset({"board.set", "maker.register", "maker.attest", "blob.gone"})
+_OPERATORS_SIGN: Final = frozenset({"board.set", "maker.attest", "blob.gone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,8 @@ def _candidates(read: Reader, post: Post) -> dict[bytes, PublicKey]:
     kind, payload = post.statement.kind, post.statement.payload
     try:
         if kind in _OPERATORS_SIGN:
-            governance = read_board(read).governance
-            # Others that a new board record adds are verified when the rule asks.
-            return governance | (_keys_of(payload) if kind == "maker.register" else {})
+            # Keys that a new board record adds are verified when the rule asks.
+            return read_board(read).governance
         maker = read_maker(read, bytes.fromhex(post.statement.issuer))
         added = _keys_of(payload) if kind == "maker.set" else {}
     except (FieldpostError, ValueError):

@@ -21,15 +21,15 @@ def world() -> BoardWorld:
 
 def test_a_good_signature_is_remembered(world: BoardWorld) -> None:
     checked = check_post(world.maker.lot_enrol(), world.state.map)
-    ((key, message, signature),) = checked.valid
-    Memory([checked]).check_signature(key, message, signature)
+    (check,) = checked.valid
+    Memory([checked]).check_signature(check.key, check.message, check.signature)
 
 
 def test_a_bad_signature_is_never_remembered(world: BoardWorld) -> None:
     entry = bytearray(world.maker.lot_enrol())
     entry[-1] ^= 1
     checked = check_post(bytes(entry), world.state.map)
-    assert checked.valid == ()
+    assert checked.valid == frozenset()
     post = decode_post(bytes(entry))
     (signature,) = post.signatures
     key = signer_key(world)
@@ -43,9 +43,9 @@ def signer_key(world: BoardWorld) -> PublicKey:
 
 def test_a_remembered_signature_vouches_for_no_other_message(world: BoardWorld) -> None:
     checked = check_post(world.maker.lot_enrol(), world.state.map)
-    ((key, message, signature),) = checked.valid
+    (check,) = checked.valid
     with pytest.raises(Untrusted):
-        Memory([checked]).check_signature(key, message + b"x", signature)
+        Memory([checked]).check_signature(check.key, check.message + b"x", check.signature)
 
 
 def test_bytes_that_are_no_post_are_malformed_when_the_ledger_asks(world: BoardWorld) -> None:
