@@ -11,6 +11,7 @@ from fieldpost import cbor
 from fieldpost.cli.board_access import Board, bound_board, publish
 from fieldpost.cli.console import json_option, note, progress, show
 from fieldpost.cli.device_class import read_class, resolve_class
+from fieldpost.cli.factory_csv import Table, load_table
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
@@ -52,6 +53,12 @@ def command() -> None:
     help="A CBOR array of device leaves, from a factory's own tool.",
 )
 @click.option(
+    "--csv",
+    "table",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A factory's table: columns serial, key (hex, base64 or PEM) and scrap.",
+)
+@click.option(
     "--fleet", "fleet_url", help="URL of your own fleet service.  [default: the board's node]"
 )
 @home_options
@@ -61,6 +68,7 @@ def enrol(
     class_name: str,
     requests: Path | None,
     leaves: Path | None,
+    table: Path | None,
     fleet_url: str | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -68,21 +76,23 @@ def enrol(
 ) -> None:
     r"""Enrol a lot of CLASS. Public become its size and a digest, no serial and no key.
 
-    Requests prove that each device holds its key; bare leaves are believed as they are. A lot
+    Requests prove that each device holds its key; leaves and tables are believed as they are. A lot
     never changes: the same devices again finish what was interrupted, others make another lot.
 
     \b
     fieldpost lot enrol bulb-a19:r2 --requests factory/requests
+    fieldpost lot enrol bulb-a19:r2 --csv march.csv
     fieldpost lot enrol bulb-a19:r2 --leaves march.cbor --fleet https://fleet.lamps.example
     """
-    if requests is None and leaves is None:
-        raise Misconfigured("give --requests FOLDER or --leaves FILE")
+    if requests is None and leaves is None and table is None:
+        raise Misconfigured("give --requests FOLDER, --csv FILE or --leaves FILE")
     maker = open_home(home, passphrase_file)
     board = bound_board(maker, as_json=as_json)
     maker_id = bytes.fromhex(maker.settings().maker)
     class_ = resolve_class(maker_id, class_name)
     read_class(board, class_)
-    gathered = gather(requests, leaves, class_, as_json=as_json)
+    listed = None if table is None else load_table(table, class_)
+    gathered = gather(requests, leaves, class_, listed=listed, as_json=as_json)
     with progress("hashing", len(gathered), as_json=as_json) as advance:
         tree = LotTree.build(gathered)
         advance(len(gathered))
@@ -122,6 +132,7 @@ def enrol(
             "lot": lot.hex(),
             "class": class_.hex(),
             "devices": len(gathered),
+            "scrapped": None if listed is None else listed.scrapped,
             "root": tree.root.hex(),
             "index": index,
             "receipt": str(receipt) if receipt else None,
@@ -141,12 +152,19 @@ def _is_posted(board: Board, lot: bytes) -> bool:
 
 
 def gather(
-    requests: Path | None, leaves: Path | None, class_: bytes, *, as_json: bool
+    requests: Path | None,
+    leaves: Path | None,
+    class_: bytes,
+    *,
+    listed: Table | None = None,
+    as_json: bool,
 ) -> list[bytes]:
     """The encoded leaves of a lot, sorted, each judged. Raises Malformed, Untrusted."""
     gathered: list[bytes] = []
     if leaves is not None:
         gathered += _read_leaves(leaves)
+    if listed is not None:
+        gathered += (leaf.encode() for leaf in listed.leaves)
     if requests is not None:
         files = sorted(requests.glob("*.enrol")) if requests.is_dir() else [requests]
         with progress("checking requests", len(files), as_json=as_json) as advance:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost release`: publish an image as a signed release, and list releases."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,6 +15,7 @@ from fieldpost.cli.device_class import choose_class, read_class, resolve_class
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import board_option, home_options, open_home
+from fieldpost.cli.sbom import Document, read_document, read_sbom
 from fieldpost.cli.views import ReleaseRow
 from fieldpost.client.publisher import upload_blob, upload_manifest
 from fieldpost.errors import Conflict, Misconfigured
@@ -24,6 +27,8 @@ from fieldpost.records.maker import Role
 from fieldpost.records.release import ReleaseKind, ReleaseRecord
 from fieldpost.suit.envelope import Envelope, manifest_digest, sign_manifest
 from fieldpost.suit.manifest import Component, Manifest, encode_manifest
+
+_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.group(name="release")
@@ -37,27 +42,31 @@ def command() -> None:
 
 
 @command.command(name="publish")
-@click.argument("class_name", metavar="CLASS")
+@click.argument("class_names", metavar="CLASS...", nargs=-1, required=True)
 @click.argument("image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--version", required=True, help="What people call it, e.g. 1.1.0.")
 @click.option("--sequence", type=click.IntRange(1), help="What devices compare.  [default: next]")
 @click.option("--security", is_flag=True, help="It mends a vulnerability.")
 @click.option("--source", "sources", multiple=True, help="URL prefix where the bytes lie as well.")
+@click.option("--sbom", type=_FILE, help="What is in it: CycloneDX JSON. Becomes public.")
+@click.option("--notes", type=_FILE, help="What is new, for owners. Becomes public.")
 @home_options
 @json_option
 def publish_release(
     *,
-    class_name: str,
+    class_names: tuple[str, ...],
     image: Path,
     version: str,
     sequence: int | None,
     security: bool,
     sources: tuple[str, ...],
+    sbom: Path | None,
+    notes: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Publish IMAGE as a release of CLASS: sign it, post it, upload its bytes.
+    r"""Publish IMAGE as a release of each CLASS: sign it, post it, upload its bytes.
 
     Nothing installs it until `fieldpost rollout set` offers it. Run the same command again to
     finish an interrupted upload: it goes on where it stopped, and posts nothing twice.
@@ -65,20 +74,57 @@ def publish_release(
     \b
     fieldpost release publish bulb-a19:r2 firmware.bin --version 1.1.0
     fieldpost release publish bulb-a19:r2 fixed.bin --version 1.1.1 --security
+    fieldpost release publish bulb-a19:r1 bulb-a19:r2 firmware.bin --version 1.2.0 \
+        --sbom firmware.cdx.json --notes CHANGES.txt
     """
+    wanted = _Wanted(
+        image=image,
+        version=version,
+        sequence=sequence,
+        kind=ReleaseKind.SECURITY if security else ReleaseKind.FEATURE,
+        sources=sources,
+        sbom=None if sbom is None else read_sbom(sbom),
+        notes=None if notes is None else read_document(notes),
+    )
     maker = open_home(home, passphrase_file)
     board = bound_board(maker, as_json=as_json)
+    made = [_publish(maker, board, name, wanted, as_json=as_json) for name in class_names]
+    if as_json:
+        show(made[0] if len(made) == 1 else {"releases": made}, as_json=True)
+        return
+    for name, facts in zip(class_names, made, strict=True):
+        done = "Release complete" if facts["index"] is None else "Release published"
+        show(facts, as_json=False, title=done)
+        note(f"next: fieldpost rollout set {name} --offer {facts['sequence']}=25%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What to publish, for each of the classes."""
+
+    image: Path
+    version: str
+    sequence: int | None
+    kind: ReleaseKind
+    sources: tuple[str, ...]
+    sbom: Document | None
+    notes: Document | None
+
+
+def _publish(
+    maker: MakerHome, board: Board, class_name: str, wanted: _Wanted, *, as_json: bool
+) -> dict[str, object]:
     maker_id = bytes.fromhex(maker.settings().maker)
     class_ = read_class(board, resolve_class(maker_id, class_name))
-    plain = measure_image(image, class_)
+    plain = measure_image(wanted.image, class_)
     stored = [plain]
     if Encoding.ZSTD in class_.limits.encodings:
         stored += pack_image(plain, maker.path / "artifacts", as_json=as_json)
     known = board.releases(class_.id)
-    row = _same_release(known, plain.artifact.image, version, sequence)
+    row = _same_release(known, plain.artifact.image, wanted.version, wanted.sequence)
     index: int | None = None
     receipt: Path | None = None
-    number = row.sequence if row else sequence or _next_sequence(known)
+    number = row.sequence if row else wanted.sequence or _next_sequence(known)
     manifest = encode_manifest(
         Manifest(
             sequence=number,
@@ -102,31 +148,33 @@ def publish_release(
                 nonce=_nonce(maker, board),
                 class_id=class_.id,
                 sequence=number,
-                version=version,
+                version=wanted.version,
                 manifest=digest,
                 envelope_bytes=len(envelope),
                 artifacts=tuple(item.artifact for item in stored),
-                sources=sources,
-                kind=ReleaseKind.SECURITY if security else ReleaseKind.FEATURE,
+                sources=wanted.sources,
+                kind=wanted.kind,
+                sbom=wanted.sbom.digest if wanted.sbom else None,
+                notes=wanted.notes.digest if wanted.notes else None,
             ),
         )
     _upload(board, digest, envelope, stored, as_json=as_json)
-    show(
-        {
-            "class": class_.id.hex(),
-            "sequence": number,
-            "version": version,
-            "manifest": digest.hex(),
-            "image": plain.artifact.image.hex(),
-            "image_bytes": plain.artifact.size,
-            "artifacts": [item.words() for item in stored],
-            "index": index,
-            "receipt": str(receipt) if receipt else None,
-        },
-        as_json=as_json,
-        title="Release published" if row is None else "Release complete",
-    )
-    note(f"next: fieldpost rollout set {class_name} --offer {number}=25%", as_json=as_json)
+    for document in (wanted.sbom, wanted.notes):
+        if document is not None:
+            upload_blob(board.http, document.path, digest=document.digest)
+    return {
+        "class": class_.id.hex(),
+        "sequence": number,
+        "version": wanted.version,
+        "manifest": digest.hex(),
+        "image": plain.artifact.image.hex(),
+        "image_bytes": plain.artifact.size,
+        "artifacts": [item.words() for item in stored],
+        "sbom": wanted.sbom.digest.hex() if wanted.sbom else None,
+        "notes": wanted.notes.digest.hex() if wanted.notes else None,
+        "index": index,
+        "receipt": str(receipt) if receipt else None,
+    }
 
 
 def _same_release(
