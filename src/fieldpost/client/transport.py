@@ -98,6 +98,7 @@ class HttpClient:
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._allowance = Allowance()
         self._connection: http.client.HTTPConnection | None = None
+        self._answer: http.client.HTTPResponse | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +113,10 @@ class HttpClient:
 
     def close(self) -> None:
         """Give the connection back. The next request makes a new one."""
+        if self._answer is not None:
+            # One without a length holds the socket by itself, and a liar's never ends.
+            self._answer.close()
+            self._answer = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -256,7 +261,7 @@ class HttpClient:
             )
         except http.client.NotConnected as error:
             raise ConnectionResetError("the connection was closed") from error
-        answer = self._connection.getresponse()
+        answer = self._answer = self._connection.getresponse()
         return answer, {name.lower(): value for name, value in answer.getheaders()}
 
     def _read(self, answer: http.client.HTTPResponse, most: int) -> Iterator[bytes]:
