@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Heads that a maker's keys could abuse: grinding cohorts, intervals, sequences that run ahead."""
 
+from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
-from fieldpost.agent import schedule
 from fieldpost.records import map_keys
 from fieldpost.records.head import Head, Offer, cohort_draw, decode_head
 from fieldpost.records.maker import Role
+from fieldpost.testing.bundles import PaperBoard
 from fieldpost.testing.defences import Defence, without
 from fieldpost.testing.maker_posts import maker_set, release_withdraw
+from fieldpost.testing.paper_node import PaperNode
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.testing.world import BoardWorld
+from tests.attacks.paper_agent import AgentOnPaper
 
 VICTIM = sha256(b"one device among thousands").digest()
 # Low enough that a first draw hardly ever falls below it, high enough to be found by grinding.
@@ -99,12 +103,19 @@ def test_a_hostile_interval_is_not_posted(interval_s: int) -> None:
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(1, 60), (366 * 86_400, 86_400)])
-def test_a_device_keeps_to_its_factorys_bounds_whatever_a_head_says(asked: int, kept: int) -> None:
+def test_a_device_keeps_to_its_factorys_bounds_whatever_a_head_says(
+    tmp_path: Path, asked: int, kept: int
+) -> None:
     """A dishonest board has no say over how often devices call, or that they stop calling."""
-    bounds = {"least": 60, "most": 86_400}
-    assert schedule.clamp(asked, **bounds) == kept
-    with without(Defence.INTERVAL_BOUNDS):
-        assert schedule.clamp(asked, **bounds) == asked
+    board = PaperBoard()
+    board.head = replace(board.head, interval_s=asked)
+    board.seal()
+    with PaperNode(board) as node, AgentOnPaper(tmp_path, node).awake() as agent:
+        agent.check_in()
+        assert agent.interval_s == kept
+        with without(Defence.INTERVAL_BOUNDS):
+            agent.check_in()
+        assert agent.interval_s == asked
 
 
 # --- fast-forward ---

@@ -20,8 +20,8 @@ from sqlite3 import Connection
 from typing import Any
 
 from fieldpost import cbor
-from fieldpost.agent import download, installing, runtime, schedule, trust
-from fieldpost.agent.slots import stored_image
+from fieldpost.agent import download, installing, machine, schedule, trust
+from fieldpost.agent.slots import files, stored_image
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
@@ -154,10 +154,11 @@ class Defence(Enum):
     NEWER_OFFER = (offers, "is_for", _is_for_whatever_runs)
     STORED_BYTES = (download, "_digest", _as_named)
     IMAGE = (stored_image, "is_content", lambda *_arguments: True)
+    SLOT_NAMES = (files, "_NAMES", lenient.EVERY_NAME)
     UNPACKED_SIZE = (installing, "unpack", lenient.unpack_all)
     AGE = (trust, "is_stale", lambda *_arguments, **_named: False)
     TRIES = (trust, "TRIES", 1_000_000)
-    TRIAL_CHECK_IN = (runtime, "step", lenient.trust_the_healthy)
+    TRIAL_CHECK_IN = (machine, "step", lenient.trust_the_healthy)
     INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)
 
     # --- the fleet ---
