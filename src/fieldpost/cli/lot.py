@@ -132,11 +132,11 @@ def enrol(
             "lot": lot.hex(),
             "class": class_.hex(),
             "devices": len(gathered),
-            "scrapped": None if listed is None else listed.scrapped,
             "root": tree.root.hex(),
             "index": index,
             "receipt": str(receipt) if receipt else None,
-        },
+        }
+        | ({} if listed is None else {"scrapped": listed.scrapped}),
         as_json=as_json,
         title="Lot enrolled",
     )
