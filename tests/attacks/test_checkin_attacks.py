@@ -230,6 +230,8 @@ def test_nobody_without_keys_can_raise_an_alarm(board: PaperBoard, device: Devic
     device.refuses(evil.bundle(operators=2), "no-quorum")
     evil.names = ("eve0", "eve1", "eve2")
     device.refuses(evil.bundle(witnesses=0), "no-quorum")
+    with without(Defence.QUORUM):
+        device.refuses(evil.bundle(witnesses=0), "split-view")
 
 
 # --- time ---
