@@ -122,7 +122,9 @@ class BoardReader:
         """What the state map holds under `key`, proven; absence included. Raises as `check_in`."""
 
         def question(client: HttpClient) -> Verified:
-            data = _fetch(client, f"/v1/proof/{key.hex()}", MAX_PROOF_BYTES)
+            # Naming the maker asks for a tree that satisfies its policy.
+            path = f"/v1/proof/{key.hex()}?maker={standpoint.belief.maker.hex()}"
+            data = _fetch(client, path, MAX_PROOF_BYTES)
 
             def verify(board: tuple[bytes, ...], maker: tuple[bytes, ...]) -> Verified:
                 return verify_bundle(

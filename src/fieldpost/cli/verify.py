@@ -160,7 +160,8 @@ def _verify_image(
     sequence = _find_image(board, record.class_id, digest)
     # The list only said where to look; what counts is the record, proven under the board's quorum.
     key = map_keys.release(record.class_id, sequence)
-    bundle = board.http.fetch(f"/v1/proof/{key.hex()}", most_bytes=MAX_PROOF_BYTES)
+    path = f"/v1/proof/{key.hex()}?maker={belief.maker.hex()}"
+    bundle = board.http.fetch(path, most_bytes=MAX_PROOF_BYTES)
 
     def verify(board_links: Sequence[bytes], maker_links: Sequence[bytes]) -> Verified:
         return verify_bundle(
