@@ -8,7 +8,7 @@ import click
 
 from fieldpost.cli.acting import Acting, act
 from fieldpost.cli.console import json_option, note, show
-from fieldpost.cli.device_proof import find_place
+from fieldpost.cli.device_proof import find_place, fleet_option
 from fieldpost.cli.options import HexId, home_options
 from fieldpost.cli.signing import export_option
 from fieldpost.errors import Malformed
@@ -30,15 +30,18 @@ def command() -> None:
 
 
 def _change(
-    acting: Acting, devices: tuple[bytes, ...], to: DeviceStatus, **options: object
+    acting: Acting,
+    devices: tuple[bytes, ...],
+    to: DeviceStatus,
+    *,
+    fleet_url: str | None,
+    export: Path | None,
 ) -> None:
-    export = options.get("export")
-    assert export is None or isinstance(export, Path)
     if not 1 <= len(devices) <= MAX_STATUS_CHANGES:
         raise Malformed(f"{len(devices)} devices; one post changes 1…{MAX_STATUS_CHANGES}")
     by_lot: defaultdict[bytes, set[int]] = defaultdict(set)
     for device in devices:
-        place = find_place(acting.proven, device)
+        place = find_place(acting.proven, device, fleet_url=fleet_url)
         by_lot[place.lot.id].add(place.index)
     if export is not None and len(by_lot) > 1:
         raise Malformed("the devices are of several lots; export one lot at a time")
@@ -70,12 +73,14 @@ _DEVICES = click.argument("devices", metavar="DEVICE...", nargs=-1, required=Tru
 
 @command.command()
 @_DEVICES
+@fleet_option
 @export_option
 @home_options
 @json_option
 def revoke(
     *,
     devices: tuple[bytes, ...],
+    fleet_url: str | None,
     export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -87,17 +92,19 @@ def revoke(
     fieldpost device revoke 0f3c…
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    _change(acting, devices, DeviceStatus.REVOKED, export=export)
+    _change(acting, devices, DeviceStatus.REVOKED, fleet_url=fleet_url, export=export)
 
 
 @command.command()
 @_DEVICES
+@fleet_option
 @export_option
 @home_options
 @json_option
 def suspend(
     *,
     devices: tuple[bytes, ...],
+    fleet_url: str | None,
     export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -109,17 +116,19 @@ def suspend(
     fieldpost device suspend 0f3c… 77ab…
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    _change(acting, devices, DeviceStatus.SUSPENDED, export=export)
+    _change(acting, devices, DeviceStatus.SUSPENDED, fleet_url=fleet_url, export=export)
 
 
 @command.command()
 @_DEVICES
+@fleet_option
 @export_option
 @home_options
 @json_option
 def decommission(
     *,
     devices: tuple[bytes, ...],
+    fleet_url: str | None,
     export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -131,17 +140,19 @@ def decommission(
     fieldpost device decommission 0f3c…
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    _change(acting, devices, DeviceStatus.DECOMMISSIONED, export=export)
+    _change(acting, devices, DeviceStatus.DECOMMISSIONED, fleet_url=fleet_url, export=export)
 
 
 @command.command()
 @_DEVICES
+@fleet_option
 @export_option
 @home_options
 @json_option
 def reinstate(
     *,
     devices: tuple[bytes, ...],
+    fleet_url: str | None,
     export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -153,4 +164,4 @@ def reinstate(
     fieldpost device reinstate 0f3c…
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    _change(acting, devices, DeviceStatus.VALID, export=export)
+    _change(acting, devices, DeviceStatus.VALID, fleet_url=fleet_url, export=export)

@@ -17,7 +17,7 @@ from fieldpost.checkin.belief import believe
 from fieldpost.cli.advisory import read_advisories
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, note, show
-from fieldpost.cli.device_proof import Place, find_place, read_device_status
+from fieldpost.cli.device_proof import Place, find_place, fleet_option, read_device_status
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
@@ -71,6 +71,7 @@ class Findings:
 @click.option("--challenge", help="What you asked the unit to sign, in hex: chosen anew, by you.")
 @click.option("--proof", help="What `fieldpost agent prove` answered, in hex.")
 @click.option("--max-age-days", type=float, help="Oldest proof you accept.  [default: 7]")
+@fleet_option
 @board_option
 @home_options
 @json_option
@@ -84,6 +85,7 @@ def check(
     challenge: str | None,
     proof: str | None,
     max_age_days: float | None,
+    fleet_url: str | None,
     board_url: str | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -110,7 +112,7 @@ def check(
         max_age_s = round(max_age_days * _DAY)
     findings = Findings({}, {"device": format_device_id(device), "board": proven.id})
     try:
-        place = find_place(proven, device)
+        place = find_place(proven, device, fleet_url=fleet_url)
     except NotFound as error:
         findings.answer("enrolled", UNPROVEN, why=str(error))
     else:

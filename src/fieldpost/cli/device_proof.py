@@ -5,9 +5,14 @@ The leaves are no part of the board, so that a device is *not* enrolled can be p
 that it is, by its leaf, the path to the lot's root, and the board's proof of that root.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import click
 
 from fieldpost import cbor
+from fieldpost.cli.board_access import Board
 from fieldpost.cli.proven import ProvenBoard
 from fieldpost.errors import NotFound, Unavailable, Untrusted
 from fieldpost.identity.leaf import DeviceLeaf
@@ -16,7 +21,8 @@ from fieldpost.identity.status import DeviceStatus, page_number, read_status
 from fieldpost.records import map_keys
 from fieldpost.records.lot import LotRecord, decode_lot_record
 
-_PROOF_BYTES = 16_384
+F = TypeVar("F", bound=Callable[..., Any])
+_PROOF_BYTES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +34,32 @@ class Place:
     leaf: DeviceLeaf
 
 
-def find_place(proven: ProvenBoard, device: bytes) -> Place:
-    """The place of the device with this id (32 bytes), proven.
+def fleet_option(command: F) -> F:
+    """`--fleet URL`, where the leaves of the lots are not with the board's node."""
+    return click.option(
+        "--fleet", "fleet_url", help="Who keeps the lots' leaves.  [default: the board's node]"
+    )(command)
+
+
+def find_place(proven: ProvenBoard, device: bytes, *, fleet_url: str | None = None) -> Place:
+    """The place of the device with this id (32 bytes), proven; leaves come from `fleet_url`.
 
     Raises NotFound if this service has no such leaf, Untrusted if what it answers does not hold.
     """
     path = f"/v1/devices/{device.hex()}"
+    service = Board(fleet_url) if fleet_url else proven.board
     try:
-        data = proven.board.http.fetch(path, most_bytes=_PROOF_BYTES)
+        data = service.http.fetch(path, most_bytes=_PROOF_BYTES)
     except NotFound:
         raise NotFound(
-            f"{proven.board.url} knows no device {device.hex()}; perhaps another node or its maker "
+            f"{service.url} knows no device {device.hex()}; perhaps another node or its maker "
             "keeps the leaves of its lot"
         ) from None
     match cbor.decode(data):
         case (bytes(lot_id), int(index), int(), bytes(leaf), tuple(hashes)):
             place = _verify(proven, lot_id, index, leaf, hashes)
         case _:
-            raise Unavailable(f"{proven.board.url}{path} is no proof; ask another node")
+            raise Unavailable(f"{service.url}{path} is no proof; ask another node")
     if place.leaf.device != device:
         raise Untrusted("wrong-device", "the leaf is another device's")
     return place

@@ -11,7 +11,7 @@ from fieldpost import cbor
 from fieldpost.checkin.belief import believe
 from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.verify import verify_bundle
-from fieldpost.errors import Conflict, Misconfigured, NotFound, Rejected, Untrusted
+from fieldpost.errors import Conflict, Misconfigured, NotFound, Rejected, Unavailable, Untrusted
 from fieldpost.identity.challenge import sign_challenge
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.keys import Algorithm
@@ -143,6 +143,15 @@ def test_a_pinned_board_id_is_enough(world: CliWorld) -> None:
     other = world.board[:-1] + ("0" if world.board[-1] != "0" else "1")
     with pytest.raises(Untrusted, match="another genesis"):
         world.call("device", "check", device, "--board", world.url, "--board-id", other)
+
+
+def test_leaves_may_be_kept_elsewhere(world: CliWorld) -> None:
+    """Who keeps them is not believed either, and one that has none leaves it unproven."""
+    device, *_ = enrol(world)
+    assert check(world, device, "--fleet", world.url)[0] == 0
+    where = ("--provisioning", str(world.provisioning), "--fleet", "http://127.0.0.1:9")
+    with pytest.raises(Unavailable):
+        world.call("device", "check", device, *where)
 
 
 def test_a_stranger_is_unproven_and_not_refused(world: CliWorld) -> None:
