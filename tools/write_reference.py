@@ -31,6 +31,8 @@ ENVIRONMENT = {
     "FIELDPOST_SLOT": "set by the agent for the programs that it calls: the slot, `a` or `b`",
     "FIELDPOST_IMAGE": "likewise: path of the image",
     "FIELDPOST_SEQUENCE": "likewise: what devices compare",
+    "FIELDPOST_URGENCY": "given to the agent's consent command: 0 to 3, empty where not said",
+    "FIELDPOST_DOWNTIME_S": "likewise: the downtime that the maker expects, in seconds",
     "FIELDPOST_VERSION": "likewise: what people call it",
     "FIELDPOST_DIGEST": "likewise: its SHA-256 in hex",
     "FIELDPOST_SIZE": "likewise: its bytes",

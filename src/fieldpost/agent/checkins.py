@@ -11,14 +11,13 @@ from typing import Final
 
 from fieldpost.agent import bookkeeping, schedule, trust
 from fieldpost.agent.board import Reader, Standpoint
-from fieldpost.agent.conditions import find_hindrance
 from fieldpost.agent.membership import fetch_membership
 from fieldpost.agent.memory import Memory
 from fieldpost.agent.plan import Plan, make_plan
 from fieldpost.agent.world import World
 from fieldpost.checkin.belief import Belief
+from fieldpost.checkin.freshness import trusted_clock
 from fieldpost.checkin.verify import Verified
-from fieldpost.identity.outcome import Outcome
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.provisioning import ProvisioningRecord
 
@@ -26,7 +25,8 @@ _DAY_S: Final = 86_400
 
 
 class CheckIns:
-    """The looking side of an agent. `urls` are its owner's, instead of the records' own."""
+    """The looking side of an agent. `urls` are its owner's, instead of the records' own; the
+    `channel` may change between check-ins."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class CheckIns:
         self.provisioning = provisioning
         self.board = board
         self.fleet = fleet
-        self._channel = channel
+        self.channel = channel
         self._urls = tuple(urls)
         self._device = device
         self._world = world
@@ -67,7 +67,7 @@ class CheckIns:
         return self.board.check_in(
             self._standpoint(memory),
             class_id=self.provisioning.class_id,
-            channel=self._channel,
+            channel=self.channel,
             is_fresh=lambda verified: self._is_fresh(memory.belief, verified),
         )
 
@@ -91,7 +91,7 @@ class CheckIns:
             standpoint.belief,
             memory.belief.bundle or b"",
             class_id=self.provisioning.class_id,
-            channel=self._channel,
+            channel=self.channel,
             now=standpoint.now,
             least_time=standpoint.least_time,
             algorithms=standpoint.algorithms,
@@ -176,13 +176,14 @@ class CheckIns:
             resting=bookkeeping.is_resting(memory, clock=self._world.clock(), most_s=most_s),
         )
 
-    def find_hindrance(self, offer: Offer) -> tuple[Outcome, str] | None:
-        """What of the offer's conditions is not met now."""
-        return find_hindrance(
-            offer.conditions,
-            second_of_day=self._world.second_of_day(),
-            power=self._world.power(),
+    def now(self, memory: Memory) -> int:
+        """Unix seconds: the clock where it can be one, and never below T + powered time."""
+        belief = memory.belief
+        least_time = self.provisioning.least_time
+        clock = trusted_clock(
+            self._world.clock(), timestamp=belief.timestamp, least_time=least_time
         )
+        return max(clock or 0, int(self._lead_s(belief) + self._world.uptime()))
 
     def plan(self, memory: Memory, offer: Offer, *, change_count: int) -> Plan:
         """What to install for an offer. Raises as `make_plan`."""

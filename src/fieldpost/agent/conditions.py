@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether an offer's conditions let a device install now (docs/spec/check-in.md). Pure.
 
-How long a person may put an update off, its urgency and the expected downtime are for whoever asks
-a person; this agent asks nobody and never puts off.
+How long an update may be put off stands in `postponement`; its urgency and the expected downtime
+are for the owner's `consent` command.
 """
 
 from fieldpost.agent.world import Power

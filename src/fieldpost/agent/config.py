@@ -6,16 +6,21 @@ health_check = ["/usr/bin/check"]  exit 0 = healthy; none = always healthy
 health_timeout_s = 60
 trial_check_in_s = 600             how long a new image may try to verify a check-in
 urls = ["http://gateway.local"]    instead of the board's own addresses
+bytes_per_s = 100000               at most, when images are downloaded
+postpone_s = 3600                  for how long to put offers off, as far as they allow
+power = ["/usr/bin/power"]         says battery and power, instead of this machine's own files
+consent = ["/usr/bin/consent"]     exit 0 = an update may begin now
 [slot]                             how images are installed; without it, as files
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from fieldpost.agent.slots.exec import Commands
 from fieldpost.errors import Misconfigured
+from fieldpost.records.limits import MAX_DURATION_S
 
 DEFAULT: Final = """\
 # What this device's owner may choose. What it trusts stands in the provisioning record alone.
@@ -36,6 +41,25 @@ trial_check_in_s = 600
 # Nothing that comes from there is believed for coming from there.
 # urls = ["http://gateway.local:8080"]
 
+# At most so many bytes a second when images are downloaded.
+# bytes_per_s = 100000
+
+# Put every offer off for so long, as far as it allows; `fieldpost agent postpone` changes it for
+# the offer at hand.
+# postpone_s = 3600
+
+# Where an offer needs battery or external power: a program that prints
+# {{"battery_percent": 80, "external": false}} (null: no battery), or prints nothing and exits with
+# 0 if there is power enough. Without it the machine's own files are read.
+# power = ["/usr/bin/power"]
+# power_timeout_s = 10
+
+# Asked before an update begins, with FIELDPOST_SEQUENCE, FIELDPOST_URGENCY (0 to 3) and
+# FIELDPOST_DOWNTIME_S set. Exit status 0 means yes. Anything else is reported as declined, and
+# asked again at the next check-in.
+# consent = ["/usr/bin/consent"]
+# consent_timeout_s = 60
+
 # Hand verified images to commands instead of keeping them as files: an installer, a boot loader, a
 # flasher. They run without a shell, with FIELDPOST_IMAGE (path of the verified image),
 # FIELDPOST_SEQUENCE, FIELDPOST_VERSION, FIELDPOST_DIGEST, FIELDPOST_SIZE and FIELDPOST_SLOT set,
@@ -55,7 +79,7 @@ trial_check_in_s = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The file, read. Times in seconds."""
+    """The file, read. Times in seconds; a `bytes_per_s` of 0 is no limit."""
 
     channel: str
     health_check: tuple[str, ...] = ()
@@ -63,6 +87,12 @@ class Config:
     trial_check_in_s: int = 600
     urls: tuple[str, ...] = ()
     commands: Commands | None = None
+    bytes_per_s: int = 0
+    postpone_s: int = 0
+    power: tuple[str, ...] = ()
+    power_timeout_s: int = 10
+    consent: tuple[str, ...] = ()
+    consent_timeout_s: int = 60
 
 
 def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
@@ -71,8 +101,7 @@ def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured(f"agent.toml: {error}") from error
-    known = {"channel", "health_check", "health_timeout_s", "trial_check_in_s", "urls", "slot"}
-    _check_known(table, known)
+    _check_known(table, {field.name for field in fields(Config)} - {"commands"} | {"slot"})
     channel = table.get("channel", channels[0])
     if channel not in channels:
         allowed = ", ".join(channels)
@@ -84,6 +113,12 @@ def parse_config(text: str, *, channels: tuple[str, ...]) -> Config:
         trial_check_in_s=_seconds(table, "trial_check_in_s", 600),
         urls=_words(table, "urls"),
         commands=_commands(table.get("slot")),
+        bytes_per_s=_count(table, "bytes_per_s", most=10**12),
+        postpone_s=_count(table, "postpone_s", most=MAX_DURATION_S),
+        power=_words(table, "power"),
+        power_timeout_s=_seconds(table, "power_timeout_s", 10),
+        consent=_words(table, "consent"),
+        consent_timeout_s=_seconds(table, "consent_timeout_s", 60),
     )
 
 
@@ -133,6 +168,13 @@ def _words(table: dict[str, object], name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise Misconfigured(f'agent.toml: {name} must be a list of words, as ["one", "two"]')
     return tuple(value)
+
+
+def _count(table: dict[str, object], name: str, *, most: int) -> int:
+    value = table.get(name, 0)
+    if type(value) is not int or not 0 <= value <= most:
+        raise Misconfigured(f"agent.toml: {name} must be a whole number, 0 to {most}")
+    return value
 
 
 def _seconds(table: dict[str, object], name: str, default: int) -> int:

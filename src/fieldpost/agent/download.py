@@ -6,12 +6,13 @@ power cut and from another source. Its digest judges it; wrong bytes blame the s
 starts anew. What is unpacked never exceeds the size that the manifest signs.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from fieldpost.agent.token_bucket import TokenBucket
 from fieldpost.client.transport import HttpClient, split_url
 from fieldpost.durable import OS, Disk, Partial, make_dirs, open_partial, remove
 from fieldpost.errors import FieldpostError, Malformed, Unavailable, Untrusted
@@ -21,6 +22,7 @@ _CHUNK_BYTES: Final = 65_536
 # What every zstd decoder should take (RFC 8878 §3.1.1.1.2), and what a device's memory allows.
 _MOST_WINDOW_BYTES: Final = 8 * 1024 * 1024
 _SYNC_BYTES: Final = 4 * 1024 * 1024
+_MOST_STREAM_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,21 @@ class Stored:
     encoding: Encoding
 
 
+@dataclass(slots=True, kw_only=True)
+class Pace:
+    """Keeps downloads to a rate. `uptime` and `pause` in seconds, as in `World`."""
+
+    bucket: TokenBucket
+    uptime: Callable[[], float]
+    pause: Callable[[float], None]
+
+    def keep(self, count: int) -> None:
+        """`count` bytes came: wait until the next may."""
+        self.bucket, wait_s = self.bucket.spend(count, now=self.uptime())
+        if wait_s > 0:
+            self.pause(wait_s)
+
+
 def blob_urls(stored: Stored, *, sources: Sequence[str], boards: Sequence[str]) -> list[str]:
     """Where the bytes may lie: the maker's own prefixes (prefix/hex), then the board's nodes."""
     name = stored.digest.hex()
@@ -41,9 +58,15 @@ def blob_urls(stored: Stored, *, sources: Sequence[str], boards: Sequence[str]) 
 
 
 def download(
-    folder: Path, stored: Stored, urls: Sequence[str], *, timeout_s: float = 10.0, disk: Disk = OS
+    folder: Path,
+    stored: Stored,
+    urls: Sequence[str],
+    *,
+    timeout_s: float = 10.0,
+    pace: Pace | None = None,
+    disk: Disk = OS,
 ) -> Path:
-    """The file that holds exactly `stored`.
+    """The file that holds exactly `stored`, received no faster than `pace` lets.
 
     Raises Untrusted("wrong-bytes") if a source sent others and no source the right ones,
     Unavailable; what arrived meanwhile is kept for the next time.
@@ -57,11 +80,13 @@ def download(
         for url in urls:
             try:
                 resumed = file.size > 0
-                if _fetch_right(file, path, stored, url, timeout_s):
+                if _fetch_right(file, path, stored, url, timeout_s=timeout_s, pace=pace):
                     return path
                 # Whoever sent the first part may be the liar: nobody is blamed for another's
                 # bytes, or one bad source could keep all good ones from ever delivering.
-                if resumed and _fetch_right(file, path, stored, url, timeout_s):
+                if resumed and _fetch_right(
+                    file, path, stored, url, timeout_s=timeout_s, pace=pace
+                ):
                     return path
                 failures.append(Untrusted("wrong-bytes", f"{url} sent other bytes than were named"))
             except FieldpostError as failure:
@@ -71,22 +96,33 @@ def download(
     raise Untrusted("wrong-bytes", words) if blamed else Unavailable(words, _wait(failures))
 
 
-def _fetch_right(file: Partial, path: Path, stored: Stored, url: str, timeout_s: float) -> bool:
+def _fetch_right(
+    file: Partial, path: Path, stored: Stored, url: str, *, timeout_s: float, pace: Pace | None
+) -> bool:
     """Whether the file is right with the rest from `url`; what is wrong is thrown away whole."""
-    _fetch_rest(file, stored, url, timeout_s)
+    _fetch_rest(file, stored, url, timeout_s=timeout_s, pace=pace)
     if _digest(path) == stored.digest:
         return True
     file.truncate(0)
     return False
 
 
-def _fetch_rest(file: Partial, stored: Stored, url: str, timeout_s: float) -> None:
+def _fetch_rest(
+    file: Partial, stored: Stored, url: str, *, timeout_s: float, pace: Pace | None
+) -> None:
     if file.size == stored.size:
         return
     base, path = split_url(url)
+    # What this side holds back is not the other side's slowness.
+    held_s = (stored.size - file.size) / pace.bucket.rate if pace is not None else 0.0
     with (
         HttpClient(base, timeout_s=timeout_s, user_agent="fieldpost-agent") as client,
-        client.stream(path, offset=file.size, most_bytes=stored.size) as body,
+        client.stream(
+            path,
+            offset=file.size,
+            most_bytes=stored.size,
+            total_s=_MOST_STREAM_S + held_s,
+        ) as body,
     ):
         if body.start != file.size:
             file.truncate(body.start)
@@ -95,6 +131,8 @@ def _fetch_rest(file: Partial, stored: Stored, url: str, timeout_s: float) -> No
             for chunk in body.chunks:
                 file.append(chunk)
                 unsynced += len(chunk)
+                if pace is not None:
+                    pace.keep(len(chunk))
                 if unsynced >= _SYNC_BYTES:
                     file.sync()
                     unsynced = 0

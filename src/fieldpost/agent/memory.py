@@ -3,15 +3,19 @@
 
     {1: 1, 2: belief, 3: state, 4: running sequence, 5: staged, 6: [failed…], 7: boot count,
      8: lot, 9: [outcome, reason, sequence, digest] to report, 10: last reason, 11: lost trials,
-     12: no install before, 13: saved at, 14: seconds of isolation}
+     12: no install before, 13: saved at, 14: seconds of isolation,
+     15: pending}
 
     staged = [sequence, version, manifest digest, image digest, image bytes, change count,
               applied offline]
     failed = [manifest digest, change count, tries]
     lot    = [lot id, index, count, leaf, [path…]]
 
-5, 8 and 9 may be null, 14 is absent where it is 0. Times are Unix seconds. The file is the agent's
-own; devices never exchange it, and another version of it is read by the release that brings it.
+pending = [manifest digest, sequence, seen at, may be put off for s, put off until]
+
+5, 8 and 9 may be null, 14 is absent where it is 0, 15 where nothing is pending. Times are
+Unix seconds. The file is the agent's own; devices never exchange it, and another version of it is
+read by the release that brings it.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost import cbor
+from fieldpost.agent.postponement import Pending
 from fieldpost.agent.states import State
 from fieldpost.checkin.belief import Belief, decode_belief
 from fieldpost.durable import OS, Disk, write_file
@@ -96,6 +101,7 @@ class Memory:
     install_after: int = 0
     saved_at: int = 0
     isolated_s: int = 0
+    pending: Pending | None = None
 
     def tries(self, manifest: bytes, change_count: int) -> int:
         """How often this release failed since the head's change count last moved."""
@@ -111,7 +117,10 @@ class Memory:
     def encode(self) -> bytes:
         """Deterministic CBOR: the file."""
         lot, told = self.lot, self.told
-        later = {14: self.isolated_s} if self.isolated_s else {}
+        later: dict[int, object] = {14: self.isolated_s} if self.isolated_s else {}
+        if self.pending is not None:
+            p = self.pending
+            later[15] = [p.manifest, p.sequence, p.seen_at, p.may_s, p.until]
         return cbor.encode(
             {
                 1: VERSION,
@@ -171,6 +180,7 @@ def decode_memory(data: bytes) -> Memory:
                 install_after=install_after,
                 saved_at=saved_at,
                 isolated_s=_read_count(later.get(14, 0)),
+                pending=_read_pending(later.get(15)),
             )
         case _:
             raise Malformed("not an agent's memory of version 1")
@@ -180,6 +190,18 @@ def _read_count(value: object) -> int:
     if not isinstance(value, int):
         raise Malformed("memory: a count is an integer")
     return value
+
+
+def _read_pending(value: object) -> Pending | None:
+    match value:
+        case None:
+            return None
+        case (bytes(manifest), int(sequence), int(seen_at), int(may_s), int(until)):
+            return Pending(
+                manifest=manifest, sequence=sequence, seen_at=seen_at, may_s=may_s, until=until
+            )
+        case _:
+            raise Malformed("memory: what is pending has five members")
 
 
 def _read_staged(value: cbor.Value) -> Staged | None:

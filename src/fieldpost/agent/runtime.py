@@ -13,8 +13,8 @@ from typing import Final, NoReturn
 
 from fieldpost.agent import schedule
 from fieldpost.agent.checkins import CheckIns
-from fieldpost.agent.config import Config
-from fieldpost.agent.download import Stored, blob_urls, clean, download
+from fieldpost.agent.config import Config, load_config
+from fieldpost.agent.download import Pace, Stored, blob_urls, clean, download
 from fieldpost.agent.health import run_health_check
 from fieldpost.agent.home import Home
 from fieldpost.agent.installing import install
@@ -22,13 +22,22 @@ from fieldpost.agent.leaving import WayOut
 from fieldpost.agent.machine import Machine, words_of
 from fieldpost.agent.memory import Memory
 from fieldpost.agent.offline import OfflineReader, OfflineUpdate
+from fieldpost.agent.permission import Hindrance, Permission
 from fieldpost.agent.plan import Plan
 from fieldpost.agent.reporting import Delivery, Reporter, of_running
 from fieldpost.agent.slots.base import Boot, Slots
 from fieldpost.agent.states import Do, Event, State
+from fieldpost.agent.token_bucket import TokenBucket
 from fieldpost.agent.world import World
 from fieldpost.checkin.verify import Verified
-from fieldpost.errors import Conflict, FieldpostError, Misbehaviour, NotFound, Untrusted
+from fieldpost.errors import (
+    Conflict,
+    FieldpostError,
+    Misbehaviour,
+    Misconfigured,
+    NotFound,
+    Untrusted,
+)
 from fieldpost.identity.outcome import Outcome
 from fieldpost.records.head import Offer
 
@@ -67,6 +76,7 @@ class Agent(Machine):
         self._slots = slots
         self._checkins = checkins
         self._reporter = reporter
+        self._permission = Permission(config=config, home=home, world=world)
         self._way_out = WayOut(
             world=world,
             algorithms=checkins.provisioning.limits.algorithms,
@@ -97,6 +107,7 @@ class Agent(Machine):
         Raises Untrusted and Misbehaviour with the reason why nothing was installed, Unavailable.
         """
         self._failure = None
+        self._follow_channel()
         outcome, reason = Outcome.CHECKED_IN, ""
         try:
             outcome, reason = self._look()
@@ -118,6 +129,14 @@ class Agent(Machine):
         if self._failure is not None:
             raise self._failure
 
+    def _follow_channel(self) -> None:
+        """The owner may have chosen another channel; a file half edited changes nothing."""
+        try:
+            channels = self._checkins.provisioning.channels
+            self._checkins.channel = load_config(self._home.config, channels=channels).channel
+        except Misconfigured as error:
+            self._tell("misconfigured", detail=str(error))
+
     def _look(self) -> tuple[Outcome, str]:
         """Check in and install what is offered; the outcome to report, and why."""
         verified = self._ask()
@@ -133,12 +152,22 @@ class Agent(Machine):
             return _OUTCOMES.get(decision.why, Outcome.CHECKED_IN), decision.why
         if decision.offer is None or verified.head is None:
             return Outcome.CHECKED_IN, ""
-        hindrance = self._checkins.find_hindrance(decision.offer)
+        hindrance = self._find_hindrance(decision.offer)
         if hindrance is not None:
-            self._tell("postponed", sequence=decision.offer.sequence, reason=hindrance[1])
+            outcome, reason = hindrance
+            self._tell(str(outcome), sequence=decision.offer.sequence, reason=reason)
             return hindrance
         self._take(decision.offer, verified.head.change_count)
         return Outcome.CHECKED_IN, words_of(self._failure)
+
+    def _find_hindrance(self, offer: Offer) -> Hindrance | None:
+        now = self._checkins.now(self.memory)
+        before = self.memory.pending
+        self.memory = self._permission.put_off(self.memory, offer, now=now)
+        if self.memory.pending != before:
+            # Otherwise every reboot would begin the time anew that the offer allows.
+            self._save()
+        return self._permission.find_hindrance(self.memory, offer, now=now)
 
     def _ask(self) -> Verified:
         """An accepted check-in: on the next board, where this one leads there or is dead."""
@@ -300,7 +329,14 @@ class Agent(Machine):
         if self._offline is not None:
             return self._offline.copy(form, folder, disk=disk)
         urls = blob_urls(form, sources=sources, boards=self._checkins.board.sources.urls)
-        return download(folder, form, urls, disk=disk)
+        return download(folder, form, urls, pace=self._pace(), disk=disk)
+
+    def _pace(self) -> Pace | None:
+        rate, world = self._config.bytes_per_s, self._world
+        if not rate:
+            return None
+        bucket = TokenBucket.full(rate, now=world.uptime())
+        return Pace(bucket=bucket, uptime=world.uptime, pause=world.pause)
 
     def _try(self) -> NoReturn:
         self._slots.begin_trial()

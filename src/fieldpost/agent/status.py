@@ -31,6 +31,8 @@ def read_status(home: Home) -> dict[str, object]:
     board = belief.board_view() if belief.board_record else None
     told = memory.told
     staged = memory.staged if memory.state is not State.IDLE else None
+    pending = memory.pending
+    waiting = pending if pending and pending.sequence > memory.running else None
     return {
         "device": format_device_id(device),
         "device_id": device.hex(),
@@ -48,6 +50,8 @@ def read_status(home: Home) -> dict[str, object]:
         "size": belief.size,
         "root": belief.root.hex() if belief.root else None,
         "time": belief.timestamp or None,
+        "pending": waiting.sequence if waiting else None,
+        "put_off_until": waiting.until if waiting else None,
         "isolated_s": memory.isolated_s or None,
         "last_reason": memory.reason or None,
         "boot_count": memory.boot_count,

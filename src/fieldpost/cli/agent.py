@@ -12,12 +12,14 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from fieldpost.agent.channel import change_channel
 from fieldpost.agent.enrolment import Base, enrol, load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.leaving import MOST_LINKS_BYTES, read_links
 from fieldpost.agent.loop import open_agent, run_forever, run_once
 from fieldpost.agent.memory import load_memory
 from fieldpost.agent.offline import OfflineUpdate
+from fieldpost.agent.permission import postpone
 from fieldpost.agent.selftest import is_fit, run_selftest
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import Facts, World
@@ -280,6 +282,34 @@ def selftest(*, root: Path, need_clock: bool, online: bool, as_json: bool) -> No
         click.echo("fit to leave" if fit else "NOT fit to leave")
     if not fit:
         sys.exit(UNFIT)
+
+
+@command.command(name="postpone")
+@_home_option
+@click.argument("seconds", type=click.IntRange(min=0))
+@json_option
+def put_off(*, root: Path, seconds: int, as_json: bool) -> None:
+    """Put the offer at hand off by SECONDS, within what it allows; 0 installs it.
+
+    A running agent takes it up at its next check-in. The time that an offer allows begins when the
+    device first saw it, and postponing again does not lengthen it.
+    """
+    sequence, may_s = postpone(Home(root), seconds)
+    facts = {"sequence": sequence, "seconds": seconds, "at_most": may_s}
+    show(facts, as_json=as_json, title="Put off" if seconds else "To be installed")
+
+
+@command.command()
+@_home_option
+@click.argument("name")
+@json_option
+def channel(*, root: Path, name: str, as_json: bool) -> None:
+    """Follow the channel NAME from the next check-in on; the provisioning record says which may be.
+
+    What runs is never replaced by an older release, whatever the new channel offers.
+    """
+    change_channel(Home(root), name)
+    show({"channel": name}, as_json=as_json, title="Channel")
 
 
 def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:

@@ -192,7 +192,7 @@ def test_an_image_that_is_not_healthy_is_put_back(device: Device) -> None:
 def test_the_conditions_of_the_offer_hold_here_too(device: Device) -> None:
     device.offer(conditions=Conditions(battery_percent=50))
     assert device.apply(device.export(), NEW) == ""
-    assert "postponed" in device.events
+    assert "low-power" in device.events
     assert device.boots == OLD
 
 

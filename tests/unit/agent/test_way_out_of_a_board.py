@@ -162,6 +162,23 @@ def test_a_cache_that_outlives_its_board_does_not_hold_devices_for_ever(
     assert agent.memory.belief.board == fleet.new.board.id
 
 
+def test_a_cache_that_is_asked_first_does_not_hide_an_address_that_shows_what_is_fresh(
+    fleet: Fleet, agent: Agent
+) -> None:
+    """The control is the test above, where nobody else is asked."""
+    last = fleet.old.board.bundle()
+    answer = fleet.old.answer
+    fleet.old.answer = lambda path: last if "/checkin/" in path else answer(path)  # type: ignore[method-assign]
+    with PaperNode(fleet.old.board) as other:
+        agent._checkins.board.sources.replace(["http://127.0.0.1:9", fleet.old.url, other.url])
+        agent._checkins.use_addresses = lambda memory: None  # type: ignore[method-assign]
+        fleet.time.powered += 10 * DAY_S
+        fleet.old.board.time += 10 * DAY_S
+        fleet.old.board.seal()
+        assert fleet.check_in(agent) == ""
+    assert agent.memory.belief.timestamp == fleet.old.board.time
+
+
 def test_a_clock_that_leaps_is_no_isolation(fleet: Fleet, agent: Agent) -> None:
     fleet.old.is_silent = True
     fleet.move()
