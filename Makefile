@@ -20,11 +20,11 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup demo test bench check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps demo test bench check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## the virtual environment .venv with everything locked by hash
 
@@ -38,6 +38,9 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@echo "setup: fieldpost itself, editable" >&2
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation --no-deps -e .
 	@touch $@
+
+system-deps: ## Debian packages that tests and benchmarks use (requirements/system.txt)
+	@tools/install_system_packages.sh
 
 demo: $(STAMP) ## real firmware over a board to 20 devices, then attacks on them (ARGS="--help")
 	@$(BIN)/fieldpost demo $(ARGS)
