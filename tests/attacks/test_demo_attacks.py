@@ -124,7 +124,7 @@ def prepare(line: Line) -> None:
         (folder / f"{name}.bin").write_bytes(image)
     # One key that may do everything but the roots' part: fewer passphrases to stretch.
     line.facts = line.call("maker", "init", "--name", "acme", "--roots", "1-of-1")
-    line.call("maker", "register", "--board", line.url)
+    line.call("maker", "register", "--board", line.url, "--yes")
     added = line.call(
         "class", "add", "bulb", "--support-end", "2035-01-01", "--least-interval", "1"
     )

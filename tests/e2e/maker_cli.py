@@ -113,7 +113,7 @@ def make_maker(home: Path, url: str) -> Maker:
     maker = Maker(home)
     for arguments in (
         ("maker", "init", "--name", "acme", "--one-key", "--no-passphrase"),
-        ("maker", "register", "--board", url),
+        ("maker", "register", "--board", url, "--yes"),
         ("class", "add", "bulb", "--support-end", "2035-01-01"),
     ):
         done = maker(*arguments)

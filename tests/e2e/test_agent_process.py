@@ -119,7 +119,7 @@ def prepare(board: Board) -> None:
     (folder / "old.bin").write_bytes(OLD)
     (folder / "new.bin").write_bytes(NEW)
     board.run("maker", "init", "--name", "acme", "--roots", "1-of-1", "--one-key")
-    board.run("maker", "register", "--board", board.url)
+    board.run("maker", "register", "--board", board.url, "--yes")
     board.run("class", "add", "bulb", "--support-end", "2035-01-01", "--least-interval", "1")
     board.run("class", "trust", "bulb", "--out", str(folder / "bulb.prov"))
     requests = folder / "requests"

@@ -51,7 +51,7 @@ def test_the_whole_line_by_hand(node: str, tmp_path: Path) -> None:
     made = maker("maker", "init", "--name", "Example Lamps", "--json").json
     assert made["encrypted"]
     assert "PRIVATE" not in "".join(path.name for path in tmp_path.rglob("*"))
-    registered = maker("maker", "register", "--board", node, "--json").json
+    registered = maker("maker", "register", "--board", node, "--yes", "--json").json
     assert registered["maker"] == made["maker"]
     assert Path(registered["receipt"]).exists()
     assert maker("maker", "show", "--json").json["name"] == "Example Lamps"
@@ -187,9 +187,11 @@ def test_a_registration_whose_answer_was_lost_is_finished(node: str, tmp_path: P
     maker.must("maker", "init", "--name", "acme", "--one-key", "--no-passphrase")
     with Relay(node) as relay:
         relay.cut = lambda path: 0 if path == "/v1/posts" else None
-        assert maker("maker", "register", "--board", relay.url, "--json").error["exit"] == 75
+        assert (
+            maker("maker", "register", "--board", relay.url, "--yes", "--json").error["exit"] == 75
+        )
     assert maker.settings()["board"] is None
-    assert maker("maker", "register", "--board", node, "--json").json["index"] is None
+    assert maker("maker", "register", "--board", node, "--yes", "--json").json["index"] is None
     assert maker.settings()["board_url"] == node
     assert maker.folder("sent") == [
         "000001-maker.register.cose",
@@ -204,9 +206,9 @@ def test_a_post_that_waits_is_not_sent_to_another_board(
     stranger.must("maker", "init", "--name", "acme", "--one-key", "--no-passphrase")
     with Relay(node) as relay:
         relay.cut = lambda path: 0 if path == "/v1/posts" else None
-        stranger("maker", "register", "--board", relay.url)
+        stranger("maker", "register", "--board", relay.url, "--yes")
     with running_node(tmp_path / "other") as other:
-        refused = stranger("maker", "register", "--board", other, "--json").error
+        refused = stranger("maker", "register", "--board", other, "--yes", "--json").error
     assert refused["exit"] == 78
     assert "000001-maker.register.cose was signed for board" in refused["detail"]
     assert len(stranger.folder("outbox")) == 1
@@ -215,7 +217,7 @@ def test_a_post_that_waits_is_not_sent_to_another_board(
 def test_a_wrong_passphrase_opens_nothing_and_is_not_repeated(node: str, tmp_path: Path) -> None:
     maker = Maker(tmp_path / "home")
     maker.must("maker", "init", "--name", "acme", "--one-key")
-    register = ("maker", "register", "--board", node, "--json")
+    register = ("maker", "register", "--board", node, "--yes", "--json")
     wrong = maker(*register, FIELDPOST_PASSPHRASE="staple")
     assert wrong.error["exit"] == 78
     assert "the passphrase does not open" in wrong.error["detail"]

@@ -32,7 +32,7 @@ class Maker:
         node = processes.start("node", "run", *words, log="node")
         self.url = node.wait_for(lambda event: event.get("event") == "ready")["url"]
         self.call("maker", "init", "--name", "acme", "--roots", "1-of-1", "--one-key")
-        self.call("maker", "register", "--board", self.url)
+        self.call("maker", "register", "--board", self.url, "--yes")
         support = ["--support-end", "2035-01-01", "--least-interval", "1"]
         self.class_id = self.call("class", "add", "bulb", *support)["class"]
         self.call("class", "trust", "bulb", "--out", str(folder / "bulb.prov"))

@@ -7,6 +7,7 @@ import click
 
 from fieldpost.cli.board_access import Board, flush, publish
 from fieldpost.cli.console import json_option, note, show
+from fieldpost.cli.disclosure import say_what_becomes_public
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import (
     HexId,
@@ -143,6 +144,7 @@ def parse_threshold(text: str) -> tuple[int, int]:
 @click.option("--url", "urls", multiple=True, help="URL devices check in at.  [default: --board]")
 @click.option("--link-url", "link_urls", multiple=True, help="Your own URL with your links.")
 @click.option("--contact", help="Where people report vulnerabilities.")
+@click.option("--yes", is_flag=True, help="Do not ask; you accept what becomes public.")
 @home_options
 @json_option
 def register(
@@ -154,15 +156,17 @@ def register(
     urls: tuple[str, ...],
     link_urls: tuple[str, ...],
     contact: str | None,
+    yes: bool,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
     r"""Register on a board. Name, public keys and policy become public, for ever.
 
-    Every key signs, which proves that you hold it. The policy says what your devices accept:
-    which board, how fresh its news must be, and when they may leave it. If the answer is lost, run
-    the same command again: what was signed is kept, and sent once more.
+    It says so, and asks, before it posts; a script says --yes. Every key signs, which proves that
+    you hold it. The policy says what your devices accept: which board, how fresh its news must be,
+    and when they may leave it. If the answer is lost, run the same command again: what was signed
+    is kept, and sent once more.
 
     \b
     fieldpost maker register --board https://board.example --contact security@lamps.example
@@ -185,6 +189,7 @@ def register(
                 "--grace-days 0 and --never-leave go together: if this board dies, devices with "
                 "grace 0 never update again unless a person acts on each"
             )
+        say_what_becomes_public(settings.name, board.id, is_accepted=yes, as_json=as_json)
         record, link = board.record()
         size, _ = board.head()
         policy = DevicePolicy(

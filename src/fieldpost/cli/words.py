@@ -34,7 +34,7 @@ from fieldpost.records.provisioning import decode_provisioning
 from fieldpost.records.release import decode_release_record
 from fieldpost.tlog.note import VerifierKey, format_vkey
 
-_DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
+DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
     "genesis": decode_board_record,
     "board.set": decode_board_record,
     "maker.register": decode_maker_record,
@@ -65,7 +65,7 @@ def short(key: PublicKey) -> str:
 
 def describe(statement: Statement) -> dict[str, object]:
     """What the statement says, one line for each thing. Raises Malformed for unknown kinds."""
-    decode = _DECODERS.get(statement.kind)
+    decode = DECODERS.get(statement.kind)
     if decode is None:
         raise Malformed(f"this version does not know what a {statement.kind} is; sign nothing")
     return {
@@ -96,7 +96,7 @@ def describe_change(statement: Statement, previous: bytes) -> list[str]:
 
 
 def _previous_of(statement: Statement) -> object:
-    decode = _DECODERS.get(statement.kind)
+    decode = DECODERS.get(statement.kind)
     return None if decode is None else getattr(decode(statement.payload), "previous", None)
 
 

@@ -75,7 +75,7 @@ def register_maker(scene: Scene) -> None:
     """A maker with 2-of-3 roots, a class, and what its devices are to trust."""
     with scene.screen.step("a maker makes keys (2-of-3 roots) and registers"):
         scene.maker = scene.maker_call("maker", "init", "--name", "Example Lamps")["maker"]
-        scene.maker_call("maker", "register", "--board", scene.url)
+        scene.maker_call("maker", "register", "--board", scene.url, "--yes")
     with scene.screen.step(f"a class of devices: {scene.class_name}"):
         added = scene.maker_call(
             "class", "add", scene.class_name, "--support-end", "2036-12-31",

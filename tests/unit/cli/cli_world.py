@@ -77,7 +77,7 @@ class CliWorld:
     def with_maker(self, *options: str) -> None:
         """A maker with the class `bulb:r1`, and the file that its devices trust."""
         self.call("maker", "init", "--name", "Acme", "--no-passphrase", *options)
-        self.call("maker", "register", "--board", self.url)
+        self.call("maker", "register", "--board", self.url, "--yes")
         self.class_id = self.call("class", "add", "bulb:r1", "--support-end", "2036-12-31")["class"]
         self.call("class", "trust", "bulb:r1", "--out", str(self.provisioning))
 

@@ -37,7 +37,7 @@ def test_a_board_that_admits_endorsed_makers_refuses_others(world: CliWorld) -> 
     elsewhere = ("--home", str(world.root / "other"))
     world.call("maker", "init", "--name", "Other", "--no-passphrase", *elsewhere)
     with pytest.raises(Rejected, match="not-endorsed"):
-        world.call("maker", "register", "--board", world.url, *elsewhere)
+        world.call("maker", "register", "--board", world.url, "--yes", *elsewhere)
 
 
 def test_limits_are_the_boards_own(world: CliWorld) -> None:
