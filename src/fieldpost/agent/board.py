@@ -14,7 +14,7 @@ from fieldpost import cbor
 from fieldpost.agent.sources import Sources
 from fieldpost.agent.trust import judge_check_in
 from fieldpost.checkin.belief import Belief
-from fieldpost.checkin.chains import MissingLinks
+from fieldpost.checkin.chains import LEAST_PART_BYTES, MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError, Malformed, Misbehaviour, Unavailable, Untrusted
@@ -24,7 +24,8 @@ from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
 T = TypeVar("T")
 _MOST_LINK_BYTES: Final = 4 * 1024 * 1024
 _MOST_LINKS: Final = 16_384
-_ROUNDS: Final = 4
+# Of one chain, each verified before the next is asked for: only true ones are ever kept.
+_MOST_PARTS: Final = 64
 
 # verify(board links, maker links)
 _Verify = Callable[[tuple[bytes, ...], tuple[bytes, ...]], Verified]
@@ -169,20 +170,37 @@ def _parsed(client: HttpClient, read: Callable[[], T]) -> T:
 
 
 def _with_links(client: HttpClient, belief: Belief, verify: _Verify) -> Verified:
-    links: dict[str, tuple[bytes, ...]] = {"board": (), "maker": ()}
-    for _ in range(_ROUNDS):
+    chains = {
+        "board": _Chain(client, "/v1/board"),
+        "maker": _Chain(client, f"/v1/makers/{belief.maker.hex()}/links"),
+    }
+    while True:
         try:
-            return _parsed(client, lambda: verify(links["board"], links["maker"]))
+            return _parsed(client, lambda: verify(chains["board"].links, chains["maker"].links))
         except MissingLinks as missing:
-            if links[missing.record]:
+            chain = chains[missing.record]
+            if chain.is_whole:
                 words = f"the {missing.record}'s links lead elsewhere"
                 raise Untrusted("missing-links", words) from missing
-            links[missing.record] = _fetch_links(client, belief, missing)
-    raise Untrusted("missing-links", "the links that are needed have no end")
+            chain.fetch_more(missing.since)
 
 
-def _fetch_links(client: HttpClient, belief: Belief, missing: MissingLinks) -> tuple[bytes, ...]:
-    places = {"board": "/v1/board", "maker": f"/v1/makers/{belief.maker.hex()}/links"}
-    path = f"{places[missing.record]}?since={missing.since}"
-    data = _fetch(client, path, _MOST_LINK_BYTES)
-    return _parsed(client, lambda: cbor.decode_byte_strings(data, most=_MOST_LINKS))
+class _Chain:
+    """The links of one record as far as they are here, from one address."""
+
+    def __init__(self, client: HttpClient, place: str) -> None:
+        self._client = client
+        self._place = place
+        self._parts = 0
+        self.links: tuple[bytes, ...] = ()
+        self.is_whole = False
+
+    def fetch_more(self, since: int) -> None:
+        """The next part of the chain that begins after epoch `since`; epochs go up by one."""
+        path = f"{self._place}?since={since + len(self.links)}"
+        data = _fetch(self._client, path, _MOST_LINK_BYTES)
+        self.links += _parsed(
+            self._client, lambda: cbor.decode_byte_strings(data, most=_MOST_LINKS)
+        )
+        self._parts += 1
+        self.is_whole = len(data) < LEAST_PART_BYTES or self._parts == _MOST_PARTS

@@ -24,6 +24,9 @@ from fieldpost.records import identifiers
 from fieldpost.tlog.hashing import leaf_hash
 
 _EVERY_ALGORITHM: Final = frozenset(Algorithm)
+LEAST_PART_BYTES: Final = 65_536
+"""An answer to `?since=` with so many bytes may be only the next part of the chain: ask again with
+the epoch of its last link. A shorter one ends it (docs/spec/http.md)."""
 
 
 class MissingLinks(Untrusted):

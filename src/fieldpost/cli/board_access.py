@@ -12,6 +12,7 @@ import click
 
 from fieldpost import cbor, durable
 from fieldpost.checkin.bundle import decode_bundle
+from fieldpost.checkin.chains import LEAST_PART_BYTES
 from fieldpost.cli.console import note
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.views import BoardView, ClassView, ReleaseRow
@@ -27,6 +28,7 @@ from fieldpost.errors import (
     Unavailable,
     Untrusted,
 )
+from fieldpost.ledger.links import linked_record
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.board import BoardRecord, decode_board_record
 from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_PROOF_BYTES
@@ -37,7 +39,9 @@ from fieldpost.tlog.offline import parse_offline_proof, verify_offline_proof
 from fieldpost.tlog.policy import Group, Policy, Witness
 
 _MOST_JSON = 8 * 1024 * 1024
-_MOST_LINKS = 16 * 1024 * 1024
+_MOST_LINK_BYTES = 4 * 1024 * 1024
+_MOST_LINKS = 16_384
+_MOST_PARTS = 64
 # Lines upwards are slow.
 _SILENCE_S = 60.0
 _TOTAL_S = 1800.0
@@ -105,15 +109,18 @@ class Board:
         return checkpoint.size, min(times.values())
 
     def links(self, path: str, since: int = -1) -> list[bytes]:
-        """Entries of a chain of links after epoch `since`, oldest first."""
-        data = self.http.fetch(f"{path}?since={since}", most_bytes=_MOST_LINKS)
-        try:
-            value = cbor.decode(data)
-        except Malformed as error:
-            raise Unavailable(f"{self.url}{path} answered no CBOR: {error}") from error
-        if not isinstance(value, tuple) or not all(isinstance(item, bytes) for item in value):
-            raise Unavailable(f"{self.url}{path} answered no array of links")
-        return [item for item in value if isinstance(item, bytes)]
+        """Entries of a chain of links after epoch `since`, oldest first, to the chain's end."""
+        links: list[bytes] = []
+        for _ in range(_MOST_PARTS):
+            data = self.http.fetch(f"{path}?since={since}", most_bytes=_MOST_LINK_BYTES)
+            try:
+                links += cbor.decode_byte_strings(data, most=_MOST_LINKS)
+                if len(data) < LEAST_PART_BYTES:
+                    return links
+                since = _epoch_of(links[-1])
+            except Malformed as error:
+                raise Unavailable(f"{self.url}{path} answered no links: {error}") from error
+        raise Unavailable(f"{self.url}{path} answers links without an end; ask another node")
 
     def last_link(self, path: str) -> tuple[bytes, bytes]:
         """(payload, digest of the entry) of the last link of a chain."""
@@ -144,6 +151,16 @@ class Board:
         proof = parse_offline_proof(receipt)
         verify_offline_proof(entry, proof, policy_of(record), origin=record.origin)
         return proof.index
+
+
+def _epoch_of(link: bytes) -> int:
+    try:
+        linked = linked_record(decode_post(link))
+    except (AssertionError, KeyError, ValueError) as error:
+        raise Malformed("the last one is none") from error
+    if linked is None:
+        raise Malformed("the last one is none")
+    return linked[1]
 
 
 def policy_of(record: BoardRecord) -> Policy:

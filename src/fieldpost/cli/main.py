@@ -37,7 +37,14 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "board": ("board_close",),
     "operator": ("operator_board",),
-    "maker": ("maker_rotation", "maker_sign", "maker_policy", "domain_proof", "recovery_sheet"),
+    "maker": (
+        "maker_show",
+        "maker_rotation",
+        "maker_policy",
+        "maker_sign",
+        "domain_proof",
+        "recovery_sheet",
+    ),
     "class": ("class_change",),
     "release": ("release_care", "release_export"),
     "rollout": ("rollout_halt",),

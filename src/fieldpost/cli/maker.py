@@ -10,8 +10,6 @@ from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.disclosure import say_what_becomes_public
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import (
-    HexId,
-    board_option,
     find_passphrase,
     home_options,
     is_number,
@@ -257,43 +255,3 @@ def _first_record(maker: MakerHome, policy: DevicePolicy, contact: str | None) -
         policy=policy,
         contact=contact,
     )
-
-
-@command.command(name="show")
-@click.argument("maker_id", type=HexId(16), required=False)
-@board_option
-@home_options
-@json_option
-def show_maker(
-    *,
-    maker_id: bytes | None,
-    board_url: str | None,
-    home: Path | None,
-    passphrase_file: Path | None,
-    as_json: bool,
-) -> None:
-    r"""Show a maker as the board has it: yourself, or MAKER_ID on --board.
-
-    \b
-    fieldpost maker show
-    fieldpost maker show 31d420b9249109f599e03c14b37ce0a4 --board https://board.example
-    """
-    maker = open_home(home, passphrase_file)
-    if maker_id is None or board_url is None:
-        settings = maker.settings()
-        maker_id = maker_id or bytes.fromhex(settings.maker)
-        board_url = board_url or settings.board_url
-    if board_url is None:
-        note("next: fieldpost maker register --board URL", as_json=as_json)
-        show(
-            {"maker": maker_id.hex(), "registered": False, "home": str(maker.path)},
-            as_json=as_json,
-            title="Not registered yet",
-        )
-        return
-    view = Board(board_url).json_object(f"/v1/makers/{maker_id.hex()}")
-    if as_json:
-        show(view, as_json=True)
-        return
-    facts = {name: view.get(name) for name in ("maker", "epoch", "link", "domain", "classes")}
-    show(facts, as_json=False, title=str(view.get("name")))

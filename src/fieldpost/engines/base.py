@@ -106,8 +106,11 @@ class Engine(Protocol):
         """The inclusion path of an entry in the tree of a published `size`. Raises NotFound."""
         ...
 
-    def links(self, record_key: bytes, since: int) -> list[bytes]:
-        """The published link entries of a record (by map key) with epoch > `since`, in order."""
+    def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
+        """The published link entries of a record (by map key) with epoch > `since`, in order.
+
+        As many of them as `most_bytes` hold, but at least one if there is one.
+        """
         ...
 
     def close(self) -> None:

@@ -138,10 +138,17 @@ class EmbeddedEngine:
             raise NotFound(f"no entry {index} in a published tree of size {size}")
         return prove_inclusion(self._writer.log.hash_reader(size), index=index, size=size)
 
-    def links(self, record_key: bytes, since: int) -> list[bytes]:
+    def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
         """See Engine."""
-        indexes = self._writer.db.links_since(record_key, since, size=self._head.size)
-        return [self._writer.log.read_entry(index) for index in indexes]
+        entries: list[bytes] = []
+        left = most_bytes
+        for index in self._writer.db.links_since(record_key, since, size=self._head.size):
+            entry = self._writer.log.read_entry(index)
+            left -= len(entry)
+            if left < 0 and entries:
+                break
+            entries.append(entry)
+        return entries
 
     def refresh(self, now: int) -> PublishedHead:
         """Cosign again, at `now` (Unix seconds), if the published head is an epoch old.

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from fieldpost import cbor
 from fieldpost.checkin.belief import Belief, believe, decode_belief
-from fieldpost.checkin.chains import MissingLinks
+from fieldpost.checkin.chains import LEAST_PART_BYTES, MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.durable import write_file
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
@@ -26,7 +26,9 @@ from fieldpost.records.limits import MAX_PROOF_BYTES
 from fieldpost.records.lot import decode_lot_record
 
 CHECKIN: Final = "application/vnd.fieldpost.checkin+cbor"
-_LINKS_BYTES: Final = 16 * 1024 * 1024
+_LINKS_BYTES: Final = 4 * 1024 * 1024
+_MOST_LINKS: Final = 16_384
+_MOST_PARTS: Final = 64
 _LOTS_KEPT: Final = 4_096
 _VIEW_BYTES: Final = 65_536
 _PAGES_KEPT: Final = 65_536
@@ -152,10 +154,12 @@ class BoardLots:
         )
 
     def _board_links(self, since: int) -> list[bytes]:
-        data = self._http.fetch(
-            f"/v1/board?since={since}", accept="application/cbor", most_bytes=_LINKS_BYTES
-        )
-        value = cbor.decode(data)
-        if not isinstance(value, tuple):
-            raise Malformed("board links must be an array of entries")
-        return [item for item in value if isinstance(item, bytes)]
+        """The board's links after epoch `since`, in as many parts as the node makes of them."""
+        links: list[bytes] = []
+        for _ in range(_MOST_PARTS):
+            path = f"/v1/board?since={since + len(links)}"
+            data = self._http.fetch(path, accept="application/cbor", most_bytes=_LINKS_BYTES)
+            links += cbor.decode_byte_strings(data, most=_MOST_LINKS)
+            if len(data) < LEAST_PART_BYTES:
+                break
+        return links

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from fieldpost.checkin.chains import LEAST_PART_BYTES
 from fieldpost.errors import Misconfigured
+from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MIB: Final = 1024 * 1024
 
@@ -24,6 +26,7 @@ class Limits:
     piece_bytes: int = 64 * MIB
     lot_bytes: int = 160 * MIB
     report_bytes: int = 8_192
+    links_bytes: int = MIB
     header_bytes: int = 16_384
     header_s: float = 10.0
     body_silence_s: float = 15.0
@@ -36,6 +39,11 @@ class Limits:
     commit_s: float = 30.0
     checkin_cache_entries: int = 65_536
     uploads_at_once: int = 16
+
+    def __post_init__(self) -> None:
+        # Clients take a short answer for the end of the chain (docs/spec/http.md).
+        if self.links_bytes < LEAST_PART_BYTES + MAX_ENTRY_BYTES:
+            raise Misconfigured("links_bytes: an answer must hold 131,071 bytes of links")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,17 +220,18 @@ class NodeService:
         return views.board_view(self.head(), self.board)
 
     def board_links(self, since: int) -> list[bytes]:
-        """The board's link entries after epoch `since`. Reads the disk."""
-        return self._engine.links(map_keys.board(), since)
+        """The board's next link entries after epoch `since`. Reads the disk."""
+        return self._engine.links(map_keys.board(), since, most_bytes=self.limits.links_bytes)
 
     def maker_view(self, maker: bytes) -> views.Json:
         """A maker, as JSON."""
         return views.maker_view(self.head(), maker)
 
     def maker_links(self, maker: bytes, since: int) -> list[bytes]:
-        """A maker's link entries after epoch `since`. Raises NotFound. Reads the disk."""
+        """A maker's next link entries after epoch `since`. Raises NotFound. Reads the disk."""
         views.maker_record(self.head(), maker)
-        return self._engine.links(map_keys.maker(maker), since)
+        key = map_keys.maker(maker)
+        return self._engine.links(key, since, most_bytes=self.limits.links_bytes)
 
     def class_view(self, class_id: bytes) -> views.Json:
         """A class, as JSON."""

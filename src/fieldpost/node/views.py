@@ -12,7 +12,12 @@ from fieldpost.engines.base import PublishedHead
 from fieldpost.errors import NotFound
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
-from fieldpost.records.counters import ClassCounters, Link, ReleaseCounters
+from fieldpost.records.counters import (
+    ClassCounters,
+    Link,
+    ReleaseCounters,
+    decode_attestation,
+)
 from fieldpost.records.device_class import ClassRecord, decode_class_record
 from fieldpost.records.head import Head, Offer, decode_head
 from fieldpost.records.identifiers import origin_of
@@ -128,8 +133,22 @@ def maker_view(head: PublishedHead, maker: bytes) -> Json:
             role.name.lower(): _nonces(head, maker, record, role)
             for role in (Role.ROOT, *sorted(record.roles))
         },
-        "domain": "unverified",
+        **_domain_view(head, maker, link),
     }
+
+
+def _domain_view(head: PublishedHead, maker: bytes, link: Link) -> Json:
+    """The domain that operators attested to the maker's keys of now.
+
+    What was attested to former keys is named apart: until operators look again it is unverified.
+    """
+    value = head.map.value(map_keys.domain_of_maker(maker))
+    given = None if value is None else decode_attestation(value)
+    if given is None:
+        return {"domain": "unverified", "domain_attested": None, "domain_lapsed": None}
+    if given.epoch != link.epoch:
+        return {"domain": "unverified", "domain_attested": None, "domain_lapsed": given.domain}
+    return {"domain": given.domain, "domain_attested": given.time, "domain_lapsed": None}
 
 
 def _nonces(head: PublishedHead, maker: bytes, record: MakerRecord, role: Role) -> dict[str, int]:

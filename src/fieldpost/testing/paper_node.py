@@ -12,6 +12,7 @@ import threading
 from dataclasses import replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
+from itertools import accumulate
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -24,7 +25,10 @@ from fieldpost.testing.relay import QuietServer
 
 
 class PaperNode:
-    """One node. `blobs` and `manifests` are by digest in hex, `reports` in order of arrival."""
+    """One node. `blobs` and `manifests` are by digest in hex, `reports` in order of arrival.
+
+    Links come in `parts` of `part_bytes`.
+    """
 
     def __init__(self, board: PaperBoard) -> None:
         self.board = board
@@ -32,6 +36,8 @@ class PaperNode:
         self.manifests: dict[str, bytes] = {}
         self.reports: list[Report] = []
         self.is_silent = False
+        self.part_bytes = 1 << 20
+        self.parts = 0
         self._server = QuietServer(("127.0.0.1", 0), type("H", (_Handler,), {"node": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
@@ -75,13 +81,20 @@ class PaperNode:
             case ["v1", "blobs", "sha256", digest]:
                 return self.blobs.get(digest)
             case ["v1", "board"]:
-                return cbor.encode(self.board.board_chain[_since(parts.query) + 1 :])
+                return self._part(self.board.board_chain[_since(parts.query) + 1 :])
             case ["links"]:
                 return cbor.encode(self.board.maker_chain)
             case ["v1", "makers", _, "links"]:
-                return cbor.encode(self.board.maker_chain[_since(parts.query) + 1 :])
+                return self._part(self.board.maker_chain[_since(parts.query) + 1 :])
             case _:
                 return None
+
+    def _part(self, links: list[bytes]) -> bytes:
+        """As many links as come to `part_bytes`, or all of them."""
+        sizes = accumulate(map(len, links))
+        whole = sum(1 for size in sizes if size <= self.part_bytes)
+        self.parts += 1
+        return cbor.encode(links[:whole])
 
 
 def _since(query: str) -> int:

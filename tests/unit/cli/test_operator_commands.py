@@ -126,6 +126,13 @@ def test_a_domain_is_attested_after_its_line_was_seen(
     given = decode_attestation(value(world, map_keys.domain_of_maker(bytes.fromhex(maker))) or b"")
     assert given is not None
     assert (given.domain, given.epoch) == ("acme.example", 0)
+    shown = world.call("maker", "show")
+    assert (shown["domain"], shown["domain_attested"]) == ("acme.example", given.time)
+
+    world.call("maker", "rotate-keys", "--role", "root", "--no-passphrase")
+
+    shown = world.call("maker", "show")
+    assert (shown["domain"], shown["domain_lapsed"]) == ("unverified", "acme.example")
 
 
 def test_the_line_changes_with_the_root_keys(world: CliWorld) -> None:

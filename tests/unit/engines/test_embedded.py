@@ -173,11 +173,13 @@ def test_links_are_found_by_record(engine: EmbeddedEngine, board: BoardOnDisk) -
     second = board.maker.class_set(most_devices=7)
     accept(engine, board, second)
     class_key = map_keys.device_class(board.maker.class_id("tracker"))
-    assert engine.links(map_keys.board(), -1) == [engine.read_entry(0)]
-    assert engine.links(map_keys.maker(board.maker.id), -1) == [registration]
-    assert engine.links(class_key, -1) == [first, second]
-    assert engine.links(class_key, 0) == [second]
-    assert engine.links(class_key, 1) == []
+    assert engine.links(map_keys.board(), -1, most_bytes=1 << 20) == [engine.read_entry(0)]
+    assert engine.links(map_keys.maker(board.maker.id), -1, most_bytes=1 << 20) == [registration]
+    assert engine.links(class_key, -1, most_bytes=1 << 20) == [first, second]
+    assert engine.links(class_key, 0, most_bytes=1 << 20) == [second]
+    assert engine.links(class_key, 1, most_bytes=1 << 20) == []
+    assert engine.links(class_key, -1, most_bytes=len(first)) == [first]
+    assert engine.links(class_key, -1, most_bytes=1) == [first]
 
 
 def test_subscribers_see_every_published_head(engine: EmbeddedEngine, board: BoardOnDisk) -> None:

@@ -4,7 +4,7 @@
 import pytest
 
 from fieldpost.errors import Misconfigured
-from fieldpost.node.config import parse_listen
+from fieldpost.node.config import Limits, parse_listen
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,8 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
 def test_what_is_no_address_is_a_setting_to_fix(text: str) -> None:
     with pytest.raises(Misconfigured, match="write"):
         parse_listen(text)
+
+
+def test_an_answer_of_links_is_never_so_small_that_clients_take_it_for_the_last() -> None:
+    with pytest.raises(Misconfigured, match="links_bytes"):
+        Limits(links_bytes=65_536)

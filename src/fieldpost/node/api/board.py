@@ -14,7 +14,7 @@ from fieldpost.node.api.service_of import service_of
 
 
 async def board(request: Request) -> Response:
-    """The view; with `?since=E` the entries of the links after epoch E instead (-1: all)."""
+    """The view; with `?since=E` the next entries of links after epoch E instead."""
     service = service_of(request)
     since = query_int(request, "since")
     if since is None:

@@ -19,7 +19,7 @@ async def maker(request: Request) -> Response:
 
 
 async def links(request: Request) -> Response:
-    """The entries of the links after epoch `since` (default: all), oldest first."""
+    """The next entries of the links after epoch `since` (default -1), oldest first."""
     since = query_int(request, "since")
     maker_id = path_bytes(request, "maker", 16)
     entries = await to_thread(
