@@ -102,7 +102,7 @@ def run(*, board_url: str, provisioning: Path, data: Path, listen: str, as_json:
     from fieldpost.node.fleet_alone import open_fleet
     from fieldpost.node.server import Server
 
-    host, port = parse_listen(listen)
+    address = parse_listen(listen)
     with open_fleet(
         board_url=board_url,
         provisioning=provisioning.read_bytes(),
@@ -114,5 +114,5 @@ def run(*, board_url: str, provisioning: Path, data: Path, listen: str, as_json:
             ready = {"event": "ready", "url": server.url, "board": alone.board}
             click.echo(json.dumps(ready) if as_json else f"ready {server.url} board {alone.board}")
 
-        server = Server(alone.app, host=host, port=port, limits=alone.limits, on_ready=say_ready)
+        server = Server(alone.app, listen=[address], limits=alone.limits, on_ready=say_ready)
         server.run()

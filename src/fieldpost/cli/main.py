@@ -35,6 +35,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 }
 # noun: further modules, whose `commands` it has besides those of its own
 PARTS: Final[dict[str, tuple[str, ...]]] = {
+    "node": ("node_config",),
     "board": ("board_close",),
     "operator": ("operator_board",),
     "maker": (

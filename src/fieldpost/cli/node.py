@@ -3,12 +3,17 @@
 
 import json
 import logging
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from fieldpost.cli.console import json_option
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(name="node")
@@ -16,27 +21,51 @@ def command() -> None:
     """Run a board's node: ledger, log, check-ins, blobs and fleet in one process."""
 
 
+def settings_options(command: F) -> F:
+    """`--config`, and options for the settings that a first try needs."""
+    command = click.option(
+        "--listen",
+        multiple=True,
+        metavar="HOST:PORT",
+        help="Where to serve; may be given several times. Port 0 takes any free one, and the ready "
+        "line says which.  [default: 127.0.0.1:8470]",
+    )(command)
+    command = click.option(
+        "--origin",
+        help="Name of a new board, for ever: host and shard number, for example board.example/1. "
+        "Without it a first start makes a trial board.",
+    )(command)
+    command = click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder of the board's data. An empty or new one becomes a new board.",
+    )(command)
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="FIELDPOST_NODE_CONFIG",
+        help="TOML file of settings (docs/reference/config.md). FIELDPOST_NODE_… variables come "
+        "before it, options before both.",
+    )(command)
+
+
+def given(**options: object) -> dict[str, object]:
+    """The options that were given, by the names of their settings."""
+    return {name: value for name, value in options.items() if value not in (None, ())}
+
+
 @command.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder of the board's data. An empty or new one becomes a new board.",
-)
-@click.option(
-    "--origin",
-    help="Name of a new board, for ever: host and shard number, for example board.example/1. "
-    "Without it a first start makes a trial board.",
-)
-@click.option(
-    "--listen",
-    default="127.0.0.1:8470",
-    show_default=True,
-    metavar="HOST:PORT",
-    help="Where to serve; port 0 takes any free one, and the ready line says which.",
-)
+@settings_options
 @json_option
-def run(*, data: Path, origin: str | None, listen: str, as_json: bool) -> None:
+def run(
+    *,
+    config_file: Path | None,
+    data: Path | None,
+    origin: str | None,
+    listen: tuple[str, ...],
+    as_json: bool,
+) -> None:
     r"""Run a node until SIGTERM or Ctrl-C; what it has acknowledged is on the disk by then.
 
     The first start makes keys and a new board in the data folder. A board with one operator is
@@ -44,25 +73,31 @@ def run(*, data: Path, origin: str | None, listen: str, as_json: bool) -> None:
 
     \b
     fieldpost node run --data /var/lib/fieldpost --origin board.example/1 --listen :8470
+    fieldpost node run --config /etc/fieldpost/node.toml
     """
     from fieldpost.node.app import open_node
-    from fieldpost.node.config import NodeConfig, parse_listen
+    from fieldpost.node.config_sources import load_config
     from fieldpost.node.server import Server
 
+    config = load_config(
+        file=config_file,
+        environment=os.environ,
+        options=given(data=data, origin=origin, listen=listen),
+    ).config
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    host, port = parse_listen(listen)
-    config = NodeConfig(data=data, origin=origin, host=host, port=port)
     with open_node(config, clock=lambda: int(time.time())) as node:
 
         def say_ready() -> None:
             if as_json:
-                ready = {"event": "ready", "url": server.url, "board": node.board}
-                click.echo(json.dumps(ready | {"labels": node.labels}))
+                ready = {"event": "ready", "url": server.url, "urls": server.urls}
+                click.echo(json.dumps(ready | {"board": node.board, "labels": node.labels}))
             else:
                 labels = f" ({node.labels})" if node.labels else ""
-                click.echo(f"ready {server.url} board {node.board}{labels}")
+                click.echo(f"ready {' '.join(server.urls)} board {node.board}{labels}")
 
-        server = Server(node.app, host=host, port=port, limits=config.limits, on_ready=say_ready)
+        server = Server(
+            node.app, listen=config.addresses(), limits=config.limits, on_ready=say_ready
+        )
         server.run()
     if not as_json:
         click.echo("stopped; everything that was acknowledged is on the disk", err=True)

@@ -3,62 +3,96 @@
 
 Every limit has its unit in its name. The defaults suit one machine that serves makers of any size;
 who changes one changes what strangers may cost, so there is no setting that means "unlimited".
+`fieldpost.node.setting` says how a setting is added, docs/reference/config.md lists them all.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fieldpost.checkin.chains import LEAST_PART_BYTES
 from fieldpost.errors import Misconfigured
+from fieldpost.node.setting import WrongSetting, check_values, required, setting, table
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MIB: Final = 1024 * 1024
+HOUR_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one request, one connection and all of them together may take."""
 
-    post_bytes: int = 65_535
-    posts_per_request: int = 100
-    manifest_bytes: int = 32_768
-    piece_bytes: int = 64 * MIB
-    lot_bytes: int = 160 * MIB
-    report_bytes: int = 8_192
-    links_bytes: int = MIB
-    header_bytes: int = 16_384
-    header_s: float = 10.0
-    body_silence_s: float = 15.0
-    body_s: float = 60.0
-    upload_s: float = 3_600.0
-    stall_s: float = 30.0
-    keep_alive_s: int = 75
-    drain_s: int = 10
-    connections: int = 4_096
-    commit_s: float = 30.0
-    checkin_cache_entries: int = 65_536
-    uploads_at_once: int = 16
+    post_bytes: int = setting(65_535, "bytes of one post", most=65_535)
+    posts_per_request: int = setting(100, "posts of one request", most=10_000)
+    manifest_bytes: int = setting(32_768, "bytes of one manifest's upload", most=MIB)
+    piece_bytes: int = setting(64 * MIB, "bytes of one piece of a blob's upload", most=1024 * MIB)
+    lot_bytes: int = setting(160 * MIB, "bytes of the leaves of one lot", most=1024 * MIB)
+    report_bytes: int = setting(8_192, "bytes of one device's report", most=65_535)
+    # Clients take a shorter answer for the end of the chain (docs/spec/http.md).
+    links_bytes: int = setting(
+        MIB, "bytes of one answer of links", least=LEAST_PART_BYTES + MAX_ENTRY_BYTES, most=64 * MIB
+    )
+    header_bytes: int = setting(16_384, "bytes of one request's header", least=1_024, most=MIB)
+    header_s: float = setting(10.0, "seconds until a header must be whole", least=0.1, most=HOUR_S)
+    body_silence_s: float = setting(
+        15.0, "seconds in which a body must go on", least=0.1, most=HOUR_S
+    )
+    body_s: float = setting(60.0, "seconds of one body, uploads apart", least=0.1, most=HOUR_S)
+    upload_s: float = setting(3_600.0, "seconds of one piece's upload", least=0.1, most=24 * HOUR_S)
+    stall_s: float = setting(
+        30.0, "seconds in which a client must take a piece of an answer", least=0.1, most=HOUR_S
+    )
+    keep_alive_s: int = setting(75, "seconds that an idle connection is kept", most=HOUR_S)
+    drain_s: int = setting(10, "seconds that running requests have at the end", most=HOUR_S)
+    connections: int = setting(4_096, "connections and requests at once", most=1_000_000)
+    commit_s: float = setting(
+        30.0, "seconds that a post's sender waits for its receipt", least=0.1, most=HOUR_S
+    )
+    checkin_cache_entries: int = setting(65_536, "check-ins kept ready", most=10_000_000)
+    uploads_at_once: int = setting(16, "uploads at the same time", most=10_000)
 
     def __post_init__(self) -> None:
-        # Clients take a short answer for the end of the chain (docs/spec/http.md).
-        if self.links_bytes < LEAST_PART_BYTES + MAX_ENTRY_BYTES:
-            raise Misconfigured("links_bytes: an answer must hold 131,071 bytes of links")
+        check_values(self, "limits.")
+        if self.body_silence_s > self.body_s:
+            raise WrongSetting(
+                "limits.body_silence_s",
+                f"{self.body_silence_s} is longer than limits.body_s ({self.body_s}), which ends "
+                "a body anyway; lower the one or raise the other",
+                "limits.body_s",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """One node. `origin` None: keep the board that is there, or make a trial board.
 
-    Port 0 lets the system choose; the ready line says which. `allowed_hosts` and TLS are the
-    business of whatever stands in front.
+    Port 0 lets the system choose; the ready line says which.
     """
 
-    data: Path
-    origin: str | None = None
-    host: str = "127.0.0.1"
-    port: int = 8470
-    limits: Limits = field(default_factory=Limits)
+    data: Path = required("folder of the board's data; an empty or new one becomes a new board")
+    origin: str | None = setting(
+        None, "name of a new board, for ever, as board.example/1; without it, a trial board"
+    )
+    listen: tuple[str, ...] = setting(
+        ("127.0.0.1:8470",), "where to serve: HOST:PORT, [IPv6]:PORT, or :PORT for all addresses"
+    )
+    limits: Limits = table(Limits)
+
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Where to serve: hosts and ports."""
+        return tuple(parse_listen(address) for address in self.listen)
+
+    def __post_init__(self) -> None:
+        if not self.listen:
+            raise WrongSetting("listen", 'is empty; name an address, as ["127.0.0.1:8470"]')
+        try:
+            addresses = self.addresses()
+        except Misconfigured as error:
+            raise WrongSetting("listen", str(error)) from error
+        fixed = [address for address in addresses if address[1]]
+        if len(set(fixed)) != len(fixed):
+            raise WrongSetting("listen", "names an address twice; leave one away")
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ every acknowledgement follows its fsync.
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
@@ -21,20 +21,21 @@ from fieldpost.node.protocol import limited_protocol
 
 
 class Server:
-    """One listening socket and the application behind it. `url` is known before it serves."""
+    """Listening sockets and the application behind them. `urls` are known before it serves."""
 
     def __init__(
         self,
         app: Starlette,
         *,
-        host: str,
-        port: int,
+        listen: Sequence[tuple[str, int]],
         limits: Limits,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self._socket = _listen(host, port)
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+        self._sockets = _listen(listen)
+        self.urls = [
+            f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+            for (host, _), bound in zip(listen, self._sockets, strict=True)
+        ]
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -52,14 +53,20 @@ class Server:
         )
         self._server = _ReadyServer(config, on_ready)
 
+    @property
+    def url(self) -> str:
+        """The first address."""
+        return self.urls[0]
+
     def run(self) -> None:
         """Serve until `stop` or, in the main thread, SIGTERM or SIGINT. Then return."""
         restore = _take_signals()
         try:
-            self._server.run(sockets=[self._socket])
+            self._server.run(sockets=self._sockets)
         finally:
             restore()
-            self._socket.close()
+            for bound in self._sockets:
+                bound.close()
 
     def stop(self) -> None:
         """Ask for the end, from any thread."""
@@ -76,14 +83,19 @@ class _ReadyServer(uvicorn.Server):
         self._on_ready()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2_048)
-    except OSError as error:
-        raise Misconfigured(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen"
-        ) from error
+def _listen(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    for host, port in addresses:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            bound.append(socket.create_server((host, port), family=family, backlog=2_048))
+        except OSError as error:
+            for other in bound:
+                other.close()
+            raise Misconfigured(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen"
+            ) from error
+    return bound
 
 
 def _take_signals() -> Callable[[], None]:

@@ -130,10 +130,10 @@ class CliWorld:
 @contextmanager
 def cli_world(root: Path) -> Iterator[CliWorld]:
     data = root / "node"
-    config = NodeConfig(data=data, origin=None, port=0, limits=LIMITS)
+    config = NodeConfig(data=data, origin=None, limits=LIMITS)
     with open_node(config, clock=lambda: int(time.time())) as node:  # noqa: TID251 - the CLI's own
         ready = threading.Event()
-        server = Server(node.app, host="127.0.0.1", port=0, limits=LIMITS, on_ready=ready.set)
+        server = Server(node.app, listen=[("127.0.0.1", 0)], limits=LIMITS, on_ready=ready.set)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

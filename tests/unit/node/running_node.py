@@ -60,10 +60,10 @@ class Running:
 def running(data: Path, limits: Limits = LIMITS, origin: str | None = None) -> Iterator[Running]:
     """Open a node's data and serve it; the clock stands still until a test moves it."""
     clock = [NOW]
-    config = NodeConfig(data=data, origin=origin, port=0, limits=limits)
+    config = NodeConfig(data=data, origin=origin, limits=limits)
     with open_node(config, clock=lambda: clock[0]) as node:
         ready = threading.Event()
-        server = Server(node.app, host="127.0.0.1", port=0, limits=limits, on_ready=ready.set)
+        server = Server(node.app, listen=[("127.0.0.1", 0)], limits=limits, on_ready=ready.set)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

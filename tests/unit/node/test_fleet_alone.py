@@ -77,7 +77,7 @@ def fleet_of(board_url: str, trust: bytes, data: Path) -> Iterator[HttpClient]:
     with open_fleet(board_url=board_url, provisioning=trust, data=data, clock=lambda: NOW) as alone:
         ready = threading.Event()
         server = Server(
-            alone.app, host="127.0.0.1", port=0, limits=alone.limits, on_ready=ready.set
+            alone.app, listen=[("127.0.0.1", 0)], limits=alone.limits, on_ready=ready.set
         )
         thread = threading.Thread(target=server.run)
         thread.start()

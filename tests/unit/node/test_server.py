@@ -34,7 +34,7 @@ def running() -> Iterator[Server]:
         exception_handlers={FieldpostError: problems.answer_error},
     )
     ready = threading.Event()
-    server = Server(app, host="127.0.0.1", port=0, limits=LIMITS, on_ready=ready.set)
+    server = Server(app, listen=[("127.0.0.1", 0)], limits=LIMITS, on_ready=ready.set)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -113,4 +113,4 @@ def test_a_port_that_is_taken_is_a_setting_to_fix() -> None:
     with running() as server:
         port = int(server.url.rpartition(":")[2])
         with pytest.raises(Misconfigured, match="--listen"):
-            Server(Starlette(), host="127.0.0.1", port=port, limits=LIMITS)
+            Server(Starlette(), listen=[("127.0.0.1", port)], limits=LIMITS)

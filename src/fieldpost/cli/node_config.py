@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost node config`: are a node's settings right, and where does each come from?"""
+
+import os
+from pathlib import Path
+
+import click
+
+from fieldpost.cli.console import json_option, printable, show_json, table
+from fieldpost.cli.node import given, settings_options
+
+
+@click.group()
+def config() -> None:
+    """Look at a node's settings before it is started with them."""
+
+
+@config.command()
+@settings_options
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    *,
+    config_file: Path | None,
+    data: Path | None,
+    origin: str | None,
+    listen: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    r"""Say everything that is wrong with the settings; nothing is started or changed.
+
+    Exit code 78 if anything is wrong. What a running node would meet, such as an address that is
+    taken, shows when it starts.
+
+    \b
+    fieldpost node config check --config /etc/fieldpost/node.toml
+    """
+    from fieldpost.cli.failures import exit_code
+    from fieldpost.node.config_sources import Misconfigurations, load_config
+
+    options = given(data=data, origin=origin, listen=listen)
+    try:
+        load_config(file=config_file, environment=os.environ, options=options)
+    except Misconfigurations as found:
+        if as_json:
+            show_json({"ok": False, "wrong": found.troubles})
+        else:
+            for trouble in found.troubles:
+                click.echo(click.style("wrong: ", fg="red") + printable(trouble), err=True)
+        context.exit(exit_code(found))
+    if as_json:
+        show_json({"ok": True, "wrong": []})
+    else:
+        click.echo("the settings are right")
+
+
+@config.command(name="show")
+@settings_options
+@json_option
+def show_settings(
+    *,
+    config_file: Path | None,
+    data: Path | None,
+    origin: str | None,
+    listen: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    r"""Show every setting, its value, and where that comes from.
+
+    No setting is a secret: settings name the files that hold secrets.
+
+    \b
+    fieldpost node config show --config /etc/fieldpost/node.toml
+    """
+    from fieldpost.node.config_sources import load_config
+
+    options = given(data=data, origin=origin, listen=listen)
+    sourced = load_config(file=config_file, environment=os.environ, options=options)
+    rows = [
+        {"setting": name, "value": _plain(value), "from": origin_of_value}
+        for name, value, origin_of_value in sourced.values()
+    ]
+    if not as_json:
+        rows = [row | {"value": _words(row["value"])} for row in rows]
+    table(rows, as_json=as_json, empty="")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _words(value: object) -> object:
+    return ", ".join(value) if isinstance(value, list) else value
+
+
+commands = (config,)
