@@ -45,6 +45,8 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
         "maker_sign",
         "domain_proof",
         "recovery_sheet",
+        "maker_join",
+        "maker_role_keys",
     ),
     "class": ("class_change",),
     "release": ("release_care", "release_export"),

@@ -77,14 +77,7 @@ class MakerHome:
         passphrase: bytes | None,
     ) -> Settings:
         """Write keys, then settings. Refuses to touch a home that exists."""
-        if (self.path / "maker.json").exists():
-            raise Misconfigured(f"{self.path} holds a maker already; choose another --home")
-        if any((self.path / "keys").glob("*.pem")):
-            raise Misconfigured(
-                f"{self.path}/keys holds keys of a `maker init` that was interrupted; no board "
-                "knows them: remove that folder, or choose another --home"
-            )
-        durable.make_dirs(self.path / "keys", mode=0o700)
+        self._begin()
         files: dict[str, tuple[str, ...]] = {}
         for role, holders in signers.items():
             names = tuple(
@@ -103,6 +96,42 @@ class MakerHome:
         )
         self._save(settings)
         return settings
+
+    def join(
+        self,
+        *,
+        name: str,
+        maker: str,
+        role: Role,
+        signer: SoftwareSigner,
+        passphrase: bytes | None,
+        board: str,
+        board_url: str,
+    ) -> None:
+        """Write one key of a role of somebody else's. Refuses to touch a home that exists."""
+        self._begin()
+        file = f"{role.name.lower()}-1.pem"
+        save_key_file(self.path / "keys" / file, signer, passphrase)
+        self._save(
+            Settings(
+                name=name,
+                maker=maker,
+                root_threshold=0,
+                keys={role.name.lower(): (file,)},
+                board_url=board_url,
+                board=board,
+            )
+        )
+
+    def _begin(self) -> None:
+        if (self.path / "maker.json").exists():
+            raise Misconfigured(f"{self.path} holds a maker already; choose another --home")
+        if any((self.path / "keys").glob("*.pem")):
+            raise Misconfigured(
+                f"{self.path}/keys holds keys of a `maker init` that was interrupted; no board "
+                "knows them: remove that folder, or choose another --home"
+            )
+        durable.make_dirs(self.path / "keys", mode=0o700)
 
     def bind(self, *, board_url: str, board: str) -> None:
         """Remember the board on which this maker is registered."""

@@ -11,6 +11,7 @@ from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
+from fieldpost.cli.words import describe_keys
 from fieldpost.errors import NotFound
 from fieldpost.records import map_keys
 from fieldpost.records.counters import Link, decode_attestation
@@ -61,8 +62,9 @@ def show_maker(
         show(facts, as_json=True)
         return
     told = {name: facts[name] for name in ("maker", "board", "epoch", "link", "policy_board")}
+    keys = describe_keys(decode_maker_record(bytes.fromhex(str(facts["record"]))))
     show(
-        told | _domain_words(facts) | {"classes": facts["classes"]},
+        told | _domain_words(facts) | {"classes": facts["classes"]} | keys,
         as_json=False,
         title=_name(facts),
     )

@@ -133,7 +133,7 @@ def _scope_of(record: MakerRecord, role: Role) -> Scope | None:
     scopes = {entry.scope for entry in record.keys_of(role).keys}
     if len(scopes) > 1:
         raise Misconfigured(
-            f"the {role.name.lower()} keys have different scopes, and which of them a new key "
-            "shall have is yours to say; this command cannot"
+            f"the {role.name.lower()} keys have different scopes: take those of others out first, "
+            f"`fieldpost maker remove-key {role.name.lower()} THUMBPRINT`, and add them again later"
         )
     return next(iter(scopes), None)

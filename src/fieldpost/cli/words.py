@@ -29,7 +29,7 @@ from fieldpost.records.advisory import decode_advisory
 from fieldpost.records.board import decode_board_record
 from fieldpost.records.device_class import decode_class_record
 from fieldpost.records.lot import decode_lot_record
-from fieldpost.records.maker import KeySet, decode_maker_record
+from fieldpost.records.maker import KeySet, MakerRecord, decode_maker_record
 from fieldpost.records.provisioning import decode_provisioning
 from fieldpost.records.release import decode_release_record
 from fieldpost.tlog.note import VerifierKey, format_vkey
@@ -104,6 +104,12 @@ def _plain(value: object) -> str:
     if value is None:
         return "nothing"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def describe_keys(record: MakerRecord) -> dict[str, object]:
+    """Who acts for a maker: the keys of every role with their limits. Shape: {role: lines}."""
+    sets = {"root": record.root} | {role.name.lower(): keys for role, keys in record.roles.items()}
+    return {f"{role}_keys": _keys(keys) for role, keys in sets.items()}
 
 
 def _lines(record: object) -> dict[str, object]:
