@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Protocol, Self
 
 from fieldpost.errors import Conflict, Unavailable
@@ -219,6 +218,9 @@ def remove_directory(directory: Path, *, disk: Disk = OS) -> None:
 def make_dirs(path: Path, *, mode: int = 0o755, disk: Disk = OS) -> None:
     """Make a directory and those above it that are missing, durably. Raises Unavailable."""
     if path.is_dir():
+        # Whoever made it may have been killed before this; who may not look above did not make it.
+        with _explained(path), suppress(PermissionError):
+            _sync_directory(disk, path.parent)
         return
     make_dirs(path.parent, mode=mode, disk=disk)
     with _explained(path):
@@ -231,14 +233,16 @@ def make_dirs(path: Path, *, mode: int = 0o755, disk: Disk = OS) -> None:
 
 
 def remove_leftovers(directory: Path, *, disk: Disk = OS) -> None:
-    """Remove the temporary files that a power cut left in `directory`.
+    """Remove the temporary files that a power cut left in `directory`, and make its names durable.
 
-    For the one process that owns the directory, at its start, before it writes.
+    For the one process that owns the directory, at its start, before it writes: the process before
+    may have been killed between a change and its fsync.
     """
     with _explained(directory):
         for path in directory.iterdir():
             if _LEFTOVER.fullmatch(path.name):
                 disk.unlink(path)
+        _sync_directory(disk, directory)
 
 
 class Partial:
@@ -248,23 +252,19 @@ class Partial:
     as a context manager, or `close` it. Every method raises Unavailable.
     """
 
-    __slots__ = ("_disk", "_fd", "_path", "size")
+    __slots__ = ("_disk", "_fd", "_has_name", "_path", "size")
 
     def __init__(self, path: Path, fd: int, size: int, disk: Disk) -> None:
         self._path = path
         self._fd = fd
         self._disk = disk
+        self._has_name = False
         self.size = size
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def append(self, data: bytes) -> None:
@@ -280,9 +280,12 @@ class Partial:
             self.size = size
 
     def sync(self) -> None:
-        """Wait until everything appended so far is on the medium."""
+        """Wait until everything appended so far is on the medium, and the file's name."""
         with _explained(self._path):
             self._disk.fsync(self._fd)
+            if not self._has_name:
+                _sync_directory(self._disk, self._path.parent)
+                self._has_name = True
 
     def close(self) -> None:
         """Give the descriptor back. Unsynced bytes may be lost in a power cut."""

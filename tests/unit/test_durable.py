@@ -192,10 +192,30 @@ def test_make_dirs_makes_what_is_missing_and_syncs_each_parent(tmp_path: Path) -
     disk = FaultyDisk()
     durable.make_dirs(tmp_path / "a" / "b", disk=disk)
     assert (tmp_path / "a" / "b").is_dir()
-    assert disk.calls == ["mkdir", "open", "fsync", "close"] * 2
+    sync = ["open", "fsync", "close"]
+    assert disk.calls == [*sync, "mkdir", *sync, "mkdir", *sync]
     again = FaultyDisk()
     durable.make_dirs(tmp_path / "a" / "b", disk=again)
-    assert again.calls == []
+    assert again.calls == sync, "whoever made it may have been killed before that"
+
+
+def test_make_dirs_takes_a_directory_whose_parent_it_may_not_read(tmp_path: Path) -> None:
+    """As a service does whose folder lies below one that is the system's alone."""
+    (tmp_path / "a").mkdir()
+    disk = FaultyDisk(fail_at=0, error=errno.EACCES)
+    durable.make_dirs(tmp_path / "a", disk=disk)
+    assert disk.calls == ["open"]
+
+
+def test_fsync_asks_the_system(tmp_path: Path) -> None:
+    """A descriptor that cannot be synced tells: where nothing is asked, nothing is refused."""
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            durable.OS.fsync(reader)
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_make_dirs_refuses_a_file_in_the_way(tmp_path: Path) -> None:

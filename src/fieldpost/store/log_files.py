@@ -45,6 +45,7 @@ class LogFiles:
         self._edge = edge
         self._disk = disk
         self._superseded: list[Path] = []
+        self._made: frozenset[Path] = frozenset()
 
     @property
     def size(self) -> int:
@@ -70,8 +71,11 @@ class LogFiles:
         before = self._edge.size
         edge, files = self._edge.grow(entries)
         paths = {self._root / path: data for path, data in files.items()}
-        for directory in dict.fromkeys(path.parent for path in paths):
+        directories = frozenset(path.parent for path in paths)
+        # Those of the last batch are known to be durable, and most batches need no others.
+        for directory in sorted(directories - self._made):
             make_dirs(directory, disk=self._disk)
+        self._made = directories
         write_files(paths, disk=self._disk)
         self._edge = edge
         self._superseded += superseded_directories(self._root, before, edge.size)
