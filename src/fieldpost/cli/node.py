@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost node`: run a board's node until SIGTERM."""
 
+import gc
 import json
 import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from fieldpost.cli.console import json_option
+from fieldpost.cli.node_recovery import entries_bar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,7 +88,11 @@ def run(
         options=given(data=data, origin=origin, listen=listen),
     ).config
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    with open_node(config, clock=lambda: int(time.time())) as node:
+    with ExitStack() as stack:
+        with entries_bar(as_json=as_json) as watch:
+            node = stack.enter_context(
+                open_node(config, clock=lambda: int(time.time()), watch=watch)
+            )
 
         def say_ready() -> None:
             if as_json:
@@ -95,6 +102,8 @@ def run(
                 labels = f" ({node.labels})" if node.labels else ""
                 click.echo(f"ready {' '.join(server.urls)} board {node.board}{labels}")
 
+        # What is here now stays: millions of nodes of the state map need no search for cycles.
+        gc.freeze()
         server = Server(
             node.app, listen=config.addresses(), limits=config.limits, on_ready=say_ready
         )

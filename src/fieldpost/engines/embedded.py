@@ -23,7 +23,7 @@ from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Answer, Intake, Waiting
 from fieldpost.engines.published import PublishedHeads
-from fieldpost.engines.recovery import MakeCosigner, open_board
+from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import BoardWriter
 from fieldpost.errors import FieldpostError, NotFound, Rejected, Unavailable
@@ -48,8 +48,9 @@ def _whole_seconds() -> int:
 class EmbeddedEngine:
     """An `Engine` over the data directory `data`, in which `create_board` made a board.
 
-    `clock` gives Unix seconds, `uptime` seconds since any moment. Raises Misconfigured and
-    Unavailable as `open_board` does, and Misconfigured if another process has the directory.
+    `clock` gives Unix seconds, `uptime` seconds since any moment, `watch` follows a rebuild.
+    Raises Misconfigured and Unavailable as `open_board` does, and Misconfigured if another process
+    has the directory.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class EmbeddedEngine:
         uptime: Callable[[], float] = time.monotonic,
         make_cosigner: MakeCosigner = OperatorKeys.local_cosigner,
         most_waiting: int = MOST_WAITING,
+        watch: Watch | None = None,
         disk: Disk = OS,
     ) -> None:
-        self._open: Callable[[], BoardWriter] = partial(
+        self._open: Callable[..., BoardWriter] = partial(
             open_board, data, make_cosigner=make_cosigner, disk=disk
         )
         self._clock = ClockGuard(clock, uptime)
@@ -73,7 +75,7 @@ class EmbeddedEngine:
         self._trouble: str | None = None
         self._directory = DirectoryLock(data)
         try:
-            self._writer = self._open()
+            self._writer = self._open(watch=watch)
             self._heads = self._publish_first()
         except BaseException:
             self._directory.release()

@@ -3,11 +3,19 @@
 
 log longer than state.db     replayed forward, every rule and signature judged again
 state.db missing             rebuilt from the log
+state.db of another version  set aside, and rebuilt from the log
 state.db longer than the log, a log that is not what was signed, keys of another board
                              refused, with what to do; nothing is changed
+
+The inner nodes of the state map are computed from its keys and values at every start: a snapshot
+of them would have to be hashed as a whole before a proof could be trusted, which is the same work.
 """
 
+import gc
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +42,8 @@ from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
 from fieldpost.statemap import StateMap
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
-from fieldpost.store.state_db import StateDb
+from fieldpost.store.state_db import STATE_DB_VERSION, StateChange, StateDb
+from fieldpost.store.state_files import set_aside, state_db_version
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import parse_note
@@ -42,15 +51,26 @@ from fieldpost.tlog.tree import CompactRange, read_compact_range
 
 MakeCosigner = Callable[[OperatorKeys, Operator], Cosigner]
 
+# Told how many entries of how many are applied again.
+Watch = Callable[[int, int], None]
+
 _READ_AT_ONCE: Final = 4_096
-_REBUILD: Final = "stop the node and move state.db away, it will be rebuilt from the log"
+_WORD_S: Final = 10.0
+_REBUILD: Final = "stop the node and run `fieldpost node rebuild`, which makes it anew from the log"
+
+_log = logging.getLogger(__name__)
 
 
 def open_board(
-    data: Path, *, make_cosigner: MakeCosigner = OperatorKeys.local_cosigner, disk: Disk = OS
+    data: Path,
+    *,
+    make_cosigner: MakeCosigner = OperatorKeys.local_cosigner,
+    watch: Watch | None = None,
+    disk: Disk = OS,
 ) -> BoardWriter:
     """The board below `data`, caught up with its log. Nothing is signed here.
 
+    `watch` follows the entries that are applied again; without it the log does, every 10 s.
     Raises Misconfigured, saying what to do; Unavailable.
     """
     keys = load_keys(keys_directory(data))
@@ -60,9 +80,10 @@ def open_board(
     mark.check_log(log)
     if log.size == 0:
         raise Misconfigured(f"there is no board in {data}: create one first")
+    _set_aside_other_version(data / "state.db", log, disk)
     db = StateDb(data / "state.db")
     try:
-        state = _catch_up(log, db)
+        state = _catch_up(log, db, watch or _Words())
         operator = keys.check_operator(read_board(state.map))
         return BoardWriter(
             log=log,
@@ -78,23 +99,86 @@ def open_board(
         raise
 
 
-def _catch_up(log: LogFiles, db: StateDb) -> LedgerState:
-    state = _load_state(log, db)
-    hashed = CompactRange.empty() if state is None else None
-    for entries in _batches(log, db.size()):
-        before = db.size()
-        batch = _replay(state, entries)
-        db.commit(
-            change_of(state.map if state else None, before, batch),
-            keep=min([*db.heads(), _published_size(log)]),
+def _set_aside_other_version(path: Path, log: LogFiles, disk: Disk) -> None:
+    found = state_db_version(path)
+    if found is None or found[0] == STATE_DB_VERSION:
+        return
+    version, size = found
+    check_not_ahead(size, log)
+    aside = set_aside(path, disk=disk)
+    _log.warning(
+        "state.db was of version %d, this program writes %d: kept as %s, and built anew",
+        version,
+        STATE_DB_VERSION,
+        aside.name,
+    )
+
+
+def check_not_ahead(size: int, log: LogFiles) -> None:
+    """Check that a state.db of `size` entries is not newer than the log. Raises Misconfigured."""
+    if size > log.size:
+        raise Misconfigured(
+            f"state.db knows {size} entries, the log has {log.size}: the log lost its end. Copy it "
+            "from a mirror or a backup; do not delete state.db"
         )
-        state = batch.state
+
+
+class _Words:
+    """A `Watch` for nobody in particular: a line in the log every 10 seconds."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done
+        if now - self._last >= _WORD_S:
+            self._last = now
+            rate = (done - self._first) / (now - self._began)
+            _log.warning("state.db: %d of %d entries applied, %.0f/s", done, total, rate)
+
+
+def _catch_up(log: LogFiles, db: StateDb, watch: Watch) -> LedgerState:
+    with _without_collection():
+        state = _load_state(log, db)
+    hashed = CompactRange.empty() if state is None else None
+    size = state.size if state else 0
+    keep = min([*db.heads(), _published_size(log)])
+    changes: list[StateChange] = []
+    for entries in _batches(log, size):
+        batch = _replay(state, entries)
+        changes.append(change_of(state.map if state else None, size, batch))
+        state, size = batch.state, batch.state.size
         hashed = hashed.extend(map(leaf_hash, entries)) if hashed else None
+        if size - changes[0].before >= _READ_AT_ONCE:
+            db.commit_many(changes, keep=keep)
+            changes.clear()
+            watch(size, log.size)
+    if changes:
+        db.commit_many(changes, keep=keep)
+        watch(size, log.size)
     if state is None:
         raise Misconfigured("the log holds no whole batch: restore it from a mirror or backup")
     if hashed is not None and hashed != log.compact_range():
-        raise Misconfigured("the log's entries do not hash to its tiles: restore it from a mirror")
+        raise Misconfigured(
+            "the log's entries do not hash to its tiles: `fieldpost board verify` names the file; "
+            "copy it from a mirror or a backup"
+        )
     return state
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for cycles while millions of objects are made, of which none has any."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _load_state(log: LogFiles, db: StateDb) -> LedgerState | None:
@@ -102,16 +186,15 @@ def _load_state(log: LogFiles, db: StateDb) -> LedgerState | None:
     size = db.size()
     if size == 0:
         return None
-    if size > log.size:
-        raise Misconfigured(
-            f"state.db knows {size} entries, the log has {log.size}: the log lost its end. Copy it "
-            "from a mirror or a backup; do not delete state.db"
-        )
+    check_not_ahead(size, log)
     try:
         last = decode_state_leaf(log.read_entry(size - 1))
     except Malformed as error:
         raise Misconfigured(f"state.db does not fit the log ({error}): {_REBUILD}") from error
-    map_ = StateMap.build(db.items())
+    try:
+        map_ = StateMap.from_sorted(db.each_item())
+    except ValueError as error:
+        raise Misconfigured(f"state.db is damaged ({error}): {_REBUILD}") from error
     if (map_.root, len(map_)) != (last.map_root, last.key_count):
         raise Misconfigured(f"state.db does not hash to the log's state: {_REBUILD}")
     return LedgerState(map=map_, size=size, board=read_board_id(log), last=last)

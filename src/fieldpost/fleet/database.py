@@ -19,41 +19,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.clones import Told
-
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS lots (
-  lot BLOB PRIMARY KEY, class BLOB NOT NULL, count INTEGER NOT NULL, root BLOB NOT NULL,
-  entry INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS lots_of_class ON lots (class);
-CREATE TABLE IF NOT EXISTS leaves (
-  lot BLOB NOT NULL, idx INTEGER NOT NULL, leaf BLOB NOT NULL, PRIMARY KEY (lot, idx)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS devices (
-  device BLOB PRIMARY KEY, lot BLOB NOT NULL, idx INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS again (
-  device BLOB NOT NULL, lot BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY (device, lot, idx)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS clones (
-  device BLOB PRIMARY KEY, reason TEXT NOT NULL, received INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS seen (
-  device BLOB PRIMARY KEY, class BLOB NOT NULL, boot INTEGER NOT NULL, counter INTEGER NOT NULL,
-  outcome TEXT NOT NULL, running INTEGER, received INTEGER NOT NULL, report BLOB NOT NULL,
-  past BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS seen_of_class ON seen (class, outcome);
-CREATE TABLE IF NOT EXISTS results (
-  class BLOB NOT NULL, sequence INTEGER NOT NULL, device BLOB NOT NULL, outcome TEXT NOT NULL,
-  PRIMARY KEY (class, sequence, device)
-) WITHOUT ROWID;
-"""
+from fieldpost.fleet.migrations import migrate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +51,18 @@ class Seen:
 
 
 class FleetDb:
-    """The database. Raises Unavailable where SQLite fails."""
+    """The database, brought to the newest version. Raises Unavailable where SQLite fails,
+    Misconfigured for a file that a newer program wrote."""
 
     def __init__(self, path: Path) -> None:
         with _explained():
             self._writer = _connect(path)
-            self._writer.executescript(_SCHEMA)
-            self._reader = _connect(path)
+            try:
+                migrate(self._writer, path)
+                self._reader = _connect(path)
+            except BaseException:
+                self._writer.close()
+                raise
         self._reading = threading.Lock()
 
     def close(self) -> None:

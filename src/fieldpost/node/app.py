@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from fieldpost.engines.base import Engine
+from fieldpost.engines.recovery import Watch
 from fieldpost.errors import FieldpostError
 from fieldpost.fleet.service import FleetService
 from fieldpost.node import views
@@ -58,13 +59,17 @@ class Node:
 
 
 @contextmanager
-def open_node(config: NodeConfig, *, clock: Callable[[], int]) -> Iterator[Node]:
+def open_node(
+    config: NodeConfig, *, clock: Callable[[], int], watch: Watch | None = None
+) -> Iterator[Node]:
     """Open a node's data, or make a board at the first start; close everything at the end.
+
+    `watch` follows a rebuild of state.db.
 
     Raises Misconfigured and Unavailable with what to do.
     """
     with ExitStack() as stack:
-        engine = open_engine(config, clock=clock)
+        engine = open_engine(config, clock=clock, watch=watch)
         stack.callback(engine.close)
         metrics = Metrics()
         service = NodeService(

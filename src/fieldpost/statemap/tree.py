@@ -11,7 +11,7 @@ below it, whose key tells where a write leaves the common prefix of the subtree.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Union
 
@@ -56,6 +56,24 @@ class StateMap:
         # Encoded leaves sort by key: all that stands before the key is the same.
         leaves.sort()
         return StateMap(_build(leaves), len(leaves))
+
+    @staticmethod
+    def from_sorted(items: Iterable[tuple[bytes, bytes]]) -> "StateMap":
+        """`build` of pairs that come sorted by key, without a second copy of them in memory.
+
+        Raises ValueError for a key out of order, repeated, or not of 32 bytes.
+        """
+        count = 0
+
+        def leaves() -> Iterator[bytes]:
+            nonlocal count
+            for key, value in items:
+                _check_keys((key,))
+                count += 1
+                yield encode_leaf(key, value)
+
+        node = _build(leaves())
+        return StateMap(node, count)
 
     def update(self, writes: Mapping[bytes, bytes | None]) -> "StateMap":
         """The map after `writes`, of which None deletes. This map stays as it is.
@@ -139,9 +157,9 @@ def _build(leaves: Iterable[bytes]) -> _Node | None:
     for leaf in leaves:
         walk = int.from_bytes(leaf_key(leaf), "big")
         if nodes:
+            if walk <= previous:
+                raise ValueError(f"key {leaf_key(leaf).hex()} occurs twice, or out of order")
             apart = KEY_BITS - (walk ^ previous).bit_length()
-            if apart == KEY_BITS:
-                raise ValueError(f"key {leaf_key(leaf).hex()} occurs twice")
             while bits and bits[-1] > apart:
                 right = nodes.pop()
                 nodes[-1] = _join(bits.pop(), nodes[-1], right)

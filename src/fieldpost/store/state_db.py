@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 from fieldpost import cbor
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 
-_VERSION: Final = 1
+STATE_DB_VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE receipt (digest BLOB PRIMARY KEY, position INTEGER NOT NULL, size INTEGER NOT NULL)
@@ -34,6 +34,9 @@ CREATE TABLE head (size INTEGER PRIMARY KEY, note BLOB NOT NULL);
 CREATE TABLE log (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL);
 INSERT INTO log VALUES (1, 0);
 """
+
+_ITEMS: Final = "SELECT key, value FROM state ORDER BY key"
+_SOME_ITEMS: Final = "SELECT key, value FROM state WHERE key > ? ORDER BY key LIMIT 4096"
 
 T = TypeVar("T")
 
@@ -86,7 +89,17 @@ class StateDb:
 
     def items(self) -> list[tuple[bytes, bytes]]:
         """All map keys and values, sorted by key."""
-        return self._call(lambda db: db.execute("SELECT key, value FROM state").fetchall())
+        return self._call(lambda db: db.execute(_ITEMS).fetchall())
+
+    def each_item(self) -> Iterator[tuple[bytes, bytes]]:
+        """`items`, some at a time: for a map that is not wanted twice in memory."""
+        some = self._items_after(b"")
+        while some:
+            yield from some
+            some = self._items_after(some[-1][0])
+
+    def _items_after(self, key: bytes) -> list[tuple[bytes, bytes]]:
+        return self._call(lambda db: db.execute(_SOME_ITEMS, (key,)).fetchall())
 
     def find_receipt(self, digest: bytes) -> tuple[int, int]:
         """(index, size of the log after its batch) of the entry with this SHA-256, or NotFound."""
@@ -135,26 +148,33 @@ class StateDb:
 
         Raises Misconfigured if the database is at another size than `change.before`.
         """
-        self._call(lambda db: self._commit(db, change, keep))
+        self.commit_many([change], keep=keep)
 
-    def _commit(self, db: sqlite3.Connection, change: StateChange, keep: int) -> None:
+    def commit_many(self, changes: Sequence[StateChange], *, keep: int) -> None:
+        """`commit` for batches that follow each other, in one transaction."""
+        self._call(lambda db: self._commit(db, changes, keep))
+
+    def _commit(self, db: sqlite3.Connection, changes: Sequence[StateChange], keep: int) -> None:
         with _transaction(db):
-            moved = db.execute(
-                "UPDATE log SET size = ? WHERE size = ?", (change.size, change.before)
-            )
-            if moved.rowcount != 1:
-                raise Misconfigured(f"{self._path} is not at size {change.before}: who writes it?")
-            db.executemany(
-                "INSERT INTO state VALUES (?, ?)"
-                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                sorted(change.writes.items()),
-            )
-            db.executemany(
-                "INSERT INTO receipt VALUES (?, ?, ?)",
-                sorted((digest, index, change.size) for digest, index in change.receipts),
-            )
-            db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
             db.execute("DELETE FROM replaced WHERE size <= ?", (keep,))
+            for change in changes:
+                self._write(db, change, keep)
+
+    def _write(self, db: sqlite3.Connection, change: StateChange, keep: int) -> None:
+        moved = db.execute("UPDATE log SET size = ? WHERE size = ?", (change.size, change.before))
+        if moved.rowcount != 1:
+            raise Misconfigured(f"{self._path} is not at size {change.before}: who writes it?")
+        db.executemany(
+            "INSERT INTO state VALUES (?, ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            sorted(change.writes.items()),
+        )
+        db.executemany(
+            "INSERT INTO receipt VALUES (?, ?, ?)",
+            sorted((digest, index, change.size) for digest, index in change.receipts),
+        )
+        db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
+        if change.size > keep:
             vals = cbor.encode([[key, value] for key, value in change.replaced.items()])
             db.execute("INSERT INTO replaced VALUES (?, ?)", (change.size, vals))
 
@@ -169,12 +189,12 @@ class StateDb:
                 f"{synchronous}); put the data directory on a local file system"
             )
         if version == 0:
-            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {STATE_DB_VERSION}; COMMIT;"
             self._call(lambda db: db.executescript(script))
-        elif version != _VERSION:
+        elif version != STATE_DB_VERSION:
             raise Misconfigured(
-                f"{self._path} is of version {version}, this program knows {_VERSION}: move the "
-                "file away, it will be rebuilt from the log"
+                f"{self._path} is of version {version}, this program knows {STATE_DB_VERSION}: "
+                "`fieldpost node rebuild` makes it anew from the log"
             )
 
     def _call(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -185,8 +205,8 @@ class StateDb:
                 raise Unavailable(f"cannot use {self._path}: {error}") from error
             except sqlite3.DatabaseError as error:
                 raise Misconfigured(
-                    f"{self._path} is damaged ({error}): stop the node and move the file away, it "
-                    "will be rebuilt from the log"
+                    f"{self._path} is damaged ({error}): stop the node and run `fieldpost node "
+                    "rebuild`, which makes it anew from the log"
                 ) from error
 
 

@@ -150,7 +150,7 @@ def test_a_state_database_of_another_board_is_refused(board: BoardOnDisk, tmp_pa
     for path in board.data.glob("state.db*"):
         path.unlink()
     shutil.copy(other.data / "state.db", board.data / "state.db")
-    with pytest.raises(Misconfigured, match="rebuilt from the log"):
+    with pytest.raises(Misconfigured, match="fieldpost node rebuild"):
         board.open()
 
 

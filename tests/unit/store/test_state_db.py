@@ -96,7 +96,7 @@ def test_every_transaction_waits_for_the_disk(tmp_path: Path, db: StateDb) -> No
 
 def test_a_file_that_is_no_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"no database" * 100)
-    with pytest.raises(Misconfigured, match="rebuilt from the log"):
+    with pytest.raises(Misconfigured, match="fieldpost node rebuild"):
         StateDb(tmp_path / "state.db")
 
 
