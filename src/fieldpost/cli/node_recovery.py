@@ -44,7 +44,7 @@ def entries_bar(*, as_json: bool) -> Iterator[Callable[[int, int], None] | None]
 @data_option
 @json_option
 def rebuild(*, data: Path, as_json: bool) -> None:
-    r"""Make state.db anew from the log, while the node is stopped.
+    r"""Make the state database anew from the log, while the node is stopped.
 
     Every signature is verified and every rule applied again, so this takes a while: the rate is
     shown. The old file is kept as state.db.aside until the next rebuild. A log that is damaged
