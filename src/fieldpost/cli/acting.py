@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A maker that acts on its board: proven records, next nonces, and posts in a role's name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from time import time
@@ -103,7 +103,7 @@ class Acting:
         self,
         statement: Statement,
         needed: Sequence[Needed],
-        signers: Sequence[SoftwareSigner],
+        signers: Iterable[SoftwareSigner],
         *,
         export: Path | None,
         previous: bytes | None = None,

@@ -122,23 +122,23 @@ class Board:
                 raise Unavailable(f"{self.url}{path} answered no links: {error}") from error
         raise Unavailable(f"{self.url}{path} answers links without an end; ask another node")
 
-    def last_link(self, path: str) -> tuple[bytes, bytes]:
-        """(payload, digest of the entry) of the last link of a chain."""
-        links = self.links(path)
-        if not links:
-            raise Unavailable(f"{self.url}{path} answered no links")
-        return decode_post(links[-1]).statement.payload, sha256(links[-1]).digest()
-
     def record(self) -> tuple[BoardRecord, bytes]:
         """The board's record and link digest, checked against the board id's genesis."""
+        last = self._links()[-1]
+        return decode_board_record(payload_of(last)), sha256(last).digest()
+
+    def records(self) -> list[BoardRecord]:
+        """The board's record of now and all before it, oldest first, checked in the same way."""
+        return [decode_board_record(payload_of(link)) for link in self._links()]
+
+    def _links(self) -> list[bytes]:
         links = self.links("/v1/board")
         if not links or not self.id.endswith("#" + leaf_hash(links[0])[:16].hex()):
             raise Untrusted(
                 "wrong-board",
                 f"{self.url} shows another genesis than that of {self.id}; ask another node",
             )
-        record = decode_board_record(decode_post(links[-1]).statement.payload)
-        return record, sha256(links[-1]).digest()
+        return links
 
     def value(self, key: bytes) -> bytes | None:
         """A value of the state map, as the node says it; not verified."""
@@ -151,6 +151,11 @@ class Board:
         proof = parse_offline_proof(receipt)
         verify_offline_proof(entry, proof, policy_of(record), origin=record.origin)
         return proof.index
+
+
+def payload_of(link: bytes) -> bytes:
+    """The record that a link states, encoded."""
+    return decode_post(link).statement.payload
 
 
 def _epoch_of(link: bytes) -> int:
@@ -186,20 +191,25 @@ def policy_of(record: BoardRecord) -> Policy:
     )
 
 
-def bound_board(home: MakerHome, *, as_json: bool) -> Board:
-    """The board on which the maker of `home` is registered; refuses another one at its URL.
+def bound_board(home: MakerHome, *, as_json: bool, board_id: str | None = None) -> Board:
+    """The board that the maker of `home` acts on; refuses another one at its URL.
 
-    What an earlier command left in the outbox is sent first, so that nonces stay in order.
+    `board_id`: another one that it knows. What an earlier command left in the outbox is sent first,
+    so that nonces stay in order.
     """
     settings = home.settings()
-    if settings.board_url is None:
+    if settings.board is None and board_id is None:
         raise Misconfigured("not registered yet; run `fieldpost maker register --board URL`")
-    board = Board(settings.board_url)
-    if board.id != settings.board:
+    wanted = board_id or str(settings.board)
+    url = home.boards().get(wanted)
+    if url is None:
+        raise NotFound(f"{home.path}/maker.json knows no URL of board {wanted}")
+    board = Board(url)
+    if board.id != wanted:
         raise Untrusted(
             "wrong-board",
-            f"{board.url} is board {board.id}, but you are registered on {settings.board}; "
-            f"find out who runs that address now, or correct board_url in {home.path}/maker.json",
+            f"{board.url} is board {board.id}, but you are registered on {wanted}; "
+            f"find out who runs that address now, or correct its URL in {home.path}/maker.json",
         )
     _check_history(home, board)
     flush(home, board, as_json=as_json)
@@ -208,12 +218,14 @@ def bound_board(home: MakerHome, *, as_json: bool) -> Board:
 
 def _check_history(home: MakerHome, board: Board) -> None:
     """The board's checkpoint must extend the one that this maker saw last."""
-    record, _ = board.record()
-    remembered = home.path / "checkpoint"
+    records = board.records()
+    folder = home.path / "checkpoints"
+    remembered = folder / board.id.rpartition("#")[2]
     log = Log(
         board.http,
-        origin=record.origin,
-        keys=[operator.log_key for operator in record.operators],
+        origin=records[-1].origin,
+        # Of former operators and keys too: what was seen then was signed by those of then.
+        keys={operator.log_key: None for record in records for operator in record.operators},
         note=remembered.read_bytes() if remembered.exists() else None,
     )
     try:
@@ -223,6 +235,7 @@ def _check_history(home: MakerHome, board: Board) -> None:
         words = f"{found.detail}; both signed notes are kept in {kept}"
         raise Misbehaviour(found.reason, words, found.evidence) from found
     if log.note is not None:
+        durable.make_dirs(folder)
         durable.write_file(remembered, log.note)
 
 
@@ -236,6 +249,9 @@ def flush(home: MakerHome, board: Board, *, as_json: bool) -> None:
     for path in home.pending():
         audience = _audience(path)
         if audience != board.id:
+            if audience in home.boards():
+                note(f"{path.name} waits for {audience}: `fieldpost maker use`", as_json=as_json)
+                continue
             raise Misconfigured(
                 f"{path} was signed for board {audience} and perhaps sent there; finish it on that "
                 "board, or move the file away if you are sure that nobody has it"

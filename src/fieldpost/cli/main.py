@@ -39,7 +39,9 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "board": ("board_close",),
     "operator": ("operator_board",),
     "maker": (
+        "maker_register",
         "maker_show",
+        "maker_boards",
         "maker_rotation",
         "maker_policy",
         "maker_sign",
@@ -48,7 +50,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
         "maker_join",
         "maker_role_keys",
     ),
-    "class": ("class_change",),
+    "class": ("class_add", "class_change", "class_trust"),
     "release": ("release_care", "release_export"),
     "rollout": ("rollout_halt",),
     "device": ("device_check",),

@@ -6,7 +6,8 @@
     HOME/outbox/*.cose   signed, perhaps sent, not yet acknowledged
     HOME/sent/*.cose     acknowledged, each beside its receipt *.tlog-proof
     HOME/refused/*.cose  refused by the board's rules
-    HOME/checkpoint      the newest checkpoint that this maker saw: later ones must extend it
+    HOME/checkpoints/*   the newest checkpoint that was seen of each board: later ones extend it
+    HOME/links/*.cose    links of the maker's that no board takes, because it is gone
     HOME/evidence/*      two signed notes that cannot both be honest
 
 A post is saved before it is sent, so a lost answer never means a second, different signature.
@@ -15,7 +16,7 @@ A post is saved before it is sent, so a lost answer never means a second, differ
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ ROLES: Final = {role.name.lower(): role for role in Role}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What maker.json holds."""
+    """What maker.json holds. `board`: the one that commands act on; `boards`: URLs by board id."""
 
     name: str
     maker: str
@@ -41,6 +42,7 @@ class Settings:
     release_threshold: int = 1
     board_url: str | None = None
     board: str | None = None
+    boards: Mapping[str, str] = field(default_factory=dict)
 
 
 class MakerHome:
@@ -133,9 +135,25 @@ class MakerHome:
             )
         durable.make_dirs(self.path / "keys", mode=0o700)
 
-    def bind(self, *, board_url: str, board: str) -> None:
-        """Remember the board on which this maker is registered."""
-        self._save(replace(self.settings(), board_url=board_url, board=board))
+    def boards(self) -> dict[str, str]:
+        """Every board that this maker knows: URL by board id, the current one among them."""
+        settings = self.settings()
+        boards = dict(settings.boards)
+        if settings.board is not None and settings.board_url is not None:
+            boards[settings.board] = settings.board_url
+        return boards
+
+    def know(self, *, board_url: str, board: str) -> None:
+        """Remember a board on which this maker is registered, or is about to be."""
+        settings = self.settings()
+        self._save(replace(settings, boards={**self.boards(), board: board_url}))
+
+    def bind(self, *, board_url: str, board: str, stay: bool = False) -> None:
+        """Remember a board, and act on it from now on, unless to `stay` with the current one."""
+        self.know(board_url=board_url, board=board)
+        settings = self.settings()
+        if settings.board in (None, board) or not stay:
+            self._save(replace(settings, board_url=board_url, board=board))
 
     def _save(self, settings: Settings) -> None:
         data = json.dumps(asdict(settings), indent=2).encode() + b"\n"

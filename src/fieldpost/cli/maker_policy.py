@@ -3,18 +3,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from time import time
 
 import click
 
-from fieldpost.cli.acting import act
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, note, show
-from fieldpost.cli.options import home_options
-from fieldpost.cli.signing import export_option, needed_of
+from fieldpost.cli.maker_links import LinkHere, OrphanLink
+from fieldpost.cli.options import check_grace, home_options
+from fieldpost.cli.proven import ProvenBoard
+from fieldpost.cli.signing import export_option
 from fieldpost.errors import Misconfigured
-from fieldpost.posts import subjects
-from fieldpost.posts.envelope import Statement
-from fieldpost.records.maker import MakerRecord, Role
+from fieldpost.records import map_keys
+from fieldpost.records.maker import MakerRecord
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.tlog.note import parse_vkey
 
@@ -30,6 +31,7 @@ _DAY = 86_400
 @click.option("--witness", "witnesses", multiple=True, help="Witness vkey. Replaces all.")
 @click.option("--witnesses-needed", type=click.IntRange(0, 5), help="How many must cosign.")
 @click.option("--move-to", help="URL of a node of another board: devices move there.")
+@click.option("--board-is-gone", is_flag=True, help="With --move-to: post nothing on the old one.")
 @click.option("--contact", help="Where people report vulnerabilities.")
 @click.option("--report-url", "report_urls", multiple=True, help="Where devices report.")
 @export_option
@@ -45,6 +47,7 @@ def set_policy(
     witnesses: tuple[str, ...],
     witnesses_needed: int | None,
     move_to: str | None,
+    board_is_gone: bool,
     contact: str | None,
     report_urls: tuple[str, ...],
     export: Path | None,
@@ -55,32 +58,27 @@ def set_policy(
     r"""Change what your devices accept; what you do not name stays. Your roots sign it.
 
     With --move-to the devices leave this board: the link is the last one here, and it names the
-    other board as its node shows it now. Look at that board first.
+    other board as its node shows it now. Look at that board first, register there, and prepare
+    what your devices shall find (`maker use`). If this board is gone, --board-is-gone signs the
+    link all the same: devices take it from your link URLs after their grace, or by hand.
 
     \b
     fieldpost maker set-policy --max-age-days 3 --link-url https://acme.example/fieldpost
     fieldpost maker set-policy --move-to https://other.example --url https://other.example
+    fieldpost maker set-policy --move-to https://other.example --board-is-gone
     """
-    acting = act(home, passphrase_file, as_json=as_json)
-    if grace_days is not None and never_leave != (grace_days == 0):
-        raise Misconfigured(
-            "--grace-days 0 and --never-leave go together: if this board dies, devices with "
-            "grace 0 never update again unless a person acts on each"
-        )
-    before, link = acting.record()
-    policy = before.policy if move_to is None else _policy_on(Board(move_to), before.policy)
-    if urls or move_to:
-        policy = replace(policy, urls=urls or (str(move_to),))
-    if link_urls:
-        policy = replace(policy, link_urls=link_urls)
-    if witnesses or witnesses_needed is not None:
-        keys = tuple(map(parse_vkey, witnesses)) if witnesses else policy.witnesses
-        needed = len(keys) if witnesses_needed is None else witnesses_needed
-        policy = replace(policy, witnesses=keys, witnesses_needed=needed)
-    if max_age_days is not None:
-        policy = replace(policy, max_age_s=round(max_age_days * _DAY))
-    if grace_days is not None or never_leave:
-        policy = replace(policy, grace_s=round((grace_days or 0) * _DAY))
+    if board_is_gone and move_to is None:
+        raise Misconfigured("--board-is-gone goes with --move-to URL: where do the devices go?")
+    linking = (OrphanLink if board_is_gone else LinkHere)(home, passphrase_file, as_json=as_json)
+    if grace_days is not None:
+        check_grace(grace_days, never_leave=never_leave)
+    before, link = linking.before()
+    policy = before.policy
+    if move_to is not None:
+        policy = _policy_on(Board(move_to), linking.maker_id, before.policy)
+    policy = replace(policy, urls=urls or policy.urls, link_urls=link_urls or policy.link_urls)
+    policy = _with_witnesses(policy, witnesses, witnesses_needed)
+    policy = _with_times(policy, max_age_days, grace_days, never_leave=never_leave)
     changed = replace(
         before,
         policy=policy,
@@ -90,34 +88,51 @@ def set_policy(
     if changed == before:
         raise Misconfigured("nothing would change; name what shall (--help lists it)")
     record = replace(changed, epoch=link.epoch + 1, previous=link.digest)
-    posted = acting.post(
-        Statement(
-            kind="maker.set",
-            issuer=acting.id.hex(),
-            subject=subjects.of_maker(acting.id),
-            audience=acting.board.id,
-            payload=record.encode(),
-        ),
-        [needed_of(before, Role.ROOT)],
-        list(acting.signers(before, Role.ROOT)),
-        export=export,
-        previous=acting.entry_of(f"/v1/makers/{acting.id.hex()}/links", link),
-    )
+    if move_to is not None:
+        linking.check_fits_after(before, record)
+    posted = linking.post(before, record, link, export)
+    if export is not None:
+        show(_facts(record) | posted, as_json=as_json, title="To be signed elsewhere")
+        return
     show(_facts(record) | posted, as_json=as_json, title="Policy set")
     if move_to is not None:
-        note(
-            f"next: take your links to {policy.board}; devices follow at their next check-in",
-            as_json=as_json,
+        note(f"next: fieldpost maker register --board {move_to}", as_json=as_json)
+    if board_is_gone or policy.link_urls:
+        note("then, for your link URLs: fieldpost maker links --out FILE", as_json=as_json)
+
+
+def _with_witnesses(
+    policy: DevicePolicy, witnesses: tuple[str, ...], needed: int | None
+) -> DevicePolicy:
+    if not witnesses and needed is None:
+        return policy
+    keys = tuple(map(parse_vkey, witnesses)) if witnesses else policy.witnesses
+    return replace(policy, witnesses=keys, witnesses_needed=len(keys) if needed is None else needed)
+
+
+def _with_times(
+    policy: DevicePolicy, max_age_days: float | None, grace_days: float | None, *, never_leave: bool
+) -> DevicePolicy:
+    if max_age_days is not None:
+        policy = replace(policy, max_age_s=round(max_age_days * _DAY))
+    if grace_days is not None or never_leave:
+        policy = replace(policy, grace_s=round((grace_days or 0) * _DAY))
+    return policy
+
+
+def _policy_on(board: Board, maker: bytes, policy: DevicePolicy) -> DevicePolicy:
+    if ProvenBoard(board, board.id, now=int(time())).link(map_keys.maker(maker)) is None:
+        raise Misconfigured(
+            f"{board.url} proves that you are not registered there, and devices that moved would "
+            f"find nothing: fieldpost maker register --board {board.url}"
         )
-
-
-def _policy_on(board: Board, policy: DevicePolicy) -> DevicePolicy:
     record, link = board.record()
     size, _ = board.head()
     # Witnesses are those of a board's record; the other board's are chosen anew.
     return replace(
         policy,
         board=board.id,
+        urls=(board.url,),
         board_epoch=record.epoch,
         board_link=link,
         least_size=size,

@@ -12,12 +12,13 @@ from fieldpost import durable
 from fieldpost.cli.board_access import bound_board
 from fieldpost.cli.ceremony import Request, decode_request, encode_signatures
 from fieldpost.cli.console import json_option, note, show
-from fieldpost.cli.maker_home import default_home
+from fieldpost.cli.maker_home import MakerHome, default_home
 from fieldpost.cli.options import find_passphrase, home_options, open_home
-from fieldpost.cli.signing import ceremonies_of, post_facts
+from fieldpost.cli.own_chain import keep_link
+from fieldpost.cli.signing import PROVISIONING, ceremonies_of, post_facts
 from fieldpost.cli.words import describe, describe_change
 from fieldpost.errors import Malformed, Misconfigured, NotFound
-from fieldpost.posts.envelope import PostSignature
+from fieldpost.posts.envelope import Post, PostSignature, Statement
 from fieldpost.signers.keyfile import load_key_file
 
 _MOST_BYTES = 512 * 1024
@@ -131,15 +132,28 @@ def _sign(
     required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
 )
+@click.option("--board-is-gone", is_flag=True, help="Keep the link for a board that is gone.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write, if it was `class trust` that asked for signatures.",
+)
 @home_options
 @json_option
 def import_signatures(
-    *, files: tuple[Path, ...], home: Path | None, passphrase_file: Path | None, as_json: bool
+    *,
+    files: tuple[Path, ...],
+    board_is_gone: bool,
+    out: Path | None,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
     r"""Bring back signatures of `maker sign`; post as soon as they suffice.
 
     \b
     fieldpost maker import root-2.signatures root-3.signatures
+    fieldpost maker import root-2.signatures --out bulb.provisioning
     """
     maker = open_home(home, passphrase_file)
     ceremonies = ceremonies_of(maker)
@@ -157,12 +171,32 @@ def import_signatures(
         if missing:
             show(facts | {"still_needed": missing}, as_json=as_json, title="Not enough yet")
             continue
-        board = bound_board(maker, as_json=as_json)
-        facts |= post_facts(maker, board, request.assemble(signatures))
+        post = request.assemble(signatures)
+        if post.statement.kind == PROVISIONING:
+            facts |= _write(post, out)
+        elif board_is_gone:
+            facts |= {"index": None, "kept": str(keep_link(maker, post))}
+        else:
+            board = bound_board(maker, as_json=as_json, board_id=post.statement.audience)
+            facts |= post_facts(maker, board, post)
         ceremonies.close(digest)
-        show(facts, as_json=as_json, title="Posted")
-        if request.statement.kind == "maker.set" and (maker.path / "rotation.json").exists():
-            note("next: fieldpost maker rotate-keys, to go on with the new keys", as_json=as_json)
+        show(facts, as_json=as_json, title="Done")
+        _say_what_follows(maker, post.statement, as_json=as_json)
+
+
+def _write(post: Post, out: Path | None) -> dict[str, object]:
+    if out is None:
+        raise Misconfigured("this is a provisioning record: say with --out FILE where it goes")
+    durable.write_file(out, post.encode())
+    return {"file": str(out)}
+
+
+def _say_what_follows(maker: MakerHome, statement: Statement, *, as_json: bool) -> None:
+    if statement.kind == "maker.set" and (maker.path / "rotation.json").exists():
+        note("next: fieldpost maker rotate-keys, to go on with the new keys", as_json=as_json)
+    if statement.kind == "maker.register":
+        url = maker.boards()[statement.audience]
+        note(f"next: fieldpost maker register --board {url}, to take it up", as_json=as_json)
 
 
 commands = (sign, import_signatures)

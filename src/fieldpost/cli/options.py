@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from fieldpost.cli.maker_home import MakerHome, default_home
-from fieldpost.errors import Malformed
+from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.signers.passphrase import passphrase_source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,6 +76,15 @@ class HexId(click.ParamType[bytes]):
         if len(octets) != self.length:
             self.fail(f"{value!r} is not {2 * self.length} hex digits", param, ctx)
         return octets
+
+
+def check_grace(days: float, *, never_leave: bool) -> None:
+    """Raises Misconfigured unless a grace of 0 is what somebody really wants."""
+    if never_leave != (days == 0):
+        raise Misconfigured(
+            "--grace-days 0 and --never-leave go together: if this board dies, devices with "
+            "grace 0 never update again unless a person acts on each"
+        )
 
 
 def is_number(text: str) -> bool:

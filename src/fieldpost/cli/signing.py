@@ -12,7 +12,7 @@ the signatures back and posts as soon as they suffice.
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -34,6 +34,8 @@ from fieldpost.posts.envelope import Post, PostSignature, Statement
 from fieldpost.records.maker import MakerRecord, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
+PROVISIONING: Final = "provisioning"
+"""The kind of a statement that is signed like a post, and given to devices."""
 
 
 def export_option(command: F) -> F:
@@ -165,13 +167,18 @@ def conclude(
     signatures = sign_here(request, signers)
     if export is not None:
         return export_request(ceremonies_of(maker), request, signatures, export, as_json=as_json)
+    return post_facts(maker, board, complete(maker, request, signatures))
+
+
+def complete(maker: MakerHome, request: Request, signatures: Sequence[PostSignature]) -> Post:
+    """The signed post. Raises Misconfigured with the way out if too few keys are here."""
     missing = request.lacks(signature.kid for signature in signatures)
     if missing:
         raise Misconfigured(
             f"this needs {'; '.join(missing)}: bring the key files back to {maker.path}/keys, or "
             "run the command with --export-unsigned FILE and sign it where the keys are"
         )
-    return post_facts(maker, board, request.assemble(signatures))
+    return request.assemble(signatures)
 
 
 def post_facts(maker: MakerHome, board: Board, post: Post) -> dict[str, object]:

@@ -31,13 +31,25 @@ def value(world: CliWorld, key: bytes) -> bytes | None:
 # --- the board's record ---
 
 
-def test_a_board_that_admits_endorsed_makers_refuses_others(world: CliWorld) -> None:
+def test_a_board_that_admits_endorsed_makers_takes_those_whom_an_operator_endorsed(
+    world: CliWorld,
+) -> None:
     changed = world.call("operator", "board-set", "--admission", "endorsed", *desk(world))
     assert changed["admission"] == "endorsed"
     elsewhere = ("--home", str(world.root / "other"))
+    unsigned, endorsed = str(world.root / "e.unsigned"), str(world.root / "e.signatures")
+    register = ("maker", "register", "--board", world.url, "--yes", *elsewhere)
     world.call("maker", "init", "--name", "Other", "--no-passphrase", *elsewhere)
-    with pytest.raises(Rejected, match="not-endorsed"):
-        world.call("maker", "register", "--board", world.url, "--yes", *elsewhere)
+    with pytest.raises(Misconfigured, match="operator of the board, who endorses you"):
+        world.call(*register)
+
+    world.call(*register, "--export-unsigned", unsigned)
+    governance = str(world.data / "keys/governance.pem")
+    world.call("maker", "sign", unsigned, "--key", governance, "--out", endorsed, "--yes")
+    assert world.call("maker", "import", endorsed, *elsewhere)["kind"] == "maker.register"
+
+    assert world.call(*register)["index"] is None
+    assert world.call("maker", "show", *elsewhere)["name"] == "Other"
 
 
 def test_limits_are_the_boards_own(world: CliWorld) -> None:
