@@ -25,19 +25,16 @@ class CheckedPost:
     entry: bytes
     digest: bytes
     post: Post | Malformed
-    valid: frozenset[SignatureCheck] = frozenset()
+    valid: tuple[SignatureCheck, ...] = ()
 
 
 class Memory:
     """`decode` and `check_signature` for one batch, from its checked posts."""
 
     def __init__(self, checked: Iterable[CheckedPost]) -> None:
-        self._posts: dict[bytes, Post | Malformed] = {}
-        valid: set[SignatureCheck] = set()
-        for post in checked:
-            self._posts[post.entry] = post.post
-            valid.update(post.valid)
-        self.check_signature = remembering(valid)
+        posts = list(checked)
+        self._posts = {post.entry: post.post for post in posts}
+        self.check_signature = remembering(check for post in posts for check in post.valid)
 
     def decode(self, entry: bytes) -> Post:
         """See `decode_post`."""
@@ -68,7 +65,7 @@ def check_post(entry: bytes, map_: StateMap) -> CheckedPost:
         post = decode_post(entry)
     except Malformed as error:
         return CheckedPost(entry=entry, digest=digest, post=error)
-    valid = frozenset(check for check in signature_checks(map_, post) if _holds(check))
+    valid = tuple(check for check in signature_checks(map_, post) if _holds(check))
     return CheckedPost(entry=entry, digest=digest, post=post, valid=valid)
 
 

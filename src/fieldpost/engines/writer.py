@@ -21,12 +21,12 @@ from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.keys import Signer, verify_signature
 from fieldpost.ledger.batch import Batch, Included, LedgerState, Refused, apply_batch
-from fieldpost.ledger.context import CheckSignature
+from fieldpost.ledger.context import CheckSignature, Reader
 from fieldpost.ledger.links import linked_record
 from fieldpost.ledger.reading import read_board
+from fieldpost.ledger.recent import RecentValues
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.identifiers import origin_of
-from fieldpost.statemap import StateMap
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.state_db import StateChange, StateDb
 from fieldpost.tlog.checkpoint import Checkpoint, sign_checkpoint
@@ -57,6 +57,7 @@ class BoardWriter:
         self._signer = signer
         self._cosigner = cosigner
         self._mark = mark
+        self._recent = RecentValues(state.map)
 
     def commit(
         self,
@@ -71,13 +72,19 @@ class BoardWriter:
         Raises Unavailable, Misconfigured.
         """
         batch = apply_batch(
-            self.state, posts, time=time, check_signature=check_signature, decode=decode
+            self.state,
+            posts,
+            time=time,
+            check_signature=check_signature,
+            decode=decode,
+            read=self._recent,
         )
         if batch.entries:
-            change = change_of(self.state.map, self.state.size, batch, decode)
+            change = change_of(self._recent, self.state.size, batch, decode)
             self.log.append(batch.entries)
             self.db.commit(change, keep=self.heads.oldest_size if self.heads else 0)
             self.state = batch.state
+            self._recent.follow(batch.state.map, batch.writes)
         return batch.outcomes
 
     def publish(self, now: int) -> PublishedHead:
@@ -147,7 +154,7 @@ class BoardWriter:
 
 
 def change_of(
-    before: StateMap | None, size: int, batch: Batch, decode: Callable[[bytes], Post] = decode_post
+    before: Reader | None, size: int, batch: Batch, decode: Callable[[bytes], Post] = decode_post
 ) -> StateChange:
     """What the state database must learn of a batch that begins at `size` over `before`."""
     posts = batch.entries[:-1]

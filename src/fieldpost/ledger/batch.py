@@ -71,17 +71,19 @@ def apply_batch(
     time: int,
     check_signature: CheckSignature = verify_signature,
     decode: Callable[[bytes], Post] = decode_post,
+    read: Reader | None = None,
     versions: Versions = VERSIONS,
 ) -> Batch:
     """Apply `posts` in order at `time` (Unix seconds). No post makes it raise.
 
-    `check_signature` and `decode` are for callers that did this work earlier, elsewhere; they must
-    agree with the defaults. Raises Misconfigured if the board's rule version is not in `versions`.
+    `check_signature`, `decode` and `read` (of `state.map`) are for callers that did this work
+    earlier, elsewhere; they must agree with the defaults. Raises Misconfigured if the board's rule
+    version is not in `versions`.
     """
     rules = rules_in_force(state, versions)
     time = max(time, state.last.time)
     writes: Writes = {}
-    overlay = Overlay(state.map, writes)
+    overlay = Overlay(state.map if read is None else read, writes)
     accepted: list[bytes] = []
     outcomes: list[Included | Refused] = []
     for entry in posts:

@@ -9,7 +9,7 @@ Nothing is decided here: a key that cannot be found yet is simply verified when 
 are the many keys of `maker.register`, which strangers may send: the rule judges admission first.
 """
 
-from collections.abc import Container
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,11 +46,13 @@ def signature_checks(read: Reader, post: Post) -> tuple[SignatureCheck, ...]:
     )
 
 
-def remembering(verified: Container[SignatureCheck]) -> CheckSignature:
+def remembering(verified: Iterable[SignatureCheck]) -> CheckSignature:
     """A `check_signature` that asks `verified` first and verifies whatever is not there."""
+    by_signature = {check.signature: check for check in verified}
 
     def check(key: PublicKey, message: bytes, signature: bytes) -> None:
-        if SignatureCheck(key, message, signature) not in verified:
+        known = by_signature.get(signature)
+        if known is None or known.key != key or known.message != message:
             verify_signature(key, message, signature)
 
     return check

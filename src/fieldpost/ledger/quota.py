@@ -9,7 +9,6 @@
 Rules count, not nodes: a proposer of batches is not trusted. Limits are the board record's.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from fieldpost.ledger.codes import Code, refusal
@@ -58,9 +57,8 @@ def charge_registration(read: Reader, ctx: Context, *, endorsed: bool) -> Writes
 
 
 def _count(read: Reader, ctx: Context, key: bytes) -> DailyCount:
-    today = DailyCount(ctx.time // _DAY_S)
+    day = ctx.time // _DAY_S
     value = read.value(key)
-    if value is not None:
-        last = DailyCount.decode(value)
-        today = last if last.day == today.day else today
-    return replace(today, posts=today.posts + 1, size=today.size + ctx.entry_bytes)
+    if value is not None and (last := DailyCount.decode(value)).day == day:
+        return DailyCount(day, last.posts + 1, last.size + ctx.entry_bytes)
+    return DailyCount(day, 1, ctx.entry_bytes)

@@ -12,7 +12,7 @@ set of signatures.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fieldpost import cbor
@@ -64,10 +64,15 @@ class PostSignature:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A statement with its signatures, sorted by kid. Nothing here says that they are valid."""
+    """A statement with its signatures, sorted by kid. Nothing here says that they are valid.
+
+    `signed` is a memory of `signed_bytes` by kid, which decoding fills from the header as it came:
+    strictly decoded, it is the only one that says the same. A replaced post begins a new one.
+    """
 
     statement: Statement
     signatures: tuple[PostSignature, ...]
+    signed: dict[bytes, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         kids = [signature.kid for signature in self.signatures]
@@ -76,6 +81,9 @@ class Post:
 
     def signed_bytes(self, signature: PostSignature) -> bytes:
         """What `signature` must have signed."""
+        message = self.signed.get(signature.kid)
+        if message is not None:
+            return message
         return self.statement.signed_bytes(
             signature.algorithm, signature.kid, alone=len(self.signatures) == 1
         )
@@ -121,7 +129,9 @@ def decode_post(entry: bytes) -> Post:
             header = _header(protected, {1, 3, 4, 15})
             _check_empty(unprotected)
             signer = _signature(header, signature)
-            return Post(_statement(header, payload), (signer,))
+            post = Post(_statement(header, payload), (signer,))
+            post.signed[signer.kid] = cbor.encode(["Signature1", protected, b"", payload])
+            return post
         case cbor.Tag(98, (bytes(protected), dict(unprotected), bytes(payload), tuple(signers))):
             header = _header(protected, {3, 15})
             _check_empty(unprotected)

@@ -40,6 +40,10 @@ class DocumentType(IntEnum):
     OPENVEX = 2
 
 
+_read_severity: Final = member_of(Severity, "a severity")
+_read_document_type: Final = member_of(DocumentType, "a document type")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advisory:
     """One advisory of one class."""
@@ -87,7 +91,7 @@ def decode_advisory(data: bytes, reading: Reading = Reading.LEDGER) -> Advisory:
         cves=fields.each(4, _read_cve, most=limits.MAX_ADVISORY_ITEMS),
         affected=fields.each(5, _read_span, least=1, most=limits.MAX_ADVISORY_ITEMS),
         fixed_in=fields.uint(6, least=1) if fields.has(6) else None,
-        severity=member_of(Severity, "a severity")(fields.value(7)),
+        severity=_read_severity(fields.value(7)),
         exploited=fields.flag(8),
         document_type=document_type,
         document=document,
@@ -117,6 +121,6 @@ def _read_span(value: cbor.Value) -> tuple[int, int]:
 def _read_document(value: cbor.Value) -> tuple[DocumentType, bytes]:
     match value:
         case (number, bytes(digest)) if len(digest) == 32:
-            return member_of(DocumentType, "a document type")(number), digest
+            return _read_document_type(number), digest
         case _:
             raise Malformed("a document must be [type, SHA-256]")

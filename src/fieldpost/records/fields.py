@@ -8,10 +8,12 @@ years: labels ≥ 0 that it does not know are critical (`unsupported`), negative
 
 from collections.abc import Callable, Collection
 from enum import Enum, IntEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed, Untrusted
+
+_INTEGERS: Final = frozenset({int})
 
 T = TypeVar("T")
 E = TypeVar("E", bound=IntEnum)
@@ -28,7 +30,7 @@ class Fields:
     """One map being read. Every method raises Malformed for a wrong type, size or range."""
 
     def __init__(self, value: object, what: str) -> None:
-        if not isinstance(value, dict) or not all(type(key) is int for key in value):
+        if not isinstance(value, dict) or not _INTEGERS.issuperset(map(type, value)):
             raise Malformed(f"{what} must be a map with integer labels")
         self._left: dict[int, cbor.Value] = dict(value)
         self._what = what
@@ -109,7 +111,8 @@ def check_text(value: object, what: str, most: int, least: int = 1) -> str:
     if (
         not isinstance(value, str)
         or not least <= len(value) <= most
-        or not all(" " <= letter <= "~" for letter in value)
+        # Of ASCII, exactly 0x20 to 0x7e is printable to Python.
+        or not (value.isascii() and value.isprintable())
     ):
         raise Malformed(f"{what} must be {least}…{most} characters of printable ASCII")
     return value
@@ -147,11 +150,12 @@ def pair_of(value: cbor.Value, what: str, *, least: int = 0, most: int) -> tuple
 
 def member_of(kind: type[E], what: str) -> Callable[[cbor.Value], E]:
     """A reader of an enumeration's numbers, for `Fields.each`; true is not 1."""
+    members = {int(item): item for item in kind}
 
     def read(value: cbor.Value) -> E:
-        if type(value) is not int or value not in set(kind):
-            raise Malformed(f"{what} must be one of {', '.join(str(int(item)) for item in kind)}")
-        return kind(value)
+        if type(value) is not int or value not in members:
+            raise Malformed(f"{what} must be one of {', '.join(map(str, members))}")
+        return members[value]
 
     return read
 

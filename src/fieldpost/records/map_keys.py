@@ -5,11 +5,18 @@ A verifier computes the key of what it asks for, and never takes one from a proo
 keys signed and counters that rules write stand under different kinds (docs/spec/state-map.md).
 """
 
+from functools import lru_cache
 from hashlib import sha256
+from typing import Final
 
 from fieldpost import cbor
 
+# A rule reads about eight records for a post, most of them of a maker who posted before: to
+# remember a key is ten times cheaper than to make it again. At most about 5 MB.
+_REMEMBERED: Final = 16_384
 
+
+@lru_cache(_REMEMBERED)
 def _key(*parts: str | bytes | int) -> bytes:
     return sha256(cbor.encode(list(parts))).digest()
 

@@ -30,6 +30,7 @@ from fieldpost.statemap.hashing import (
 _Inner = tuple[int, "_Node", "_Node", bytes, bytes]
 _Node = Union[bytes, _Inner]  # noqa: UP007 - the alias is recursive
 _TOP: Final = KEY_BITS - 1
+_MASK: Final = tuple(0x80 >> bit for bit in range(8))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -100,10 +101,14 @@ class StateMap:
     def value(self, key: bytes) -> bytes | None:
         """The value under `key`, or None."""
         node = self._node
-        walk = int.from_bytes(key, "big")
-        while isinstance(node, tuple):
-            node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
-        return leaf_value(node) if node is not None and leaf_key(node) == key else None
+        # Bit by bit out of bytes: several times a post, and shifts of 256-bit integers are slow.
+        while type(node) is tuple:
+            bit = node[0]
+            node = node[2] if key[bit >> 3] & _MASK[bit & 7] else node[1]
+        if node is None:
+            return None
+        assert isinstance(node, bytes)
+        return leaf_value(node) if leaf_key(node) == key else None
 
     def prove(self, key: bytes) -> tuple[bytes | None, bytes]:
         """The value under `key` (None: absent) and the path that proves it (see `proof`).

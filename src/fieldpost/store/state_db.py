@@ -16,13 +16,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
 from fieldpost import cbor
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 
-STATE_DB_VERSION: Final = 1
+STATE_DB_VERSION: Final = 2
+_UPSERT: Final = (
+    "INSERT INTO state VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+# Of at most three values each, far below what SQLite takes in one statement.
+_ROWS_AT_ONCE: Final = 200
 _SCHEMA: Final = """
 CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE receipt (digest BLOB PRIMARY KEY, position INTEGER NOT NULL, size INTEGER NOT NULL)
@@ -164,18 +170,12 @@ class StateDb:
         moved = db.execute("UPDATE log SET size = ? WHERE size = ?", (change.size, change.before))
         if moved.rowcount != 1:
             raise Misconfigured(f"{self._path} is not at size {change.before}: who writes it?")
-        db.executemany(
-            "INSERT INTO state VALUES (?, ?)"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            sorted(change.writes.items()),
-        )
-        db.executemany(
-            "INSERT INTO receipt VALUES (?, ?, ?)",
-            sorted((digest, index, change.size) for digest, index in change.receipts),
-        )
+        _insert(db, _UPSERT, sorted(change.writes.items()))
+        receipts = sorted((digest, index, change.size) for digest, index in change.receipts)
+        _insert(db, "INSERT INTO receipt VALUES {}", receipts)
         db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
         if change.size > keep:
-            vals = cbor.encode([[key, value] for key, value in change.replaced.items()])
+            vals = cbor.encode(list(chain.from_iterable(change.replaced.items())))
             db.execute("INSERT INTO replaced VALUES (?, ?)", (change.size, vals))
 
     def _prepare(self) -> None:
@@ -210,6 +210,24 @@ class StateDb:
                 ) from error
 
 
+def _insert(db: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows of one width, many in a statement.
+
+    The interpreter's lock is given back for each statement and not for each row, so that other
+    threads check the next posts meanwhile; and it is a third cheaper.
+    """
+    whole = len(rows) - len(rows) % _ROWS_AT_ONCE
+    for start in range(0, whole, _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]
+        db.execute(sql.format(_places(len(some), len(some[0]))), [v for row in some for v in row])
+    if whole < len(rows):
+        db.executemany(sql.format(_places(1, len(rows[whole]))), rows[whole:])
+
+
+def _places(rows: int, width: int) -> str:
+    return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
+
+
 @contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
@@ -223,11 +241,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _decode_replaced(data: bytes) -> dict[bytes, bytes | None]:
-    pairs = cbor.decode(data)
-    assert isinstance(pairs, tuple)  # written by `commit`
+    items = cbor.decode(data)
+    assert isinstance(items, tuple)  # written by `commit`: key, old value, key, old value…
     old: dict[bytes, bytes | None] = {}
-    for pair in pairs:
-        match pair:
-            case (bytes(key), (None | bytes()) as value):
-                old[key] = value
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        assert isinstance(key, bytes)
+        assert value is None or isinstance(value, bytes)
+        old[key] = value
     return old

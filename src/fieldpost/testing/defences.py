@@ -130,7 +130,7 @@ class Defence(Enum):
     DOMAIN_HOLDER = (maker, "attest", lenient.attest_to_anybody)
 
     # --- encodings ---
-    MAP_KEYS = (cbor, "_READ_NESTED", {**cbor._READ_NESTED, 5: lenient.read_any_map})  # noqa: SLF001
+    MAP_KEYS = (cbor, "_READ", {**cbor._READ, 5: lenient.read_any_map})  # noqa: SLF001
 
     # --- the check-in ---
     VALUE_PROOF = (verify, "verify_state", _any_value)

@@ -29,7 +29,7 @@ def test_a_bad_signature_is_never_remembered(world: BoardWorld) -> None:
     entry = bytearray(world.maker.lot_enrol())
     entry[-1] ^= 1
     checked = check_post(bytes(entry), world.state.map)
-    assert checked.valid == frozenset()
+    assert checked.valid == ()
     post = decode_post(bytes(entry))
     (signature,) = post.signatures
     key = signer_key(world)

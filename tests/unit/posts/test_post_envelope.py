@@ -259,3 +259,18 @@ def test_an_entry_has_at_most_65535_bytes() -> None:
     longer = sign_post(replace(STATEMENT, payload=bytes(65_000 + room + 1)), [ED])
     with pytest.raises(Malformed, match="65536 bytes"):
         decode_post(longer.encode())
+
+
+def test_what_a_decoded_post_signed_is_what_its_statement_encodes_to() -> None:
+    for post in (ALONE, TOGETHER):
+        decoded = decode_post(post.encode())
+        for signature in decoded.signatures:
+            assert decoded.signed_bytes(signature) == post.signed_bytes(signature)
+
+
+def test_a_changed_post_remembers_nothing_of_what_was_signed() -> None:
+    decoded = decode_post(ALONE.encode())
+    changed = replace(decoded, statement=replace(STATEMENT, payload=b"\xa1\x01\x02"))
+    (signature,) = changed.signatures
+    with pytest.raises(Untrusted):
+        verify_signature(ED.public_key, changed.signed_bytes(signature), signature.signature)

@@ -111,3 +111,26 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
 def test_a_missing_directory_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         StateDb(tmp_path / "nowhere" / "state.db")
+
+
+@pytest.mark.parametrize("count", [1, 199, 200, 201, 1_000])
+def test_a_batch_of_any_size_is_kept_whole(tmp_path: Path, count: int) -> None:
+    keys = [n.to_bytes(32, "big") for n in range(count)]
+    db = StateDb(tmp_path / "state.db")
+    for before, value in [(0, b"old"), (count, b"new")]:
+        db.commit(
+            StateChange(
+                before=before,
+                size=before + count,
+                writes=dict.fromkeys(keys, value),
+                replaced=dict.fromkeys(keys, b"old" if before else None),
+                receipts=[
+                    (bytes([before > 0]) + key[1:], before + n) for n, key in enumerate(keys)
+                ],
+            ),
+            keep=0,
+        )
+    assert db.items() == [(key, b"new") for key in keys]
+    assert db.find_receipt(b"\x01" + keys[-1][1:]) == (2 * count - 1, 2 * count)
+    assert db.replaced_since(count) == dict.fromkeys(keys, b"old")
+    db.close()
