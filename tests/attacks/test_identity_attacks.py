@@ -15,7 +15,6 @@ from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import (
     Report,
     ReportedComponent,
-    check_newer,
     open_report,
     sign_report,
     verify_report,
@@ -102,33 +101,6 @@ def test_a_failure_turned_into_a_success_is_refused() -> None:
     forged = cbor.encode(cbor.Tag(18, (protected, {}, payload, signature)))
     assert open_report(forged)[1].outcome is Outcome.CONFIRMED  # as claimed, and only that
     assert refusal_of(forged) == "bad-signature"
-
-
-@pytest.mark.parametrize(
-    ("boot_count", "counter", "is_new"),
-    [
-        (4, 17, False),  # the same again
-        (4, 16, False),  # an older one of this boot
-        (3, 999, False),  # of an earlier boot, with a greater counter
-        (4, 18, True),
-        (5, 0, True),  # the counter starts anew at every boot
-    ],
-)
-def test_a_replayed_report_is_refused(boot_count: int, counter: int, is_new: bool) -> None:
-    """The fleet service has seen (4, 17); genuine signatures do not make old reports new."""
-    genuine = sign_report(replace(REPORT, boot_count=boot_count, counter=counter), DEVICE)
-    report = verify_report(genuine, DEVICE.public_key, board=BOARD)
-    if is_new:
-        check_newer(report, REPORT.order)
-        assert report.order > REPORT.order
-    else:
-        with pytest.raises(Untrusted, match="replayed-report"):
-            check_newer(report, REPORT.order)
-
-
-def test_the_first_report_of_a_device_is_new() -> None:
-    check_newer(REPORT, None)
-    assert REPORT.order == (4, 17)
 
 
 def test_an_enrolment_request_is_no_report() -> None:

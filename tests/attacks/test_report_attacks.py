@@ -118,6 +118,29 @@ def test_a_replayed_report_does_not_bring_the_past_back(fleet: FleetService) -> 
     assert confirmed(fleet) == 1
 
 
+@pytest.mark.parametrize(
+    ("order", "is_new"),
+    [
+        ((4, 17), False),  # the same order, another report
+        ((4, 16), False),  # an older one of this boot
+        ((3, 999), False),  # of an earlier boot, with a greater counter
+        ((4, 18), True),
+        ((5, 0), True),  # the counter starts anew at every boot
+    ],
+)
+def test_only_a_later_report_is_new(
+    fleet: FleetService, order: tuple[int, int], is_new: bool
+) -> None:
+    """The fleet service has seen (4, 17); genuine signatures do not make old reports new."""
+    take(fleet, report(order=(4, 17), outcome=Outcome.REVERTED))
+    data = report(order=order)
+    if is_new:
+        take(fleet, data)
+    else:
+        assert refusal(fleet, data) == "replayed-report"
+    assert confirmed(fleet) == int(is_new)
+
+
 def test_a_lost_acknowledgement_is_no_replay(fleet: FleetService) -> None:
     take(fleet, report())
     take(fleet, report())

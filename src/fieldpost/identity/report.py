@@ -135,7 +135,7 @@ def verify_report(data: bytes, key: PublicKey, *, board: str | None = None) -> R
     """The report that the device with `key` signed, about itself and, if given, for `board`.
 
     Raises Malformed, Untrusted("wrong-device") for another key's or about another device,
-    Untrusted("bad-signature"), Untrusted("wrong-board"). Whether it is new: `check_newer`.
+    Untrusted("bad-signature"), Untrusted("wrong-board"). Whether it is new says `Report.order`.
     """
     kid, algorithm, protected, payload, signature = _take_apart(data)
     if kid != key.thumbprint() or algorithm != key.algorithm:
@@ -147,12 +147,6 @@ def verify_report(data: bytes, key: PublicKey, *, board: str | None = None) -> R
     if board is not None and report.board != board:
         raise Untrusted("wrong-board", f"the report is for {report.board}")
     return report
-
-
-def check_newer(report: Report, last: tuple[int, int] | None) -> None:
-    """Raises Untrusted("replayed-report") unless it comes after `last`, the device's last order."""
-    if last is not None and report.order <= last:
-        raise Untrusted("replayed-report", f"{report.order} is not after {last}")
 
 
 def _signed_bytes(protected: bytes, payload: bytes) -> bytes:
