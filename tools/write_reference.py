@@ -33,6 +33,9 @@ ENVIRONMENT = {
     "FIELDPOST_SLOT": "set by the agent for the programs that it calls: the slot, `a` or `b`",
     "FIELDPOST_IMAGE": "likewise: path of the image",
     "FIELDPOST_SEQUENCE": "likewise: what devices compare",
+    "FIELDPOST_COMPONENTS": "likewise: how many images a release has; they are told as "
+    "`FIELDPOST_COMPONENT_0` (its name), `FIELDPOST_IMAGE_0`, `FIELDPOST_DIGEST_0`, "
+    "`FIELDPOST_SIZE_0` and so on",
     "FIELDPOST_URGENCY": "given to the agent's consent command: 0 to 3, empty where not said",
     "FIELDPOST_DOWNTIME_S": "likewise: the downtime that the maker expects, in seconds",
     "FIELDPOST_VERSION": "likewise: what people call it",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole agent on a disk, without processes: a boot is an exception, and time is the test's.
 
-agent = AgentOnPaper(tmp_path, node)       runs release 1
+agent = AgentOnPaper(tmp_path, node)       runs release 1 (radio=b"…": of two images)
 agent.live()                               one check-in with all its boots; why nothing came
 agent.runs()                               (sequence, bytes of the image that boots)
 """
@@ -63,13 +63,23 @@ class AgentOnPaper:
     rebooted = Rebooted
 
     def __init__(
-        self, folder: Path, node: PaperNode, *, urls: tuple[str, ...] = (), health: str = "true"
+        self,
+        folder: Path,
+        node: PaperNode,
+        *,
+        urls: tuple[str, ...] = (),
+        health: str = "true",
+        **more: bytes,
     ) -> None:
         self.home = Home(folder / "device")
         self.clock = Clock(node.board.time)
         image = folder / "old.bin"
         image.write_bytes(OLD)
-        base = Base(path=image, sequence=1, version="1.0")
+        images = {"image": image}
+        for name, data in more.items():
+            images[name] = folder / f"old-{name}.bin"
+            images[name].write_bytes(data)
+        base = Base(images=images, sequence=1, version="1.0")
         enrol(self.home, provisioning=node.board.provisioning(), serial="SN-1", base=base)
         asked = ", ".join(f'"{url}"' for url in urls or (node.url,))
         self.home.config.write_text(
@@ -99,6 +109,11 @@ class AgentOnPaper:
     def runs(self) -> tuple[int, bytes]:
         """The running sequence, and the image that the next boot takes."""
         return self.memory().running, (self.home.slots / "current" / "image").read_bytes()
+
+    def images(self) -> list[bytes]:
+        """The bytes of every image that the next boot takes, in order."""
+        current = self.home.slots / "current"
+        return [path.read_bytes() for path in sorted(current.glob("image*"))]
 
     def memory(self) -> Memory:
         """What is on the disk."""

@@ -19,12 +19,13 @@ from fieldpost.agent.home import Home
 from fieldpost.agent.installing import install
 from fieldpost.agent.memory import Staged
 from fieldpost.agent.plan import Plan
-from fieldpost.agent.slots.base import Boot, Image
+from fieldpost.agent.slots.base import Boot
 from fieldpost.agent.slots.files import FileSlots
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.records.device_class import Encoding
 from fieldpost.testing.bundles import PaperBoard
 from fieldpost.testing.defences import Defence, without
+from fieldpost.testing.images import filled, image_of, release_of
 from fieldpost.testing.paper_node import PaperNode
 from fieldpost.tlog.tiles import parse_tile_path
 from tests.attacks.paper_agent import AgentOnPaper
@@ -107,16 +108,16 @@ def bomb(tmp_path: Path) -> tuple[Path, Plan]:
     packed = zstandard.compress(bytes(100_000_000), 3)
     path = tmp_path / "bomb.zst"
     path.write_bytes(packed)
+    signed = image_of(bytes(1_000))
     staged = Staged(
         sequence=2,
         version="2.0",
         manifest=bytes(32),
-        digest=sha256(bytes(1_000)).digest(),
-        size=1_000,
+        images=(signed,),
         change_count=1,
     )
     form = Stored(digest=sha256(packed).digest(), size=len(packed), encoding=Encoding.ZSTD)
-    return path, Plan(staged=staged, forms=(form,), sources=())
+    return path, Plan(staged=staged, forms={signed: (form,)}, sources=())
 
 
 def test_a_zstd_bomb_fills_no_disk(tmp_path: Path, bomb: tuple[Path, Plan]) -> None:
@@ -134,7 +135,7 @@ def test_a_zstd_bomb_fills_no_disk(tmp_path: Path, bomb: tuple[Path, Plan]) -> N
 
 def test_control_without_the_limit_the_bomb_goes_off(bomb: tuple[Path, Plan]) -> None:
     path, plan = bomb
-    most = plan.image.size
+    most = plan.release.size
     with pytest.raises(Untrusted):
         sum(map(len, unpack(path, Encoding.ZSTD, most_bytes=most)))
     assert sum(map(len, unpack(path, Encoding.ZSTD, most_bytes=2**40))) == 100_000_000
@@ -150,9 +151,9 @@ def never() -> NoReturn:
 def test_an_image_changed_between_check_and_boot_is_not_booted(tmp_path: Path) -> None:
     """Verified when it was written, exchanged before the trial: it is verified again."""
     slots = FileSlots(tmp_path / "slots", boot=never)
-    old, new = image_of(1, b"old"), image_of(2, NEW)
-    slots.place_factory_image(old, [b"old"])
-    slots.install(new, [NEW])
+    old, new = release_of(1, b"old"), release_of(2, NEW)
+    slots.place_factory_images(old, filled(b"old"))
+    slots.install(new, filled(NEW))
     slots.begin_trial()
     (tmp_path / "slots" / "b" / "image").write_bytes(b"EVIL" + NEW[4:])
     assert slots.start() is Boot.REVERTED
@@ -161,8 +162,8 @@ def test_an_image_changed_between_check_and_boot_is_not_booted(tmp_path: Path) -
 
 def test_control_without_the_second_check_the_exchanged_image_boots(tmp_path: Path) -> None:
     slots = FileSlots(tmp_path / "slots", boot=never)
-    slots.place_factory_image(image_of(1, b"old"), [b"old"])
-    slots.install(image_of(2, NEW), [NEW])
+    slots.place_factory_images(release_of(1, b"old"), filled(b"old"))
+    slots.install(release_of(2, NEW), filled(NEW))
     slots.begin_trial()
     (tmp_path / "slots" / "b" / "image").write_bytes(b"EVIL" + NEW[4:])
     with without(Defence.IMAGE):
@@ -175,20 +176,14 @@ def test_a_download_changed_after_its_check_is_not_installed(
 ) -> None:
     """The slot hashes the very bytes that it writes, so what a file was before does not matter."""
     slots = FileSlots(tmp_path / "slots", boot=never)
-    slots.place_factory_image(image_of(1, b"old"), [b"old"])
+    slots.place_factory_images(release_of(1, b"old"), filled(b"old"))
     changed = b"EVIL" + NEW[4:]
     with pytest.raises(Untrusted, match="wrong-digest"):
-        slots.install(image_of(2, NEW), [changed])
-    assert not slots.holds(image_of(2, NEW))
+        slots.install(release_of(2, NEW), filled(changed))
+    assert not slots.holds(release_of(2, NEW))
     with without(Defence.IMAGE):
-        slots.install(image_of(2, NEW), [changed])
+        slots.install(release_of(2, NEW), filled(changed))
     assert (tmp_path / "slots" / "b" / "image").read_bytes() == changed
-
-
-def image_of(sequence: int, data: bytes) -> Image:
-    return Image(
-        sequence=sequence, version=f"{sequence}.0", digest=sha256(data).digest(), size=len(data)
-    )
 
 
 # --- paths ---
@@ -197,8 +192,8 @@ def image_of(sequence: int, data: bytes) -> Image:
 def test_a_slot_outside_the_slots_is_never_gone_back_to(tmp_path: Path) -> None:
     """Whoever can write the trial's file must not choose what boots from elsewhere on the disk."""
     slots = FileSlots(tmp_path / "slots", boot=never)
-    slots.place_factory_image(image_of(1, b"old"), [b"old"])
-    slots.install(image_of(2, NEW), [NEW])
+    slots.place_factory_images(release_of(1, b"old"), filled(b"old"))
+    slots.install(release_of(2, NEW), filled(NEW))
     slots.begin_trial()
     trial = tmp_path / "slots" / "trial.cbor"
     trial.write_bytes(cbor.encode(["b", "../../evil", True]))
@@ -214,7 +209,7 @@ def test_a_slot_outside_the_slots_is_never_gone_back_to(tmp_path: Path) -> None:
 
 def test_a_link_that_leads_out_of_the_slots_is_no_slot(tmp_path: Path) -> None:
     slots = FileSlots(tmp_path / "slots", boot=never)
-    slots.place_factory_image(image_of(1, b"old"), [b"old"])
+    slots.place_factory_images(release_of(1, b"old"), filled(b"old"))
     link = tmp_path / "slots" / "current"
     link.unlink()
     link.symlink_to("../../evil")
@@ -236,8 +231,8 @@ def test_a_path_out_of_the_log_is_no_tile(path: str) -> None:
 
 def test_a_version_that_is_a_path_never_becomes_one(tmp_path: Path) -> None:
     slots = FileSlots(tmp_path / "slots", boot=never)
-    named = Image(sequence=1, version="../../evil", digest=sha256(b"x").digest(), size=1)
-    slots.place_factory_image(named, [b"x"])
+    named = release_of(1, b"x", version="../../evil")
+    slots.place_factory_images(named, filled(b"x"))
     assert slots.running() == named
     assert {file.name for file in tmp_path.iterdir()} == {"slots"}
 

@@ -112,7 +112,7 @@ def set_up(root: Path, node: PaperNode, health: str = "true") -> None:
     image = root.parent / "old.bin"
     image.write_bytes(OLD)
     provisioning = node.board.provisioning(least_size=0)
-    base = Base(path=image, sequence=1, version="1.0")
+    base = Base(images={"image": image}, sequence=1, version="1.0")
     enrol(Home(root), provisioning=provisioning, serial="SN-1", base=base)
     settings = f'urls = ["{node.url}"]\nhealth_check = ["{health}"]\ntrial_check_in_s = 60\n'
     (root / "agent.toml").write_text(settings)
@@ -234,3 +234,26 @@ def test_two_signed_histories_freeze_updates_and_the_evidence_is_kept(
         agent.release()
     live(root, clock)
     assert boots(root) == NEW
+
+
+def test_a_power_cut_in_an_update_of_several_images_never_mixes_two_releases(
+    tmp_path: Path, node: PaperNode
+) -> None:
+    """Cut at every third disk call; the boot link leads to images of one release, all of it."""
+    radio = b"the new radio" * 3_000
+    node.publish(2, NEW, radio=radio)
+    for cut in count(step=3):
+        root = tmp_path / f"cut{cut}"
+        set_up(root, node)
+        clock = Clock(node.board.time)
+        if not is_cut(root, clock, FaultyDisk(fail_at=cut, power_cut=True)):
+            break
+        for _ in range(3):
+            images = [path.read_bytes() for path in sorted((root / "slots/current").glob("image*"))]
+            assert images in ([OLD], [NEW, radio])
+            live_or_rest(root, clock)
+            wait_two_days(clock, node)
+        assert boots(root) == NEW
+        memory = memory_of(root)
+        assert (memory.running, memory.state, memory.failed) == (2, State.IDLE, ())
+    assert cut > 60

@@ -38,7 +38,7 @@ def record(effect: Do, memory: Memory, *, clock: int, interval_s: int, most_s: i
         outcome=outcome,
         reason=memory.reason if outcome is not Outcome.CONFIRMED else "",
         sequence=staged.sequence,
-        digest=staged.digest,
+        digests=staged.release.digests,
     )
     return replace(memory, told=told)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from fieldpost.agent.slots.base import name_of, parse_name
 from fieldpost.agent.slots.exec import Commands
 from fieldpost.errors import Misconfigured
 from fieldpost.records.limits import MAX_DURATION_S
@@ -74,6 +75,9 @@ trial_check_in_s = 600
 # reboot = ["/usr/sbin/reboot"]                without it the agent itself is executed anew
 # install_timeout_s = 1800
 # timeout_s = 60
+# For releases of several images: all that the commands install, by name. They are told of them by
+# FIELDPOST_COMPONENTS (how many), FIELDPOST_COMPONENT_0 (a name), FIELDPOST_IMAGE_0 and so on.
+# components = ["application", "radio"]
 """
 
 
@@ -152,7 +156,7 @@ def _commands(table: object) -> Commands | None:
         _check_known(rest, set())
         return None
     needed = ("install", "activate", "confirm", "revert", "state")
-    _check_known(rest, {*needed, "reboot", "install_timeout_s", "timeout_s"})
+    _check_known(rest, {*needed, "reboot", "install_timeout_s", "timeout_s", "components"})
     missing = [name for name in needed if not _words(rest, name)]
     if missing:
         raise Misconfigured(f"agent.toml: [slot] needs a command {missing[0]}")
@@ -160,6 +164,7 @@ def _commands(table: object) -> Commands | None:
         **{name: _words(rest, name) for name in (*needed, "reboot")},
         install_timeout_s=_seconds(rest, "install_timeout_s", 1_800),
         timeout_s=_seconds(rest, "timeout_s", 60),
+        components=tuple(name_of(parse_name(name)) for name in _words(rest, "components")),
     )
 
 

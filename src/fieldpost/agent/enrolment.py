@@ -6,6 +6,7 @@ image is made before the memory, whose presence says that the device is set up; 
 cut off is simply run again, and keeps the key that it had made.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Final, NoReturn
 from fieldpost.agent.config import DEFAULT, Config, load_config
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import Memory, save_memory
-from fieldpost.agent.slots.base import Image
+from fieldpost.agent.slots.base import Image, ImageSet, Write, parse_name
 from fieldpost.agent.slots.choice import make_slots
 from fieldpost.agent.trust import believe_factory
 from fieldpost.durable import make_dirs, write_file
@@ -30,9 +31,9 @@ _CHUNK_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The factory's image, and the release that it is."""
+    """The factory's images by the names of their components, and the release that they are."""
 
-    path: Path
+    images: Mapping[str, Path]
     sequence: int
     version: str
 
@@ -112,13 +113,28 @@ def _place(home: Home, base: Base, config: Config) -> None:
     def never() -> NoReturn:
         raise AssertionError("nothing boots while a device is set up")
 
-    try:
-        data = base.path.read_bytes()
-    except OSError as error:
-        raise Misconfigured(f"cannot read {base.path}: {error.strerror}") from error
-    image = Image(
-        sequence=base.sequence, version=base.version, digest=sha256(data).digest(), size=len(data)
-    )
-    chunks = (data[at : at + _CHUNK_BYTES] for at in range(0, len(data), _CHUNK_BYTES))
+    def fill(image: Image, write: Write) -> None:
+        write(_read(files[image.id]))
+
+    files = {parse_name(name): path for name, path in base.images.items()}
+    images = tuple(_measure(component, path) for component, path in files.items())
     slots = make_slots(home.slots, config.commands, boot=never, disk=home.disk)
-    slots.place_factory_image(image, chunks)
+    release = ImageSet(sequence=base.sequence, version=base.version, images=images)
+    slots.place_factory_images(release, fill)
+
+
+def _measure(component: tuple[bytes, ...], path: Path) -> Image:
+    hasher, size = sha256(), 0
+    for chunk in _read(path):
+        hasher.update(chunk)
+        size += len(chunk)
+    return Image(id=component, digest=hasher.digest(), size=size)
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+    except OSError as error:
+        raise Misconfigured(f"cannot read {path}: {error.strerror}") from error

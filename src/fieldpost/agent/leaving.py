@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way out of a board that no longer answers (docs/spec/policy.md, leaving a dead board).
 
-What counts is powered time between failed attempts on every known address; a clock never does, any
-acceptable check-in ends it, and a grace of 0 is never over. When the policy's grace is over, the
-maker's links are fetched from its own link URLs and believed for its root's signatures alone. A
-person at the device may hand the same links over at once. The count is saved at most daily.
+When isolation (`isolation`) has lasted as long as the policy's grace, which is never where that is
+0, the maker's links are fetched from its own link URLs and believed for its root's signatures
+alone. A person at the device may hand the same links over at once.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,8 +13,8 @@ from typing import Final
 from fieldpost import cbor
 from fieldpost.agent import trust
 from fieldpost.agent.memory import Memory
+from fieldpost.agent.trust import Chain
 from fieldpost.agent.world import World
-from fieldpost.checkin.belief import Belief
 from fieldpost.checkin.way_out import is_grace_over
 from fieldpost.client.transport import HttpClient, split_url
 from fieldpost.errors import FieldpostError, Malformed
@@ -24,7 +23,6 @@ from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MOST_LINKS_BYTES: Final = 4 * 1024 * 1024
 MOST_LINKS: Final = 16_384
-_DAY_S: Final = 86_400
 
 
 def read_links(data: bytes) -> tuple[bytes, ...]:
@@ -38,63 +36,41 @@ def read_links(data: bytes) -> tuple[bytes, ...]:
 
 
 class WayOut:
-    """Counts isolation and ends it. `isolated_s` is what an earlier boot had counted and saved."""
+    """Leads off a board whose isolation has lasted as long as the policy's grace."""
 
     def __init__(
-        self,
-        *,
-        world: World,
-        algorithms: Collection[Algorithm],
-        isolated_s: int,
-        timeout_s: float = 10.0,
+        self, *, world: World, algorithms: Collection[Algorithm], timeout_s: float = 10.0
     ) -> None:
         self._world = world
         self._algorithms = algorithms
         self._timeout_s = timeout_s
-        self._begin(isolated_s)
-
-    def _begin(self, isolated_s: int) -> None:
-        # Counted before `_since`, the uptime of the first failure in a row of this boot.
-        self._before_s = self._saved_s = isolated_s
-        self._since: float | None = None
-
-    def note_failure(self, memory: Memory) -> tuple[Memory, bool]:
-        """After an attempt that failed everywhere: the memory, and whether it must be saved."""
-        now = self._world.uptime()
-        if self._since is None:
-            self._since = now
-        isolated_s = self._before_s + int(now - self._since)
-        due = isolated_s - self._saved_s >= _DAY_S
-        if due:
-            self._saved_s = isolated_s
-        return replace(memory, isolated_s=isolated_s), due
-
-    def note_acceptable(self, memory: Memory) -> tuple[Memory, bool]:
-        """After an acceptable check-in: nothing is counted any more, on the disk neither."""
-        saved_s = self._saved_s
-        self._begin(0)
-        return replace(memory, isolated_s=0), saved_s > 0
 
     def leave(self, memory: Memory) -> Memory | None:
-        """The memory under the maker's newest links, if grace is over and they could be had."""
+        """The memory under the maker's newest links, if grace is over and they could be had.
+
+        Every link URL is asked, so that none can hide what another one shows. Raises
+        Misbehaviour("maker-fork") where two of them show two histories.
+        """
         policy = memory.belief.policy
         if not is_grace_over(policy.grace_s, memory.isolated_s):
             return None
+        chains: list[Chain] = []
         for url in policy.link_urls:
             try:
-                return self.follow(memory, self._fetch(url))
+                chains.append(self._judge(memory, self._fetch(url)))
             except FieldpostError as failure:
                 self._world.emit("no-way-out", {"url": url, "detail": str(failure)})
-        return None
+        return replace(memory, belief=trust.longest_chain(chains).belief) if chains else None
 
     def follow(self, memory: Memory, entries: Sequence[bytes]) -> Memory:
         """The memory after all of the maker's links that are new to it.
 
         Raises MissingLinks where there is none, and what following links raises.
         """
-        belief: Belief = trust.follow_links(memory.belief, entries, algorithms=self._algorithms)
-        self._begin(0)
-        return replace(memory, belief=belief, isolated_s=0)
+        return replace(memory, belief=self._judge(memory, entries).belief)
+
+    def _judge(self, memory: Memory, entries: Sequence[bytes]) -> Chain:
+        return trust.follow_links(memory.belief, entries, algorithms=self._algorithms)
 
     def _fetch(self, url: str) -> tuple[bytes, ...]:
         base, path = split_url(url)

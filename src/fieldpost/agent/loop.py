@@ -121,6 +121,14 @@ def run_forever(agent: Agent, world: World) -> NoReturn:
     agent.start()
     if agent.memory.told is not None:
         agent.report(Outcome.CHECKED_IN)
+    try:
+        _check_in_for_ever(agent, world)
+    except (SystemExit, KeyboardInterrupt):
+        agent.end()
+        raise
+
+
+def _check_in_for_ever(agent: Agent, world: World) -> NoReturn:
     failures = 0
     while True:
         asked: int | None = None

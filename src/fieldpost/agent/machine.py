@@ -5,7 +5,7 @@ Whoever builds on it says how to act. What is not on the disk did not happen, an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from fieldpost.agent import bookkeeping
@@ -58,7 +58,7 @@ class Machine(ABC):
         )
         told = self.memory.told
         if told is not None and effect is Do.TELL_CONFIRMED:
-            self._tell("confirmed", sequence=told.sequence, digest=told.digest.hex())
+            self._tell("confirmed", sequence=told.sequence, digests=hex_of(told.digests))
         elif told is not None and effect is Do.TELL_REVERTED:
             self._tell("reverted", sequence=told.sequence, reason=told.reason)
         elif effect is Do.KEEP_EVIDENCE and isinstance(self._failure, Misbehaviour):
@@ -88,6 +88,11 @@ class Machine(ABC):
 
     def _tell(self, event: str, **facts: object) -> None:
         self._world.emit(event, facts)
+
+
+def hex_of(digests: Iterable[bytes]) -> list[str]:
+    """Digests as they are told."""
+    return [digest.hex() for digest in digests]
 
 
 def words_of(error: FieldpostError | None) -> str:

@@ -2,20 +2,20 @@
 """What an agent must not forget when it reboots: one file, replaced whole.
 
     {1: 1, 2: belief, 3: state, 4: running sequence, 5: staged, 6: [failed…], 7: boot count,
-     8: lot, 9: [outcome, reason, sequence, digest] to report, 10: last reason, 11: lost trials,
-     12: no install before, 13: saved at, 14: seconds of isolation,
-     15: pending}
+     8: lot, 9: [outcome, reason, sequence, [digest…]] to report, 10: last reason,
+     11: lost trials, 12: no install before, 13: saved at, 14: seconds of isolation,
+     15: pending, 16: seconds of isolation saved at}
 
-    staged = [sequence, version, manifest digest, image digest, image bytes, change count,
-              applied offline]
+    staged = [sequence, version, manifest digest, [[component id, image digest, bytes]…],
+              change count, applied offline]
     failed = [manifest digest, change count, tries]
     lot    = [lot id, index, count, leaf, [path…]]
 
 pending = [manifest digest, sequence, seen at, may be put off for s, put off until]
 
-5, 8 and 9 may be null, 14 is absent where it is 0, 15 where nothing is pending. Times are
-Unix seconds. The file is the agent's own; devices never exchange it, and another version of it is
-read by the release that brings it.
+5, 8 and 9 may be null, 14 and 16 are absent where they are 0, 15 where nothing is pending. Times
+are Unix seconds. The file is the agent's own; devices never exchange it, and another version of it
+is read by the release that brings it.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +24,8 @@ from typing import Final
 
 from fieldpost import cbor
 from fieldpost.agent.postponement import Pending
+from fieldpost.agent.slots.base import Image, ImageSet
+from fieldpost.agent.slots.stored_image import images_value, parse_images
 from fieldpost.agent.states import State
 from fieldpost.checkin.belief import Belief, decode_belief
 from fieldpost.durable import OS, Disk, write_file
@@ -36,21 +38,25 @@ _MOST_FAILED: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """The release that is being installed, or was last. `digest` and `size` are the image's."""
+    """The release that is being installed, or was last."""
 
     sequence: int
     version: str
     manifest: bytes
-    digest: bytes
-    size: int
+    images: tuple[Image, ...]
     change_count: int
     offline: bool = False
+
+    @property
+    def release(self) -> ImageSet:
+        """The release as a slot holds it."""
+        return ImageSet(sequence=self.sequence, version=self.version, images=self.images)
 
     def value(self) -> list[object]:
         """The CBOR form."""
         return [
             *(self.sequence, self.version, self.manifest),
-            *(self.digest, self.size, self.change_count, self.offline),
+            *(images_value(self.images), self.change_count, self.offline),
         ]
 
 
@@ -76,17 +82,19 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """The report that waits to be sent, the latest: about the release of this sequence."""
+    """The report that waits to be sent, the latest: about the release of this sequence, and the
+    digests of its images in order."""
 
     outcome: Outcome
     reason: str
     sequence: int
-    digest: bytes
+    digests: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Everything that survives. `install_after` and `saved_at` in Unix seconds."""
+    """Everything that survives. `install_after`, `saved_at` and `isolation_saved_at` (0: not by a
+    clock) in Unix seconds."""
 
     belief: Belief
     running: int
@@ -101,6 +109,7 @@ class Memory:
     install_after: int = 0
     saved_at: int = 0
     isolated_s: int = 0
+    isolation_saved_at: int = 0
     pending: Pending | None = None
 
     def tries(self, manifest: bytes, change_count: int) -> int:
@@ -121,6 +130,8 @@ class Memory:
         if self.pending is not None:
             p = self.pending
             later[15] = [p.manifest, p.sequence, p.seen_at, p.may_s, p.until]
+        if self.isolation_saved_at:
+            later[16] = self.isolation_saved_at
         return cbor.encode(
             {
                 1: VERSION,
@@ -134,7 +145,7 @@ class Memory:
                 9: (
                     None
                     if told is None
-                    else [str(told.outcome), told.reason, told.sequence, told.digest]
+                    else [str(told.outcome), told.reason, told.sequence, told.digests]
                 ),
                 10: self.reason,
                 11: self.lost_trials,
@@ -180,6 +191,7 @@ def decode_memory(data: bytes) -> Memory:
                 install_after=install_after,
                 saved_at=saved_at,
                 isolated_s=_read_count(later.get(14, 0)),
+                isolation_saved_at=_read_count(later.get(16, 0)),
                 pending=_read_pending(later.get(15)),
             )
         case _:
@@ -212,22 +224,20 @@ def _read_staged(value: cbor.Value) -> Staged | None:
             int(sequence),
             str(version),
             bytes(manifest),
-            bytes(digest),
-            int(size),
+            images,
             int(change_count),
             bool(offline),
-        ):
+        ) if read := parse_images(images):
             return Staged(
                 sequence=sequence,
                 version=version,
                 manifest=manifest,
-                digest=digest,
-                size=size,
+                images=read,
                 change_count=change_count,
                 offline=offline,
             )
         case _:
-            raise Malformed("memory: a staged release has seven members")
+            raise Malformed("memory: a staged release has six members")
 
 
 def _read_failed(value: cbor.Value) -> Failed:
@@ -260,8 +270,13 @@ def _read_told(value: cbor.Value) -> Told | None:
     match value:
         case None:
             return None
-        case (str(outcome), str(reason), int(sequence), bytes(digest)) if outcome in set(Outcome):
-            return Told(outcome=Outcome(outcome), reason=reason, sequence=sequence, digest=digest)
+        case (str(outcome), str(reason), int(sequence), tuple(digests)) if outcome in set(Outcome):
+            return Told(
+                outcome=Outcome(outcome),
+                reason=reason,
+                sequence=sequence,
+                digests=read_path(digests),
+            )
         case _:
             raise Malformed("memory: a report has four members")
 

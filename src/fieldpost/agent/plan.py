@@ -1,50 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an offer to what must be downloaded: the signed manifest, and the artifacts of its image.
+"""From an offer to what must be downloaded: the signed manifest, and artifacts of its images.
 
-The manifest says what the image is; the release record, proven on the board, only says in which
-forms it is stored. Where that record cannot be had, the plain image named by the manifest's own
+The manifest says what the images are; the release record, proven on the board, only says in which
+forms they are stored. Where that record cannot be had, the plain image named by the manifest's own
 digest is always one of the forms.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fieldpost.agent.board import Reader, Standpoint
 from fieldpost.agent.download import Stored
 from fieldpost.agent.memory import Staged
-from fieldpost.agent.slots.base import Image
+from fieldpost.agent.slots.base import Image, ImageSet
 from fieldpost.checkin.manifests import verify_release
-from fieldpost.errors import FieldpostError, Misbehaviour, Untrusted
+from fieldpost.errors import FieldpostError, Misbehaviour
 from fieldpost.records import map_keys
 from fieldpost.records.device_class import DeviceLimits, Encoding
 from fieldpost.records.fields import Reading
 from fieldpost.records.head import Offer
 from fieldpost.records.limits import MAX_ENVELOPE_BYTES
 from fieldpost.records.release import ReleaseRecord, decode_release_record
-from fieldpost.suit.manifest import Component, Manifest
+from fieldpost.suit.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to install, the forms in which it is stored (smallest first), and the maker's places."""
+    """What to install, the forms in which each image is stored (smallest first), and the maker's
+    places."""
 
     staged: Staged
-    forms: tuple[Stored, ...]
+    forms: Mapping[Image, tuple[Stored, ...]]
     sources: tuple[str, ...]
 
     @property
-    def image(self) -> Image:
-        """The image as a slot holds it."""
-        return image_of(self.staged)
-
-
-def image_of(staged: Staged) -> Image:
-    """The image of a staged release."""
-    return Image(
-        sequence=staged.sequence,
-        version=staged.version,
-        digest=staged.digest,
-        size=staged.size,
-    )
+    def release(self) -> ImageSet:
+        """The release as a slot holds it."""
+        return self.staged.release
 
 
 def make_plan(
@@ -78,20 +70,20 @@ def make_plan(
         most_bytes=min(limits.envelope_bytes, MAX_ENVELOPE_BYTES),
         judge=judge,
     )
-    if len(manifest.components) != 1:
-        raise Untrusted("unsupported", "this device's slots hold one image, the release has more")
-    component = manifest.components[0]
+    images = tuple(
+        Image(id=component.id, digest=component.digest, size=component.size)
+        for component in manifest.components
+    )
     release = _find_release(board, standpoint, offer, class_id)
     return Plan(
         staged=Staged(
             sequence=offer.sequence,
             version=release.version if release else "",
             manifest=offer.manifest,
-            digest=component.digest,
-            size=component.size,
+            images=images,
             change_count=change_count,
         ),
-        forms=_forms(component, release, limits),
+        forms={image: _forms(image, release, limits) for image in images},
         sources=release.sources if release else (),
     )
 
@@ -113,17 +105,15 @@ def _find_release(
     return release if release.manifest == offer.manifest else None
 
 
-def _forms(
-    component: Component, release: ReleaseRecord | None, limits: DeviceLimits
-) -> tuple[Stored, ...]:
-    plain = Stored(digest=component.digest, size=component.size, encoding=Encoding.IDENTITY)
+def _forms(image: Image, release: ReleaseRecord | None, limits: DeviceLimits) -> tuple[Stored, ...]:
+    plain = Stored(digest=image.digest, size=image.size, encoding=Encoding.IDENTITY)
     packed = [
         Stored(digest=artifact.digest, size=artifact.size, encoding=artifact.encoding)
         for artifact in (release.artifacts if release else ())
-        if artifact.image == component.digest
+        if artifact.image == image.digest
         and artifact.base is None
         and artifact.encoding is not Encoding.IDENTITY
         and artifact.encoding in limits.encodings
-        and artifact.size < component.size
+        and artifact.size < image.size
     ]
     return (*sorted(packed, key=lambda form: form.size), plain)

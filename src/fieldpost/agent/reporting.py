@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from fieldpost.agent.memory import Memory, Told
-from fieldpost.agent.slots.base import Image
+from fieldpost.agent.slots.base import ImageSet
 from fieldpost.agent.sources import Sources
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError, NotFound, Unavailable, Untrusted
@@ -62,7 +62,10 @@ class Reporter:
         self._counter += 1
         belief = memory.belief
         reason = "".join(letter if " " <= letter <= "~" else "?" for letter in told.reason)
-        components = [ReportedComponent(0, told.sequence, told.digest)] if told.digest else []
+        components = [
+            ReportedComponent(index, told.sequence, digest)
+            for index, digest in enumerate(told.digests)
+        ]
         report = Report(
             board=belief.board,
             device=self._signer.public_key.thumbprint(),
@@ -76,7 +79,7 @@ class Reporter:
         return sign_report(report, self._signer)
 
 
-def of_running(outcome: Outcome, reason: str, running: Image | None, sequence: int) -> Told:
+def of_running(outcome: Outcome, reason: str, running: ImageSet | None, sequence: int) -> Told:
     """A report about what runs; without an image it names none."""
-    digest = running.digest if running else b""
-    return Told(outcome=outcome, reason=reason, sequence=sequence, digest=digest)
+    digests = running.digests if running else ()
+    return Told(outcome=outcome, reason=reason, sequence=sequence, digests=digests)

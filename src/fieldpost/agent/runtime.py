@@ -6,38 +6,26 @@ All decisions stand in `states` (what follows what), `trust` (what is believed) 
 next one calls `start` and goes on from what is on the disk.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final, NoReturn
 
-from fieldpost.agent import schedule
 from fieldpost.agent.checkins import CheckIns
 from fieldpost.agent.config import Config, load_config
-from fieldpost.agent.download import Pace, Stored, blob_urls, clean, download
+from fieldpost.agent.correspondence import Correspondent
 from fieldpost.agent.health import run_health_check
 from fieldpost.agent.home import Home
-from fieldpost.agent.installing import install
-from fieldpost.agent.leaving import WayOut
-from fieldpost.agent.machine import Machine, words_of
+from fieldpost.agent.installing import Obtain, install, obtain_from_file, obtain_from_network
+from fieldpost.agent.machine import hex_of, words_of
 from fieldpost.agent.memory import Memory
 from fieldpost.agent.offline import OfflineReader, OfflineUpdate
 from fieldpost.agent.permission import Hindrance, Permission
 from fieldpost.agent.plan import Plan
-from fieldpost.agent.reporting import Delivery, Reporter, of_running
+from fieldpost.agent.reporting import Reporter
 from fieldpost.agent.slots.base import Boot, Slots
 from fieldpost.agent.states import Do, Event, State
-from fieldpost.agent.token_bucket import TokenBucket
+from fieldpost.agent.trial import await_check_in
 from fieldpost.agent.world import World
-from fieldpost.checkin.verify import Verified
-from fieldpost.errors import (
-    Conflict,
-    FieldpostError,
-    Misbehaviour,
-    Misconfigured,
-    NotFound,
-    Untrusted,
-)
+from fieldpost.errors import Conflict, FieldpostError, Misbehaviour, Misconfigured, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.records.head import Offer
 
@@ -46,12 +34,10 @@ _BOOTS: Final = {
     Boot.TRIAL: Event.BOOTED_ON_TRIAL,
     Boot.REVERTED: Event.BOOTED_AFTER_REVERT,
 }
-# Boards that lead to the next one, in one check-in.
-_MOST_MOVES: Final = 4
 _OUTCOMES: Final = {"": Outcome.CHECKED_IN, "stale": Outcome.STALE, "resting": Outcome.POSTPONED}
 
 
-class Agent(Machine):
+class Agent(Correspondent):
     """One device's agent."""
 
     def __init__(
@@ -68,22 +54,14 @@ class Agent(Machine):
         super().__init__(
             home=home,
             memory=memory,
+            slots=slots,
+            checkins=checkins,
+            reporter=reporter,
             world=world,
-            interval_s=checkins.interval_s(None),
-            most_interval_s=checkins.provisioning.most_interval_s,
         )
         self._config = config
-        self._slots = slots
-        self._checkins = checkins
-        self._reporter = reporter
         self._permission = Permission(config=config, home=home, world=world)
-        self._way_out = WayOut(
-            world=world,
-            algorithms=checkins.provisioning.limits.algorithms,
-            isolated_s=memory.isolated_s,
-        )
         self._plan: Plan | None = None
-        self._offline: OfflineUpdate | None = None
 
     # --- one life ---
 
@@ -169,42 +147,6 @@ class Agent(Machine):
             self._save()
         return self._permission.find_hindrance(self.memory, offer, now=now)
 
-    def _ask(self) -> Verified:
-        """An accepted check-in: on the next board, where this one leads there or is dead."""
-        if self._offline is not None:
-            verified = self._checkins.check_in(self.memory)
-            self._accept(verified)
-            return verified
-        for _ in range(_MOST_MOVES):
-            try:
-                verified = self._checkins.check_in(self.memory)
-            except Misbehaviour:
-                raise
-            except FieldpostError:
-                self._note_failure()
-                if self._leave():
-                    continue
-                raise
-            self._accept(verified)
-            if verified.moved_board:
-                self._tell("moved", board=self.memory.belief.board, by="the board")
-            elif not self._leave():
-                return verified
-        raise Untrusted("moved-board", "every board leads to another")
-
-    def _note_failure(self) -> None:
-        self.memory, save = self._way_out.note_failure(self.memory)
-        if save:
-            self._save()
-
-    def _leave(self) -> bool:
-        """Take the maker's own links, if grace is over and they could be had."""
-        left = self._way_out.leave(self.memory)
-        if left is None:
-            return False
-        self._adopt(left, by="grace")
-        return True
-
     def apply(self, update: OfflineUpdate) -> None:
         """As `check_in`, with what the file holds alone: the network is not asked.
 
@@ -216,59 +158,12 @@ class Agent(Machine):
         self._checkins.board = OfflineReader(update.bundle)
         self.check_in()
 
-    def follow(self, entries: Sequence[bytes]) -> None:
-        """A person at the device hands the maker's links over: believe them at once.
-
-        Raises MissingLinks where none is new, Untrusted, Malformed, Conflict during an update.
-        """
-        if self.memory.state not in (State.IDLE, State.FROZEN):
-            raise Conflict(f"an update is under way ({self.memory.state}); try again after it")
-        self._adopt(self._way_out.follow(self.memory, entries), by="a person")
-
-    def _adopt(self, memory: Memory, *, by: str) -> None:
-        self.memory = memory
-        self._checkins.move(memory)
-        self._save()
-        self._tell("moved", board=memory.belief.board, by=by)
-
-    def _accept(self, verified: Verified) -> None:
-        self.memory, save = self._checkins.accept(self.memory, verified)
-        # What is genuine but old may come from a cache that outlived its board.
-        is_old = not verified.moved_board and self._checkins.is_too_old(self.memory)
-        note = self._way_out.note_failure if is_old else self._way_out.note_acceptable
-        self.memory, due = note(self.memory)
-        self.interval_s = self._checkins.interval_s(verified.head)
-        belief = verified.belief
-        self._tell(
-            "checkin",
-            size=belief.size,
-            time=verified.timestamp,
-            stale=verified.stale,
-            moved=verified.moved,
-        )
-        if save or due:
-            self._save()
-
-    def _learn_lot(self) -> None:
-        if self.memory.lot is not None or self._offline is not None:
-            return
-        try:
-            self.memory = self._checkins.learn_lot(self.memory)
-        except Misbehaviour:
-            raise
-        except NotFound:
-            self._tell("not-enrolled", detail="this device is in no lot that the fleet knows")
-        except FieldpostError as error:
-            self._tell("not-enrolled", detail=str(error))
-        else:
-            self._save()
-            if self.memory.lot is not None:
-                self._tell("enrolled", lot=self.memory.lot.lot.hex(), index=self.memory.lot.index)
-
     def _take(self, offer: Offer, change_count: int) -> None:
         plan = self._checkins.plan(self.memory, offer, change_count=change_count)
         staged = replace(plan.staged, offline=self._offline is not None)
-        self._tell("offer", sequence=staged.sequence, version=staged.version, size=staged.size)
+        release = staged.release
+        self._slots.check_fits(release)
+        self._tell("offer", sequence=release.sequence, version=release.version, size=release.size)
         self._plan = plan
         self.memory = replace(self.memory, staged=staged)
         self._feed(Event.OFFERED)
@@ -279,21 +174,6 @@ class Agent(Machine):
             raise Conflict("the agent is not frozen")
         self.memory = replace(self.memory, reason="")
         self._feed(Event.RELEASED)
-
-    def report(self, outcome: Outcome, reason: str = "") -> Delivery:
-        """Send what waits, else this about what runs. Never raises for what others do."""
-        told = self.memory.told
-        if told is None:
-            told = of_running(outcome, reason, self._slots.running(), self.memory.running)
-        if self._offline is not None:
-            return Delivery.WAITING
-        delivery, words = self._reporter.send(self.memory, told)
-        facts = {"outcome": str(told.outcome), "sequence": told.sequence}
-        self._tell("report", delivery=str(delivery), detail=words, **facts)
-        if self.memory.told is not None and delivery in (Delivery.SENT, Delivery.REFUSED):
-            self.memory = replace(self.memory, told=None)
-            self._save()
-        return delivery
 
     # --- acts ---
 
@@ -318,25 +198,15 @@ class Agent(Machine):
         plan = self._plan
         if plan is None:
             raise AssertionError("only what was planned is fetched")
-        if not self._slots.holds(plan.image):
-            install(plan, slots=self._slots, home=self._home, obtain=self._obtain)
-        clean(self._home.downloads, disk=self._home.disk)
-        staged = plan.staged
-        self._tell("staged", sequence=staged.sequence, digest=staged.digest.hex())
+        install(plan, slots=self._slots, home=self._home, obtain=self._obtain())
+        release = plan.release
+        self._tell("staged", sequence=release.sequence, digests=hex_of(release.digests))
 
-    def _obtain(self, form: Stored, sources: Sequence[str]) -> Path:
-        folder, disk = self._home.downloads, self._home.disk
+    def _obtain(self) -> Obtain:
         if self._offline is not None:
-            return self._offline.copy(form, folder, disk=disk)
-        urls = blob_urls(form, sources=sources, boards=self._checkins.board.sources.urls)
-        return download(folder, form, urls, pace=self._pace(), disk=disk)
-
-    def _pace(self) -> Pace | None:
-        rate, world = self._config.bytes_per_s, self._world
-        if not rate:
-            return None
-        bucket = TokenBucket.full(rate, now=world.uptime())
-        return Pace(bucket=bucket, uptime=world.uptime, pause=world.pause)
+            return obtain_from_file(self._offline, self._home)
+        boards = self._checkins.board.sources.urls
+        return obtain_from_network(boards, home=self._home, config=self._config, world=self._world)
 
     def _try(self) -> NoReturn:
         self._slots.begin_trial()
@@ -358,30 +228,23 @@ class Agent(Machine):
     def _prove(self) -> Event:
         if self.memory.staged is not None and self.memory.staged.offline:
             return self._prove_again()
-        deadline = self._world.uptime() + self._config.trial_check_in_s
-        failures = 0
-        while True:
-            try:
-                self._accept(self._checkins.check_in(self.memory))
-                return Event.CHECKED_IN
-            except Misbehaviour as found:
-                self._failure = found
-                self.memory = replace(self.memory, reason=words_of(found))
-                return Event.MISBEHAVED
-            except FieldpostError as failure:
-                # Genuine and merely not newer: this image can reach and read the board.
-                if isinstance(failure, Untrusted) and failure.reason == "not-newer":
-                    return Event.CHECKED_IN
-                self._failure = failure
-            failures += 1
-            wait = schedule.next_retry_s(
-                failures, interval_s=self.interval_s, chance=self._world.chance()
+        try:
+            failure = await_check_in(
+                lambda: self._accept(self._checkins.check_in(self.memory)),
+                world=self._world,
+                within_s=self._config.trial_check_in_s,
+                interval_s=self.interval_s,
             )
-            if self._world.uptime() + wait > deadline:
-                words = f"no check-in was verified in time: {words_of(self._failure)}"
-                self.memory = replace(self.memory, reason=words)
-                return Event.GAVE_UP
-            self._world.pause(wait)
+        except Misbehaviour as found:
+            self._failure = found
+            self.memory = replace(self.memory, reason=words_of(found))
+            return Event.MISBEHAVED
+        if failure is None:
+            return Event.CHECKED_IN
+        self._failure = failure
+        words = f"no check-in was verified in time: {words_of(failure)}"
+        self.memory = replace(self.memory, reason=words)
+        return Event.GAVE_UP
 
     def _prove_again(self) -> Event:
         """Where there is no network: the check-in that offered this image, verified once more."""

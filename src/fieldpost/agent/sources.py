@@ -9,6 +9,7 @@ the search, because no address can forge those.
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
+from fieldpost.checkin.older import GenuinelyOlder
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError, Misbehaviour, NotFound, Unavailable, Untrusted
 
@@ -71,10 +72,15 @@ class Sources:
         raise _gravest(failures)
 
 
+def _mildness(failure: Untrusted) -> tuple[bool, bool]:
+    # Of what is not newer, the one that somebody with keys wrote says more.
+    return failure.reason == "not-newer", not isinstance(failure, GenuinelyOlder)
+
+
 def _gravest(failures: list[FieldpostError]) -> FieldpostError:
     untrusted = [f for f in failures if isinstance(f, Untrusted)]
     if untrusted:
-        return min(untrusted, key=lambda failure: failure.reason == "not-newer")
+        return min(untrusted, key=_mildness)
     if failures and all(isinstance(f, NotFound) for f in failures):
         return failures[0]
     waits = [f.retry_after_s for f in failures if isinstance(f, Unavailable)]

@@ -7,6 +7,7 @@ from fieldpost.agent.config import load_config
 from fieldpost.agent.enrolment import load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import load_memory
+from fieldpost.agent.slots.base import name_of
 from fieldpost.agent.slots.choice import make_slots
 from fieldpost.agent.states import State
 from fieldpost.identity.leaf import format_device_id
@@ -45,7 +46,13 @@ def read_status(home: Home) -> dict[str, object]:
         "slot": slots.environment()["FIELDPOST_SLOT"] or None,
         "sequence": memory.running,
         "version": running.version if running else None,
-        "digest": running.digest.hex() if running else None,
+        "digest": running.images[0].digest.hex() if running else None,
+        "components": [
+            {"component": name_of(image.id), "digest": image.digest.hex(), "bytes": image.size}
+            for image in running.images
+        ]
+        if running and len(running.images) > 1
+        else None,
         "installing": staged.sequence if staged else None,
         "size": belief.size,
         "root": belief.root.hex() if belief.root else None,

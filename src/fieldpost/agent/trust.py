@@ -14,9 +14,10 @@ from typing import Final
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.freshness import is_stale, trusted_clock
 from fieldpost.checkin.offers import choose_offer
+from fieldpost.checkin.older import GenuinelyOlder, verify_older
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.checkin.way_out import believe_links
-from fieldpost.errors import Untrusted
+from fieldpost.errors import Malformed, Misbehaviour, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.records import map_keys
 from fieldpost.records.head import Offer
@@ -47,16 +48,40 @@ def believe_factory(entry: bytes) -> tuple[Belief, ProvisioningRecord]:
     return believe(entry, algorithms=record.limits.algorithms)
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A maker's links that a device was shown, those that are new to it, and where they lead."""
+
+    links: tuple[bytes, ...]
+    belief: Belief
+
+
 def follow_links(
     belief: Belief, entries: Sequence[bytes], *, algorithms: Collection[Algorithm]
-) -> Belief:
-    """The belief after those of a maker's links that follow the one it holds.
+) -> Chain:
+    """Those of a maker's links that follow the one that is believed, and the belief after them.
 
     `entries` may begin anywhere in the chain. Raises as `believe_links`.
     """
     digests = [sha256(entry).digest() for entry in entries]
     known = digests.index(belief.maker_link) + 1 if belief.maker_link in digests else 0
-    return believe_links(belief, entries[known:], algorithms=algorithms)
+    links = tuple(entries[known:])
+    return Chain(links, believe_links(belief, links, algorithms=algorithms))
+
+
+def longest_chain(chains: Sequence[Chain]) -> Chain:
+    """Of several that follow one belief, the one that leads furthest.
+
+    Raises Misbehaviour("maker-fork") with two links of one epoch: the root signed both.
+    """
+    longest = max(chains, key=lambda chain: len(chain.links))
+    for chain in chains:
+        for one, other in zip(chain.links, longest.links, strict=False):
+            if one != other:
+                raise Misbehaviour(
+                    "maker-fork", "two links of the maker at one epoch", (one, other)
+                )
+    return longest
 
 
 def is_too_old(
@@ -86,22 +111,43 @@ def judge_check_in(
 ) -> Verified:
     """Verify a check-in for one channel under the key that the device itself computes.
 
-    Raises Untrusted, Misbehaviour, MissingLinks and Malformed as `verify_bundle`.
+    Raises Untrusted, Misbehaviour, MissingLinks and Malformed as `verify_bundle`, and for what is
+    merely not newer GenuinelyOlder.
     """
-    verified = verify_bundle(
-        belief,
-        data,
-        key=map_keys.head(class_id, channel),
-        head=True,
-        now=now,
-        least_time=least_time,
-        algorithms=algorithms,
-        board_links=board_links,
-        maker_links=maker_links,
-    )
+    key = map_keys.head(class_id, channel)
+    try:
+        verified = verify_bundle(
+            belief,
+            data,
+            key=key,
+            head=True,
+            now=now,
+            least_time=least_time,
+            algorithms=algorithms,
+            board_links=board_links,
+            maker_links=maker_links,
+        )
+    except Untrusted as refused:
+        if refused.reason != "not-newer":
+            raise
+        raise _tell_genuine(
+            refused,
+            lambda: verify_older(
+                belief, data, key=key, now=now, least_time=least_time, algorithms=algorithms
+            ),
+        ) from refused
     if verified.value is None:
         raise Untrusted("no-head", f"the board has no channel {channel} of this class")
     return verified
+
+
+def _tell_genuine(refused: Untrusted, verify: Callable[[], object]) -> Untrusted:
+    """What is not newer, marked where the board's quorum signed it."""
+    try:
+        verify()
+    except (Untrusted, Malformed):
+        return refused
+    return GenuinelyOlder(refused.detail)
 
 
 def decide(

@@ -21,6 +21,7 @@ from fieldpost.agent.memory import load_memory
 from fieldpost.agent.offline import OfflineUpdate
 from fieldpost.agent.permission import postpone
 from fieldpost.agent.selftest import is_fit, run_selftest
+from fieldpost.agent.slots.base import ONLY, name_of
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import Facts, World
 from fieldpost.cli.console import json_option, moment, note, printable, show
@@ -82,8 +83,10 @@ def command() -> None:
 )
 @click.option(
     "--base",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The image that the factory put on the device.",
+    "bases",
+    multiple=True,
+    metavar="[NAME=]IMAGE",
+    help="The image that the factory put on the device; several, each with its component's name.",
 )
 @click.option("--base-sequence", type=click.IntRange(min=0), help="The release that it is.")
 @click.option("--base-version", help="What people call that release.")
@@ -94,7 +97,7 @@ def enrol_device(
     provisioning: Path,
     serial: str,
     algorithm: str,
-    base: Path | None,
+    bases: tuple[str, ...],
     base_sequence: int | None,
     base_version: str | None,
     as_json: bool,
@@ -107,10 +110,10 @@ def enrol_device(
     if provisioning.stat().st_size > _PROVISIONING_BYTES:
         raise Misconfigured(f"{provisioning} is too large for a provisioning record")
     factory = None
-    if base is not None:
+    if bases:
         if base_sequence is None:
             raise Misconfigured("say which release the image is: --base-sequence N")
-        factory = Base(path=base, sequence=base_sequence, version=base_version or "")
+        factory = Base(images=_images(bases), sequence=base_sequence, version=base_version or "")
     elif base_sequence is not None or base_version is not None:
         raise Misconfigured("--base-sequence and --base-version go with --base IMAGE")
     made = enrol(
@@ -132,6 +135,18 @@ def enrol_device(
         title="Device set up",
     )
     note(f"next: the maker enrols {made.request.name} with `fieldpost lot enrol`", as_json=as_json)
+
+
+def _images(bases: tuple[str, ...]) -> dict[str, Path]:
+    images: dict[str, Path] = {}
+    for text in bases:
+        name, separator, path = text.rpartition("=")
+        if not separator:
+            name = name_of(ONLY)
+        if name in images:
+            raise Misconfigured(f"the component {name} was given twice: --base NAME=IMAGE")
+        images[name] = Path(path)
+    return images
 
 
 @command.command()

@@ -22,6 +22,7 @@ from typing import Any
 from fieldpost import cbor
 from fieldpost.agent import download, installing, machine, schedule, trust
 from fieldpost.agent.slots import files, stored_image
+from fieldpost.agent.slots.exec import ExecSlots
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
@@ -155,8 +156,11 @@ class Defence(Enum):
     STORED_BYTES = (download, "_digest", _as_named)
     IMAGE = (stored_image, "is_content", lambda *_arguments: True)
     SLOT_NAMES = (files, "_NAMES", lenient.EVERY_NAME)
+    COMPONENTS = (ExecSlots, "check_fits", _pass)
     UNPACKED_SIZE = (installing, "unpack", lenient.unpack_all)
     AGE = (trust, "is_stale", lambda *_arguments, **_named: False)
+    GENUINELY_OLDER = (trust, "verify_older", _pass)
+    LONGEST_CHAIN = (trust, "longest_chain", lambda chains: chains[0])
     TRIES = (trust, "TRIES", 1_000_000)
     TRIAL_CHECK_IN = (machine, "step", lenient.trust_the_healthy)
     INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)

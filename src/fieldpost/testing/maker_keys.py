@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A maker's signers by name, in the two roles that devices count: root and release."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -58,10 +58,14 @@ class MakerKeys:
         vendor: bytes,
         class_id: bytes,
         image: bytes = b"image",
+        more: Mapping[str, bytes] | None = None,
         signers: Sequence[Signer] | None = None,
     ) -> Envelope:
-        """The envelope of one image, signed by the release threshold."""
-        component = Component((b"image",), sha256(image).digest(), len(image))
-        manifest = encode_manifest(Manifest(sequence, vendor, class_id, (component,)))
+        """The envelope of one image, and of `more` by name, signed by the release threshold."""
+        components = tuple(
+            Component((name.encode(),), sha256(data).digest(), len(data))
+            for name, data in {"image": image, **(more or {})}.items()
+        )
+        manifest = encode_manifest(Manifest(sequence, vendor, class_id, components))
         by = self.release[: self.release_threshold] if signers is None else signers
         return Envelope(manifest, tuple(sign_manifest(manifest, signer) for signer in by))

@@ -60,10 +60,10 @@ class PaperNode:
         self._thread.join()
         self._server.server_close()
 
-    def publish(self, sequence: int, image: bytes) -> None:
-        """Store the image and its manifest, and offer the release to everybody."""
-        envelope = self.board.envelope(sequence, image=image)
-        self.blobs[sha256(image).hexdigest()] = image
+    def publish(self, sequence: int, image: bytes, **more: bytes) -> None:
+        """Store the image, `more` of them by name, and their manifest; offer it to everybody."""
+        envelope = self.board.envelope(sequence, image=image, more=more)
+        self.blobs |= {sha256(data).hexdigest(): data for data in (image, *more.values())}
         self.manifests[envelope.digest.hex()] = envelope.encode()
         self.board.offer(replace(self.board.release(sequence), manifest=envelope.digest))
 

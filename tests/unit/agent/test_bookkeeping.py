@@ -11,12 +11,12 @@ from fieldpost.agent.states import ACTING, Do
 from fieldpost.checkin.belief import believe
 from fieldpost.identity.outcome import Outcome
 from fieldpost.testing.bundles import PaperBoard
+from fieldpost.testing.images import image_of
 
 BELIEF, _ = believe(PaperBoard().provisioning())
 NOW, HOUR, DAY = 1_800_000_000, 3_600, 86_400
-STAGED = Staged(
-    sequence=10, version="1.10", manifest=b"m" * 32, digest=b"d" * 32, size=5, change_count=4
-)
+IMAGES = (image_of(b"application"), image_of(b"radio", (b"radio",)))
+STAGED = Staged(sequence=10, version="1.10", manifest=b"m" * 32, images=IMAGES, change_count=4)
 MEMORY = Memory(belief=BELIEF, running=9, staged=STAGED, reason="it was sick")
 
 
@@ -43,7 +43,11 @@ def test_a_reverted_release_is_reported_as_failed_once_its_tries_are_spent() -> 
 def test_a_confirmed_release_is_reported_without_old_reasons() -> None:
     told = after(Do.TELL_CONFIRMED).told
     assert told is not None
-    assert (told.outcome, told.reason, told.digest) == (Outcome.CONFIRMED, "", b"d" * 32)
+    assert (told.outcome, told.reason, told.digests) == (
+        Outcome.CONFIRMED,
+        "",
+        (IMAGES[0].digest, IMAGES[1].digest),
+    )
 
 
 def test_lost_trials_rest_longer_each_time_and_at_most_the_longest_interval() -> None:

@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ from fieldpost.agent.config import parse_config
 from fieldpost.agent.enrolment import Base, enrol
 from fieldpost.agent.home import Home
 from fieldpost.agent.loop import open_agent, run_once
-from fieldpost.agent.slots.base import Boot, Image
+from fieldpost.agent.slots.base import Boot
 from fieldpost.agent.slots.exec import Commands, ExecSlots
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import World
@@ -23,11 +23,12 @@ from fieldpost.errors import Conflict, Misconfigured, Unavailable, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.testing.bundles import PaperBoard
 from fieldpost.testing.faults import FaultyDisk, PowerCut
+from fieldpost.testing.images import filled, release_of
 from fieldpost.testing.paper_node import PaperNode
 
 NEW = b"new image" * 10_000
 VERSION = "../../etc/passwd; touch pwned"
-IMAGE = Image(sequence=2, version=VERSION, digest=sha256(NEW).digest(), size=len(NEW))
+IMAGE = release_of(2, NEW, version=VERSION)
 
 
 class Rebooted(BaseException):
@@ -97,7 +98,7 @@ def machine(tmp_path: Path) -> Machine:
 def reach_trial(machine: Machine) -> ExecSlots:
     slots = machine.slots()
     assert slots.start() is Boot.CONFIRMED
-    slots.install(IMAGE, [NEW])
+    slots.install(IMAGE, filled(NEW))
     assert slots.holds(IMAGE)
     slots.begin_trial()
     with pytest.raises(Rebooted):
@@ -143,6 +144,27 @@ def test_the_commands_are_told_by_environment_and_no_word_of_a_release_is_part_o
     assert not list(machine.root.rglob("pwned"))
     names = {path.name for path in (machine.root / "slots").rglob("*")}
     assert names == {"handed", "image", "slot.cbor", "trial.cbor"}
+
+
+def test_all_images_of_a_release_are_handed_over_together(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "machine")
+    machine.scripts["install"] = (
+        'i=0; while [ $i -lt "$FIELDPOST_COMPONENTS" ]; do '
+        'eval cp \\"\\$FIELDPOST_IMAGE_$i\\" \\"b.\\$FIELDPOST_COMPONENT_$i\\"; '
+        "i=$((i + 1)); done"
+    )
+    slots = ExecSlots(
+        machine.root / "slots",
+        replace(machine.commands(), components=("radio", "image")),
+        boot=machine.boot,
+        boot_id=lambda: "1",
+    )
+    release = release_of(2, NEW, radio=b"radio")
+    slots.check_fits(release)
+    slots.install(release, filled(NEW, b"radio"))
+    slots.begin_trial()
+    assert (machine.root / "b.image").read_bytes() == NEW
+    assert (machine.root / "b.radio").read_bytes() == b"radio"
 
 
 def test_a_trial_that_dies_is_put_back(machine: Machine) -> None:
@@ -192,7 +214,7 @@ def test_a_command_that_fails_leaves_what_ran_and_the_image_for_the_next_time(
     machine.scripts[broken] = "echo b > next; exit 3"
     slots = machine.slots()
     slots.start()
-    slots.install(IMAGE, [NEW])
+    slots.install(IMAGE, filled(NEW))
     with pytest.raises(Unavailable, match=f"{broken} command ended with status 3"):
         slots.begin_trial()
     machine.power_cycle()
@@ -213,7 +235,7 @@ def test_a_command_that_hangs_is_ended(machine: Machine) -> None:
         install_timeout_s=1,
     )
     slots = ExecSlots(machine.root / "slots", slow, boot=machine.boot)
-    slots.install(IMAGE, [NEW])
+    slots.install(IMAGE, filled(NEW))
     with pytest.raises(Unavailable, match="took more than 1 s"):
         slots.begin_trial()
 
@@ -221,7 +243,7 @@ def test_a_command_that_hangs_is_ended(machine: Machine) -> None:
 @pytest.mark.parametrize("says", ["exit 1", "true", "echo a; echo b", "printf '%0100d' 1"])
 def test_a_state_that_names_nothing_is_an_error(machine: Machine, says: str) -> None:
     slots = machine.slots(state=says)
-    slots.install(IMAGE, [NEW])
+    slots.install(IMAGE, filled(NEW))
     with pytest.raises(Unavailable, match="state command"):
         slots.begin_trial()
 
@@ -229,7 +251,7 @@ def test_a_state_that_names_nothing_is_an_error(machine: Machine, says: str) -> 
 def test_bytes_that_are_not_the_image_are_never_handed_over(machine: Machine) -> None:
     slots = machine.slots()
     with pytest.raises(Untrusted, match="wrong-digest"):
-        slots.install(IMAGE, [NEW[:-1] + b"?"])
+        slots.install(IMAGE, filled(NEW[:-1] + b"?"))
     with pytest.raises(Conflict):
         slots.begin_trial()
     assert not (machine.root / "b").exists()
@@ -237,7 +259,7 @@ def test_bytes_that_are_not_the_image_are_never_handed_over(machine: Machine) ->
 
 def test_an_image_that_was_altered_on_the_disk_is_not_held(machine: Machine) -> None:
     slots = machine.slots()
-    slots.install(IMAGE, [NEW])
+    slots.install(IMAGE, filled(NEW))
     (machine.root / "slots" / "handed" / "image").write_bytes(NEW[:-1] + b"?")
     assert not slots.holds(IMAGE)
 
@@ -247,7 +269,7 @@ def test_an_agent_that_is_started_before_the_machine_went_down_asks_for_it_again
 ) -> None:
     slots = machine.slots(reboot="echo down >> reboots")
     slots.start()
-    slots.install(IMAGE, [NEW])
+    slots.install(IMAGE, filled(NEW))
     slots.begin_trial()
     for _ in range(2):
         with pytest.raises(SystemExit):
@@ -266,7 +288,7 @@ def test_a_power_cut_at_any_disk_call_ends_with_an_image_that_was_proven(tmp_pat
         try:
             slots = machine.slots(disk)
             slots.start()
-            slots.install(IMAGE, [NEW])
+            slots.install(IMAGE, filled(NEW))
             slots.begin_trial()
             machine.power_cycle()
             assert slots.start() is Boot.TRIAL
@@ -297,7 +319,7 @@ def test_an_agent_updates_through_commands(tmp_path: Path, machine: Machine) -> 
         home.root.mkdir()
         home.config.write_text("\n".join([f'urls = ["{node.url}"]', *lines]))
         (tmp_path / "old").write_bytes(b"old")
-        base = Base(path=tmp_path / "old", sequence=1, version="1")
+        base = Base(images={"image": tmp_path / "old"}, sequence=1, version="1")
         enrol(home, provisioning=node.board.provisioning(), serial="one", base=base)
         rebooted = False
         world = World(emit=lambda *_: None, clock=lambda: node.board.time)
@@ -325,6 +347,11 @@ def test_the_commands_stand_in_the_settings() -> None:
     assert config.commands is not None
     assert config.commands.install == ("/bin/install",)
     assert (config.commands.timeout_s, config.commands.reboot) == (5, ())
+    named = parse_config(
+        f'[slot]\nkind = "exec"\n{GOOD}\ncomponents = ["image", "boot/0x01"]', channels=("stable",)
+    )
+    assert named.commands is not None
+    assert named.commands.components == ("image", "boot/0x01")
     assert parse_config('[slot]\nkind = "files"', channels=("stable",)).commands is None
 
 
@@ -335,6 +362,7 @@ def test_the_commands_stand_in_the_settings() -> None:
         ('[slot]\nkind = "magic"', "kind"),
         ('[slot]\nkind = "exec"', "needs a command install"),
         (f'[slot]\nkind = "exec"\n{GOOD}\nshell = true', "no setting 'shell'"),
+        (f'[slot]\nkind = "exec"\n{GOOD}\ncomponents = ["a b"]', "names no component"),
         ('[slot]\nkind = "exec"\ninstall = "cp x y"', "list of words"),
     ],
 )

@@ -2,17 +2,17 @@
 """A power cut at any disk call leaves a whole image to boot, and never an unproven one for good."""
 
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal, NoReturn
 
 import pytest
 
-from fieldpost.agent.slots.base import Boot, Image
+from fieldpost.agent.slots.base import Boot
 from fieldpost.agent.slots.files import FileSlots
 from fieldpost.durable import OS, Disk
 from fieldpost.errors import Conflict, Untrusted
 from fieldpost.testing.faults import FaultyDisk, PowerCut
+from fieldpost.testing.images import filled, release_of
 
 
 class Rebooted(BaseException):
@@ -23,14 +23,8 @@ def reboot() -> NoReturn:
     raise Rebooted
 
 
-def image_of(sequence: int, data: bytes) -> Image:
-    return Image(
-        sequence=sequence, version=f"v{sequence}", digest=sha256(data).digest(), size=len(data)
-    )
-
-
 OLD, NEW, NEWER = b"old image" * 20_000, b"new image" * 30_000, b"newer" * 10
-OLD_IMAGE, NEW_IMAGE, NEWER_IMAGE = image_of(1, OLD), image_of(2, NEW), image_of(3, NEWER)
+OLD_IMAGE, NEW_IMAGE, NEWER_IMAGE = release_of(1, OLD), release_of(2, NEW), release_of(3, NEWER)
 
 
 def chunks(data: bytes) -> list[bytes]:
@@ -39,7 +33,7 @@ def chunks(data: bytes) -> list[bytes]:
 
 def factory(root: Path, disk: Disk = OS) -> FileSlots:
     slots = FileSlots(root, boot=reboot, disk=disk)
-    slots.place_factory_image(OLD_IMAGE, chunks(OLD))
+    slots.place_factory_images(OLD_IMAGE, filled(chunks(OLD)))
     return slots
 
 
@@ -49,7 +43,7 @@ def running_bytes(slots: FileSlots) -> bytes:
 
 def test_a_trial_that_is_confirmed_stays(tmp_path: Path) -> None:
     slots = factory(tmp_path / "slots")
-    slots.install(NEW_IMAGE, chunks(NEW))
+    slots.install(NEW_IMAGE, filled(chunks(NEW)))
     assert slots.running() == OLD_IMAGE
     slots.begin_trial()
     assert slots.start() is Boot.TRIAL
@@ -62,7 +56,7 @@ def test_a_trial_that_is_confirmed_stays(tmp_path: Path) -> None:
 
 def test_a_trial_is_booted_once_and_reverted_by_the_next_start(tmp_path: Path) -> None:
     slots = factory(tmp_path / "slots")
-    slots.install(NEW_IMAGE, chunks(NEW))
+    slots.install(NEW_IMAGE, filled(chunks(NEW)))
     slots.begin_trial()
     assert slots.start() is Boot.TRIAL
     assert slots.start() is Boot.REVERTED
@@ -72,7 +66,7 @@ def test_a_trial_is_booted_once_and_reverted_by_the_next_start(tmp_path: Path) -
 
 def test_a_slot_damaged_before_its_trial_is_not_booted(tmp_path: Path) -> None:
     slots = factory(tmp_path / "slots")
-    slots.install(NEW_IMAGE, chunks(NEW))
+    slots.install(NEW_IMAGE, filled(chunks(NEW)))
     slots.begin_trial()
     (tmp_path / "slots" / "b" / "image").write_bytes(NEW[:-1])
     assert slots.start() is Boot.REVERTED
@@ -85,7 +79,7 @@ def test_a_slot_damaged_before_its_trial_is_not_booted(tmp_path: Path) -> None:
 def test_only_the_signed_bytes_make_an_image(tmp_path: Path, wrong: bytes) -> None:
     slots = factory(tmp_path / "slots")
     with pytest.raises(Untrusted, match="wrong-digest"):
-        slots.install(NEW_IMAGE, chunks(wrong))
+        slots.install(NEW_IMAGE, filled(chunks(wrong)))
     assert not slots.holds(NEW_IMAGE)
     with pytest.raises(Conflict):
         slots.begin_trial()
@@ -102,7 +96,7 @@ def test_a_device_without_an_image_takes_its_first_one_on_trial(tmp_path: Path) 
     slots = FileSlots(tmp_path / "slots", boot=reboot)
     assert slots.start() is Boot.CONFIRMED
     assert slots.running() is None
-    slots.install(NEW_IMAGE, chunks(NEW))
+    slots.install(NEW_IMAGE, filled(chunks(NEW)))
     slots.begin_trial()
     assert slots.start() is Boot.TRIAL
     slots.revert()
@@ -119,14 +113,14 @@ def test_a_trial_file_that_the_medium_lost_does_not_keep_the_device_from_booting
 
 
 def update(slots: FileSlots) -> None:
-    slots.install(NEW_IMAGE, chunks(NEW))
+    slots.install(NEW_IMAGE, filled(chunks(NEW)))
     slots.begin_trial()
     slots.start()
     slots.confirm()
 
 
 def failed_update(slots: FileSlots) -> None:
-    slots.install(NEW_IMAGE, chunks(NEW))
+    slots.install(NEW_IMAGE, filled(chunks(NEW)))
     slots.begin_trial()
     slots.start()
     slots.revert()
@@ -134,7 +128,7 @@ def failed_update(slots: FileSlots) -> None:
 
 def overwriting_update(slots: FileSlots) -> None:
     failed_update(slots)
-    slots.install(NEWER_IMAGE, chunks(NEWER))
+    slots.install(NEWER_IMAGE, filled(chunks(NEWER)))
     slots.begin_trial()
     slots.start()
     slots.confirm()
@@ -175,7 +169,7 @@ def test_a_power_cut_at_any_disk_call_leaves_a_whole_image_to_boot(
         assert survivor is not None
         assert running_bytes(slots) == WHOLE[survivor]
         # And the device can still be updated.
-        slots.install(NEWER_IMAGE, chunks(NEWER))
+        slots.install(NEWER_IMAGE, filled(chunks(NEWER)))
         slots.begin_trial()
         assert slots.start() is Boot.TRIAL
         slots.confirm()

@@ -24,6 +24,7 @@ from fieldpost.errors import Malformed, Misconfigured, Unavailable
 from fieldpost.identity.outcome import Outcome
 from fieldpost.testing.bundles import PaperBoard
 from fieldpost.testing.faults import FaultyDisk, PowerCut
+from fieldpost.testing.images import image_of
 
 BELIEF, _ = believe(PaperBoard().provisioning())
 EMPTY = Memory(belief=BELIEF, running=0)
@@ -35,27 +36,27 @@ FULL = Memory(
         sequence=10,
         version="1.10",
         manifest=b"m" * 32,
-        digest=b"d" * 32,
-        size=123,
+        images=(image_of(b"a"), image_of(b"b", (b"radio", b"\x01"))),
         change_count=4,
         offline=True,
     ),
     failed=(Failed(b"f" * 32, 3, 2),),
     boot_count=7,
     lot=Membership(b"l" * 16, 3, 20, b"leaf", (b"h" * 32, b"i" * 32)),
-    told=Told(outcome=Outcome.REVERTED, reason="it was sick", sequence=10, digest=b"d" * 32),
+    told=Told(outcome=Outcome.REVERTED, reason="it was sick", sequence=10, digests=(b"d" * 32,)),
     reason="it was sick",
     lost_trials=1,
     install_after=1_800_000_000,
     saved_at=1_700_000_000,
     isolated_s=86_400,
+    isolation_saved_at=1_700_000_000,
     pending=Pending(
         manifest=b"m" * 32, sequence=10, seen_at=1_700_000_000, may_s=60, until=1_700_000_060
     ),
 )
 
 # Absent where they say nothing.
-OPTIONAL = {14, 15}
+OPTIONAL = {14, 15, 16}
 
 
 @pytest.mark.parametrize("memory", [EMPTY, FULL], ids=["empty", "full"])

@@ -55,15 +55,15 @@ class Device:
     def set_up(self) -> None:
         image = self.home.root.parent / "old.bin"
         image.write_bytes(OLD)
-        base = Base(path=image, sequence=1, version="1.0")
+        base = Base(images={"image": image}, sequence=1, version="1.0")
         enrol(self.home, provisioning=self.board.provisioning(), serial="one", base=base)
         self.home.config.write_text(
             f'urls = ["http://127.0.0.1:9"]\nhealth_check = ["{self.health}"]\n'
         )
 
-    def export(self, **changes: object) -> OfflineBundle:
+    def export(self, more: dict[str, bytes] | None = None, **changes: object) -> OfflineBundle:
         """What the maker's side puts on the stick, for release 2."""
-        envelope = self.board.envelope(2, image=NEW)
+        envelope = self.board.envelope(2, image=NEW, more=more)
         bundle = OfflineBundle(
             check_in=self.board.bundle(),
             board_links=tuple(self.board.board_chain),
@@ -73,8 +73,8 @@ class Device:
         )
         return replace(bundle, **changes)  # type: ignore[arg-type]
 
-    def offer(self, **changes: object) -> None:
-        envelope = self.board.envelope(2, image=NEW)
+    def offer(self, more: dict[str, bytes] | None = None, **changes: object) -> None:
+        envelope = self.board.envelope(2, image=NEW, more=more)
         self.board.offer(self.board.release(2, manifest=envelope.digest, **changes))
 
     def apply(self, bundle: OfflineBundle, *artifacts: bytes) -> str:
@@ -111,6 +111,18 @@ def device(tmp_path: Path) -> Device:
     device = Device(board, Home(tmp_path / "device"), tmp_path / "stick", board.time)
     device.set_up()
     return device
+
+
+def test_every_image_of_a_release_comes_from_the_file(device: Device) -> None:
+    """In any order; while one is missing, nothing is installed."""
+    more = {"radio": b"the radio's image"}
+    device.offer(more)
+    assert device.apply(device.export(more), NEW) == "NotFound"
+    assert device.boots == OLD
+    assert device.apply(device.export(more), more["radio"], NEW) == ""
+    images = sorted((device.home.slots / "current").glob("image*"))
+    assert [path.read_bytes() for path in images] == [NEW, more["radio"]]
+    assert device.memory.running == 2
 
 
 def test_a_device_without_network_updates_from_a_file(device: Device) -> None:

@@ -27,7 +27,7 @@ def home(tmp_path: Path, board: PaperBoard) -> Home:
     image = tmp_path / "image"
     image.write_bytes(b"the image")
     home = Home(tmp_path / "device")
-    base = Base(path=image, sequence=7, version="1.0")
+    base = Base(images={"image": image}, sequence=7, version="1.0")
     enrol(home, provisioning=board.provisioning(), serial="SN 1", base=base)
     return home
 

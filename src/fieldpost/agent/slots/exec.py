@@ -1,33 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slots behind commands: how RAUC, SWUpdate, a boot loader or a flasher is called.
 
-    handed/image, handed/slot.cbor    the verified image that is handed over, and what it is
-    running.cbor                      what the last confirmed image was
-    trial.cbor                        how far a trial is: [phase, state before, image, boot, tries]
+    handed/image, …, handed/slot.cbor    the verified images that are handed over, and what they are
+    running.cbor                         what the last confirmed release was
+    trial.cbor                           how far a trial is: [phase, state before, release, boot,
+                                         tries]
 
+All images of a release are handed over together, once. Commands that know of one image only would
+leave the rest of a release out, so its owner names the components that they install.
 `state` prints one line that names what booted (`a`, `rootfs.1`, a version): another line than
 before the trial means that the new image runs. What follows is written down before it is done, and
 every command may run again after a power cut. A boot loader that falls back by itself is noticed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
 from fieldpost import cbor
 from fieldpost.agent.commands import run_command
-from fieldpost.agent.slots.base import Boot, Image
+from fieldpost.agent.slots.base import Boot, Fill, ImageSet, image_words, name_of
 from fieldpost.agent.slots.stored_image import (
     facts_of,
+    image_path,
     is_whole,
     parse_facts,
     read_facts,
     write_facts,
-    write_image,
+    write_release,
 )
 from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers, write_file
-from fieldpost.errors import Conflict, Malformed, Unavailable
+from fieldpost.errors import Conflict, Malformed, Unavailable, Untrusted
 
 _MOST_REVERTS: Final = 3
 _MOST_STATE: Final = 64
@@ -36,7 +40,8 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """What to call. `reboot` may be empty: then the agent's own program is executed anew."""
+    """What to call. `reboot` may be empty: then the agent's own program is executed anew.
+    A release must have exactly the images that `components` names; none: exactly one image."""
 
     install: tuple[str, ...]
     activate: tuple[str, ...]
@@ -46,6 +51,7 @@ class Commands:
     reboot: tuple[str, ...] = ()
     install_timeout_s: int = 1_800
     timeout_s: int = 60
+    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,7 @@ class _Trial:
 
     phase: str
     before: str
-    image: Image
+    release: ImageSet
     boot: str
     tries: int = 0
 
@@ -88,10 +94,10 @@ class ExecSlots:
         self._handed = root / "handed"
         self._trial = root / "trial.cbor"
 
-    def place_factory_image(self, image: Image, chunks: Iterable[bytes]) -> None:  # noqa: ARG002
+    def place_factory_images(self, release: ImageSet, fill: Fill) -> None:  # noqa: ARG002
         """Note what the factory flashed; it is in its place already."""
         make_dirs(self._root, disk=self._disk)
-        write_facts(self._root / "running.cbor", image, disk=self._disk)
+        write_facts(self._root / "running.cbor", release, disk=self._disk)
 
     def start(self) -> Boot:
         """See `Slots`. May boot instead, where the image before is not back yet."""
@@ -117,32 +123,44 @@ class ExecSlots:
         self.revert()
         return self.reboot()
 
-    def running(self) -> Image | None:
+    def running(self) -> ImageSet | None:
         """See `Slots`."""
         trial = self._read_trial()
         if trial is not None and trial.phase in ("booted", "confirming"):
-            return trial.image
+            return trial.release
         return read_facts(self._root / "running.cbor")
 
     def environment(self) -> dict[str, str]:
-        """See `Slots`. The slot is what `state` prints, the image the file that was handed over."""
-        return {"FIELDPOST_SLOT": self._state(), "FIELDPOST_IMAGE": str(self._image_path())}
+        """See `Slots`. The slot is what `state` prints, the images the files handed over last."""
+        release = read_facts(self._handed / "slot.cbor")
+        return {"FIELDPOST_SLOT": self._state()} | self._image_words(release)
 
-    def holds(self, image: Image) -> bool:
+    def check_fits(self, release: ImageSet) -> None:
+        """See `Slots`. The commands install what their owner says that they do, and all of it."""
+        wanted = self._commands.components
+        named = sorted(name_of(image.id) for image in release.images)
+        if named != sorted(wanted) if wanted else len(named) != 1:
+            raise Untrusted(
+                "unsupported",
+                f"the release has {', '.join(named)}; the slot's commands install "
+                f"{', '.join(wanted) or 'one image'} (agent.toml: components)",
+            )
+
+    def holds(self, release: ImageSet) -> bool:
         """See `Slots`."""
-        return read_facts(self._handed / "slot.cbor") == image and is_whole(self._handed)
+        return read_facts(self._handed / "slot.cbor") == release and is_whole(self._handed)
 
-    def install(self, image: Image, chunks: Iterable[bytes]) -> None:
+    def install(self, release: ImageSet, fill: Fill) -> None:
         """See `Slots`. The command itself is run when the trial begins."""
-        write_image(self._handed, image, chunks, disk=self._disk)
+        write_release(self._handed, release, fill, disk=self._disk)
 
     def begin_trial(self) -> None:
-        """Run `install` and `activate`. Raises Unavailable if one fails, Conflict without image."""
-        image = read_facts(self._handed / "slot.cbor")
-        if image is None:
-            raise Conflict("there is no image to hand over")
+        """Run `install` and `activate`. Raises Unavailable if one fails, Conflict with nothing."""
+        release = read_facts(self._handed / "slot.cbor")
+        if release is None:
+            raise Conflict("there is nothing to hand over")
         boot = self._boot_id()
-        trial = _Trial(phase="installing", before=self._state(), image=image, boot=boot)
+        trial = _Trial(phase="installing", before=self._state(), release=release, boot=boot)
         # Before any command: some installers activate by themselves.
         self._write_trial(trial, "installing")
         try:
@@ -188,11 +206,15 @@ class ExecSlots:
 
     def _finish(self, trial: _Trial) -> None:
         self._run("confirm", trial)
-        write_facts(self._root / "running.cbor", trial.image, disk=self._disk)
+        write_facts(self._root / "running.cbor", trial.release, disk=self._disk)
         remove(self._trial, disk=self._disk)
 
-    def _image_path(self) -> Path:
-        return self._handed.absolute() / "image"
+    def _image_words(self, release: ImageSet | None) -> dict[str, str]:
+        folder = self._handed.absolute()
+        if release is None:
+            return {"FIELDPOST_IMAGE": str(image_path(folder, 0))}
+        paths = [image_path(folder, number) for number in range(len(release.images))]
+        return image_words(release, paths)
 
     def _state(self) -> str:
         ran = run_command(
@@ -220,15 +242,12 @@ class ExecSlots:
             raise Unavailable(f"the slot's {name} command ended with status {ran.status}")
 
     def _environment_of(self, trial: _Trial) -> dict[str, str]:
-        image = trial.image
+        release = trial.release
         return {
             "FIELDPOST_SLOT": trial.before,
-            "FIELDPOST_IMAGE": str(self._image_path()),
-            "FIELDPOST_SEQUENCE": str(image.sequence),
-            "FIELDPOST_VERSION": image.version,
-            "FIELDPOST_DIGEST": image.digest.hex(),
-            "FIELDPOST_SIZE": str(image.size),
-        }
+            "FIELDPOST_SEQUENCE": str(release.sequence),
+            "FIELDPOST_VERSION": release.version,
+        } | self._image_words(release)
 
     def _read_trial(self) -> _Trial | None:
         try:
@@ -240,10 +259,10 @@ class ExecSlots:
         try:
             match cbor.decode(data):
                 case (str(phase), str(before), tuple(facts), str(boot), int(tries)):
-                    image = parse_facts(facts)
-                    if image is not None:
+                    release = parse_facts(facts)
+                    if release is not None:
                         return _Trial(
-                            phase=phase, before=before, image=image, boot=boot, tries=tries
+                            phase=phase, before=before, release=release, boot=boot, tries=tries
                         )
         except Malformed:
             pass
@@ -252,5 +271,5 @@ class ExecSlots:
 
     def _write_trial(self, trial: _Trial, phase: str) -> None:
         boot = self._boot_id()
-        value = [phase, trial.before, facts_of(trial.image), boot, trial.tries]
+        value = [phase, trial.before, facts_of(trial.release), boot, trial.tries]
         write_file(self._trial, cbor.encode(value), disk=self._disk)

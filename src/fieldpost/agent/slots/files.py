@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slots as two directories and a link, for programs and containers on Linux, and for trying out.
 
-    slots/a/image, slots/b/image      the images
-    slots/a/slot.cbor                 [sequence, version, SHA-256, bytes]; absent = empty slot
+    slots/a/image, slots/b/image      the images (image-1, … of further components)
+    slots/a/slot.cbor                 what they are; absent = empty slot (see `stored_image`)
     slots/current -> a                what boots
     slots/trial.cbor                  ["b", "a", booted]: b is on trial, a is what to go back to
 
@@ -11,13 +11,13 @@ written before the link moves and removed after it moved back, and `booted` is s
 of the new image runs, so at every moment a start finds a whole image.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
 from fieldpost import cbor
-from fieldpost.agent.slots.base import Boot, Image
-from fieldpost.agent.slots.stored_image import is_whole, read_facts, write_image
+from fieldpost.agent.slots.base import Boot, Fill, ImageSet, image_words
+from fieldpost.agent.slots.stored_image import image_path, is_whole, read_facts, write_release
 from fieldpost.durable import (
     OS,
     Disk,
@@ -42,10 +42,10 @@ class FileSlots:
         self._link = root / "current"
         self._trial = root / "trial.cbor"
 
-    def place_factory_image(self, image: Image, chunks: Iterable[bytes]) -> None:
-        """Put the first image into slot a and let it boot. Raises as `install`."""
+    def place_factory_images(self, release: ImageSet, fill: Fill) -> None:
+        """Put the first release into slot a and let it boot. Raises as `install`."""
         make_dirs(self._root, disk=self._disk)
-        write_image(self._root / "a", image, chunks, disk=self._disk)
+        write_release(self._root / "a", release, fill, disk=self._disk)
         replace_link(self._link, "a", disk=self._disk)
 
     def start(self) -> Boot:
@@ -66,25 +66,34 @@ class FileSlots:
         self._write_trial(trial[0], trial[1], booted=True)
         return Boot.TRIAL
 
-    def running(self) -> Image | None:
+    def running(self) -> ImageSet | None:
         """See `Slots`."""
         name = self._current()
         return None if name is None else self._facts(name)
 
     def environment(self) -> dict[str, str]:
-        """See `Slots`. The slot is `a` or `b`, the image an absolute path."""
+        """See `Slots`. The slot is `a` or `b`, the images absolute paths."""
         name = self._current() or ""
-        image = self._root.absolute() / name / "image" if name else ""
-        return {"FIELDPOST_SLOT": name, "FIELDPOST_IMAGE": str(image)}
+        folder = self._root.absolute() / name
+        release = self._facts(name) if name else None
+        if release is None:
+            return {"FIELDPOST_SLOT": name, "FIELDPOST_IMAGE": ""}
+        paths = [image_path(folder, number) for number in range(len(release.images))]
+        return {"FIELDPOST_SLOT": name} | image_words(release, paths)
 
-    def holds(self, image: Image) -> bool:
+    def check_fits(self, release: ImageSet) -> None:
+        """See `Slots`. A folder has a place for everything."""
+
+    def holds(self, release: ImageSet) -> bool:
         """See `Slots`."""
         other = self._other()
-        return self._facts(other) == image and is_whole(self._root / other)
+        return self._facts(other) == release and is_whole(self._root / other)
 
-    def install(self, image: Image, chunks: Iterable[bytes]) -> None:
-        """See `Slots`."""
-        write_image(self._root / self._other(), image, chunks, disk=self._disk)
+    def install(self, release: ImageSet, fill: Fill) -> None:
+        """See `Slots`. What an image of the running release is too is copied from there."""
+        name = self._current()
+        beside = None if name is None else self._root / name
+        write_release(self._root / self._other(), release, fill, beside=beside, disk=self._disk)
 
     def begin_trial(self) -> None:
         """See `Slots`. Raises Conflict if the other slot is empty."""
@@ -129,7 +138,7 @@ class FileSlots:
     def _other(self) -> str:
         return "b" if self._current() == "a" else "a"
 
-    def _facts(self, name: str) -> Image | None:
+    def _facts(self, name: str) -> ImageSet | None:
         return read_facts(self._root / name / "slot.cbor")
 
     def _read_trial(self) -> tuple[str, str, bool] | None:
