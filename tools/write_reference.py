@@ -29,6 +29,8 @@ ENVIRONMENT = {
     "FIELDPOST_PASSPHRASE_FILE": "file that holds the passphrase of a maker's keys",
     "FIELDPOST_PASSPHRASE": "the passphrase itself; a file or the prompt keeps it out of the "
     "environment of other programs",
+    "FIELDPOST_PKCS11_MODULE": "PKCS#11 module of keys in a token, where their URI names none",
+    "FIELDPOST_PIN_FILE": "file that holds a token's PIN, where the URI names none",
     "FIELDPOST_AGENT_HOME": "a device's folder, where `fieldpost agent` has no `--home`",
     "FIELDPOST_SLOT": "set by the agent for the programs that it calls: the slot, `a` or `b`",
     "FIELDPOST_IMAGE": "likewise: path of the image",

@@ -6,7 +6,7 @@ image is made before the memory, whose presence says that the device is set up; 
 cut off is simply run again, and keeps the key that it had made.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,8 +22,8 @@ from fieldpost.durable import make_dirs, write_file
 from fieldpost.errors import Conflict, Malformed, Misconfigured
 from fieldpost.identity.enrolment import encode_request
 from fieldpost.identity.leaf import DeviceLeaf
-from fieldpost.keys import Algorithm
-from fieldpost.signers.keyfile import load_key_file, save_key_file
+from fieldpost.keys import Algorithm, Signer
+from fieldpost.signers.keyfile import load_key_file, save_key_file, save_key_reference
 from fieldpost.signers.software import SoftwareSigner
 
 _CHUNK_BYTES: Final = 65_536
@@ -54,9 +54,10 @@ def enrol(
     provisioning: bytes,
     serial: str,
     algorithm: Algorithm = Algorithm.ED25519,
+    make_key: Callable[[Algorithm], str] | None = None,
     base: Base | None = None,
 ) -> Enrolled:
-    """Set `home` up for one device.
+    """Set `home` up for one device. `make_key` makes its key in a token; the `pkcs11:` URI of it.
 
     Raises Conflict if a device is set up there, Malformed and Untrusted for a provisioning record
     that its own root keys did not sign, Malformed for a bad serial, Unavailable, Misconfigured.
@@ -65,7 +66,7 @@ def enrol(
     if home.memory.exists():
         raise Conflict(f"a device is set up in {home.root} already; its key and memory are kept")
     make_dirs(home.root, mode=0o700, disk=home.disk)
-    signer = _device_key(home, algorithm)
+    signer = _device_key(home, algorithm, make_key)
     leaf = DeviceLeaf(serial, signer.public_key, record.class_id)
     request = home.root / f"{_file_name(serial)}.enrol"
     write_file(request, encode_request(leaf, signer), disk=home.disk)
@@ -83,14 +84,18 @@ def enrol(
     )
 
 
-def _device_key(home: Home, algorithm: Algorithm) -> SoftwareSigner:
+def _device_key(
+    home: Home, algorithm: Algorithm, make_key: Callable[[Algorithm], str] | None
+) -> Signer:
     """The key of a set-up that was cut off, or a new one."""
-    if not home.key.exists():
+    if not home.key.exists() and make_key is not None:
+        save_key_reference(home.key, make_key(algorithm), disk=home.disk)
+    elif not home.key.exists():
         save_key_file(home.key, SoftwareSigner.generate(algorithm), None, disk=home.disk)
     return load_device_key(home.key)
 
 
-def load_device_key(path: Path) -> SoftwareSigner:
+def load_device_key(path: Path) -> Signer:
     """The device's signer; its file is not encrypted, because a device starts alone.
 
     Raises Misconfigured.

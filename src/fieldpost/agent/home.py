@@ -3,7 +3,7 @@
 
 agent.toml          what the owner chooses
 provisioning.cose   what the device trusts when it leaves the factory, as signed by its maker
-device.key          the device's private key, mode 0600
+device.key          the device's private key, or the name of it in a token; mode 0600
 <serial>.enrol      the request that the maker's `lot enrol` takes
 memory.cbor         what survives a reboot
 slots/              the images

@@ -15,12 +15,12 @@ from fieldpost.cli.options import open_home
 from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.signing import conclude, needed_of
 from fieldpost.errors import NotFound
+from fieldpost.keys import Signer
 from fieldpost.posts.envelope import Statement
 from fieldpost.records import map_keys
 from fieldpost.records.counters import Link
 from fieldpost.records.device_class import ClassRecord, decode_class_record
 from fieldpost.records.maker import MakerRecord, Role, decode_maker_record
-from fieldpost.signers.software import SoftwareSigner
 
 
 class Acting:
@@ -92,7 +92,7 @@ class Acting:
             export=export,
         )
 
-    def signers(self, record: MakerRecord, role: Role) -> Iterator[SoftwareSigner]:
+    def signers(self, record: MakerRecord, role: Role) -> Iterator[Signer]:
         """The keys of a role that are here and that the record knows."""
         known = record.keys_of(role).by_kid()
         for signer in self.maker.present(role):
@@ -103,7 +103,7 @@ class Acting:
         self,
         statement: Statement,
         needed: Sequence[Needed],
-        signers: Iterable[SoftwareSigner],
+        signers: Iterable[Signer],
         *,
         export: Path | None,
         previous: bytes | None = None,

@@ -65,6 +65,18 @@ def command() -> None:
     """  # noqa: D301 - click wants the escape itself
 
 
+def _key_in_token(uri: str, serial: str) -> Callable[[Algorithm], str]:
+    """What finds or makes this device's key in its secure element; the URI that names it."""
+    from fieldpost.signers.pkcs11_uri import parse_token_uri
+    from fieldpost.signers.tokens import KeyMaker
+
+    parsed = parse_token_uri(uri)
+    if parsed.names_key:
+        return lambda _: parsed.format()
+    maker = KeyMaker.on(uri)
+    return lambda algorithm: maker.make(algorithm, f"fieldpost device {serial}")
+
+
 @command.command(name="enrol")
 @_home_option
 @click.option(
@@ -82,6 +94,12 @@ def command() -> None:
     help="Of the device's own key.",
 )
 @click.option(
+    "--token",
+    metavar="URI",
+    help="The key is in a secure element: pkcs11:token=LABEL;object=LABEL?module-path=FILE names "
+    "one that is there; without object and id a new one is made.",
+)
+@click.option(
     "--base",
     "bases",
     multiple=True,
@@ -97,6 +115,7 @@ def enrol_device(
     provisioning: Path,
     serial: str,
     algorithm: str,
+    token: str | None,
     bases: tuple[str, ...],
     base_sequence: int | None,
     base_version: str | None,
@@ -121,6 +140,7 @@ def enrol_device(
         provisioning=provisioning.read_bytes(),
         serial=serial,
         algorithm=_ALGORITHMS[algorithm],
+        make_key=None if token is None else _key_in_token(token, serial),
         base=factory,
     )
     show(

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from fieldpost.cli.console import json_option, note, show
+from fieldpost.cli.new_keys import plan_keys, token_options
 from fieldpost.cli.options import (
-    find_passphrase,
     home_options,
     is_number,
     open_home,
@@ -16,7 +16,6 @@ from fieldpost.cli.recovery_sheet import write_recovery_sheet
 from fieldpost.errors import Malformed
 from fieldpost.keys import Algorithm
 from fieldpost.records.maker import Role
-from fieldpost.signers.software import SoftwareSigner
 
 ALGORITHMS = {
     "ed25519": Algorithm.ED25519,
@@ -50,6 +49,7 @@ def command() -> None:
     help="Of all your keys; mldsa44 resists quantum computers, and is large.",
 )
 @click.option("--no-passphrase", is_flag=True, help="Leave the key files unencrypted (for trials).")
+@token_options
 @home_options
 @json_option
 def init(
@@ -60,6 +60,8 @@ def init(
     releases: str,
     algorithm: str,
     no_passphrase: bool,
+    token: str | None,
+    on_token: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -73,24 +75,27 @@ def init(
     \b
     fieldpost maker init --name "Example Lamps" --roots 2-of-3
     fieldpost maker init --name trial --one-key --no-passphrase --home ./trial
+    fieldpost maker init --name "Example Lamps" --on-token release \
+      --token "pkcs11:token=lamps?module-path=/usr/lib/softhsm/libsofthsm2.so"
     """
     root_threshold, root_count = (1, 1) if one_key else parse_threshold(roots)
     release_threshold, release_count = parse_threshold(releases)
-    passphrase = None if no_passphrase else find_passphrase(passphrase_file, new=True)()
-    counts = {Role.ROOT: root_count, Role.RELEASE: release_count}
-    signers = {
-        role: tuple(
-            SoftwareSigner.generate(ALGORITHMS[algorithm]) for _ in range(counts.get(role, 1))
-        )
-        for role in Role
-    }
+    keys = plan_keys(
+        algorithm=ALGORITHMS[algorithm],
+        token=token,
+        on_token=on_token,
+        roles=set(Role),
+        no_passphrase=no_passphrase,
+        passphrase_file=passphrase_file,
+    )
+    several = {Role.ROOT: root_count, Role.RELEASE: release_count}
     maker = open_home(home, passphrase_file)
     settings = maker.create(
         name=name,
-        signers=signers,
+        counts={role: several.get(role, 1) for role in Role},
+        make_key=keys.make,
         root_threshold=root_threshold,
         release_threshold=release_threshold,
-        passphrase=passphrase,
     )
     sheet = write_recovery_sheet(maker)
     show(
@@ -100,7 +105,8 @@ def init(
             "roots": f"{root_threshold} of {root_count}",
             "releases": f"{release_threshold} of {release_count}",
             "keys": str(maker.path / "keys"),
-            "encrypted": passphrase is not None,
+            "encrypted": keys.passphrase is not None,
+            "on_token": sorted(role.name.lower() for role in keys.on_token) or None,
             "recovery_sheet": str(sheet),
         },
         as_json=as_json,

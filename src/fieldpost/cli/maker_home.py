@@ -2,7 +2,7 @@
 """A maker's own files: keys, settings, and every post that was signed.
 
     HOME/maker.json      name, maker id, root threshold, board, key files by role
-    HOME/keys/*.pem      private keys, encrypted
+    HOME/keys/*.pem      private keys, encrypted, or the names of keys in a token
     HOME/outbox/*.cose   signed, perhaps sent, not yet acknowledged
     HOME/sent/*.cose     acknowledged, each beside its receipt *.tlog-proof
     HOME/refused/*.cose  refused by the board's rules
@@ -23,11 +23,14 @@ from typing import Final
 
 from fieldpost import durable
 from fieldpost.errors import Misconfigured
+from fieldpost.keys import PublicKey, Signer
 from fieldpost.records.identifiers import maker_id
 from fieldpost.records.maker import Role
 from fieldpost.signers.keyfile import load_key_file, save_key_file
 from fieldpost.signers.software import SoftwareSigner
 
+# Makes a key, writes its file at the path, says by the name whose it is.
+MakeKey = Callable[[Role, Path, str], Signer]
 ROLES: Final = {role.name.lower(): role for role in Role}
 
 
@@ -48,10 +51,17 @@ class Settings:
 class MakerHome:
     """The files of one maker. Nothing is read until it is asked for."""
 
-    def __init__(self, path: Path, passphrase: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        passphrase: Callable[[], bytes],
+        *,
+        pin_prompt: Callable[[str], str] | None = None,
+    ) -> None:
         self.path = path
         self._passphrase = passphrase
-        self._signers: dict[str, SoftwareSigner] = {}
+        self._pin_prompt = pin_prompt
+        self._signers: dict[str, Signer] = {}
 
     def settings(self) -> Settings:
         """Read maker.json. Raises Misconfigured with the command that makes it."""
@@ -73,22 +83,21 @@ class MakerHome:
         self,
         *,
         name: str,
-        signers: Mapping[Role, tuple[SoftwareSigner, ...]],
+        counts: Mapping[Role, int],
+        make_key: MakeKey,
         root_threshold: int,
         release_threshold: int,
-        passphrase: bytes | None,
     ) -> Settings:
-        """Write keys, then settings. Refuses to touch a home that exists."""
+        """Make keys, then settings. Refuses to touch a home that exists."""
         self._begin()
         files: dict[str, tuple[str, ...]] = {}
-        for role, holders in signers.items():
-            names = tuple(
-                f"{role.name.lower()}-{number}.pem" for number in range(1, len(holders) + 1)
-            )
-            for file, signer in zip(names, holders, strict=True):
-                save_key_file(self.path / "keys" / file, signer, passphrase)
+        root_keys: list[PublicKey] = []
+        for role, count in counts.items():
+            names = tuple(f"{role.name.lower()}-{number}.pem" for number in range(1, count + 1))
+            made = [make_key(role, self.path / "keys" / file, name) for file in names]
             files[role.name.lower()] = names
-        root_keys = [signer.public_key for signer in signers[Role.ROOT]]
+            if role is Role.ROOT:
+                root_keys = [signer.public_key for signer in made]
         settings = Settings(
             name=name,
             maker=maker_id(root_keys, root_threshold).hex(),
@@ -159,7 +168,7 @@ class MakerHome:
         data = json.dumps(asdict(settings), indent=2).encode() + b"\n"
         durable.write_file(self.path / "maker.json", data, mode=0o600)
 
-    def signers(self, role: Role, count: int) -> tuple[SoftwareSigner, ...]:
+    def signers(self, role: Role, count: int) -> tuple[Signer, ...]:
         """`count` private keys of a role, unlocked. Raises Misconfigured if fewer are here."""
         files = self.settings().keys.get(role.name.lower(), ())
         present = [file for file in files if (self.path / "keys" / file).exists()]
@@ -171,17 +180,17 @@ class MakerHome:
             )
         return tuple(self._unlock(file) for file in present[:count])
 
-    def everyone(self, role: Role) -> tuple[SoftwareSigner, ...]:
+    def everyone(self, role: Role) -> tuple[Signer, ...]:
         """All private keys of a role. Raises Misconfigured if one is not here."""
         return self.signers(role, len(self.settings().keys.get(role.name.lower(), ())))
 
-    def present(self, role: Role) -> Iterator[SoftwareSigner]:
+    def present(self, role: Role) -> Iterator[Signer]:
         """The private keys of a role that are here, unlocked one by one as they are taken."""
         for file in self.settings().keys.get(role.name.lower(), ()):
             if (self.path / "keys" / file).exists():
                 yield self._unlock(file)
 
-    def key(self, file: str) -> SoftwareSigner:
+    def key(self, file: str) -> Signer:
         """One private key by the name of its file, unlocked."""
         return self._unlock(file)
 
@@ -189,9 +198,11 @@ class MakerHome:
         """Go on with other keys or thresholds, which the board has accepted."""
         self._save(settings)
 
-    def _unlock(self, file: str) -> SoftwareSigner:
+    def _unlock(self, file: str) -> Signer:
         if file not in self._signers:
-            self._signers[file] = load_key_file(self.path / "keys" / file, self._passphrase)
+            self._signers[file] = load_key_file(
+                self.path / "keys" / file, self._passphrase, pin_prompt=self._pin_prompt
+            )
         return self._signers[file]
 
     # --- what was signed ---

@@ -23,13 +23,13 @@ from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.recovery_sheet import write_recovery_sheet
 from fieldpost.cli.signing import conclude, export_option, needed_of
 from fieldpost.errors import Misconfigured
+from fieldpost.keys import Signer
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement
 from fieldpost.records import map_keys
 from fieldpost.records.board import Admission, BoardRecord
 from fieldpost.records.maker import KeySet, MakerRecord, Role, RoleKey
 from fieldpost.records.policy import DevicePolicy
-from fieldpost.signers.software import SoftwareSigner
 
 _DAY = 86_400
 _OF_POLICY = ("max_age_days", "grace_days", "never_leave", "urls", "link_urls", "contact")
@@ -217,7 +217,7 @@ def _bring_chain(
     )
 
 
-def _roots(maker: MakerHome, record: MakerRecord) -> list[SoftwareSigner]:
+def _roots(maker: MakerHome, record: MakerRecord) -> list[Signer]:
     known = record.root.by_kid()
     return [s for s in maker.present(Role.ROOT) if s.public_key.thumbprint() in known]
 

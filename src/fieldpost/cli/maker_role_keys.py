@@ -21,11 +21,11 @@ from fieldpost.cli.options import home_options
 from fieldpost.cli.signing import export_option, needed_of
 from fieldpost.cli.words import short
 from fieldpost.errors import Misconfigured, NotFound
+from fieldpost.keys import Signer
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement
 from fieldpost.records.counters import Link
 from fieldpost.records.maker import KeySet, MakerRecord, Role, RoleKey, Scope
-from fieldpost.signers.software import SoftwareSigner
 
 _role = click.argument("role", type=click.Choice(list(EVERYDAY)))
 
@@ -151,7 +151,7 @@ def _post(
 ) -> dict[str, object]:
     before, link = now
     record = replace(changed, epoch=link.epoch + 1, previous=link.digest)
-    signers: list[SoftwareSigner] = list(acting.signers(before, Role.ROOT))
+    signers: list[Signer] = list(acting.signers(before, Role.ROOT))
     return acting.post(
         Statement(
             kind="maker.set",

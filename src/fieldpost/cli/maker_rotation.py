@@ -15,7 +15,8 @@ from fieldpost.cli.acting import Acting, act
 from fieldpost.cli.ceremony import Needed
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker import ALGORITHMS, parse_threshold
-from fieldpost.cli.options import find_passphrase, home_options
+from fieldpost.cli.new_keys import NewKeys, plan_keys, token_options
+from fieldpost.cli.options import home_options
 from fieldpost.cli.recovery_sheet import write_recovery_sheet
 from fieldpost.cli.resigning import resign_offers
 from fieldpost.cli.rotation import Rotation, make_keys, renewed
@@ -24,7 +25,6 @@ from fieldpost.errors import Misconfigured
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement
 from fieldpost.records.maker import Role, decode_maker_record
-from fieldpost.signers.keyfile import load_key_file
 
 _ROLES = {role.name.lower(): role for role in Role}
 
@@ -47,6 +47,7 @@ _ROLES = {role.name.lower(): role for role in Role}
     help="Of the new keys.",
 )
 @click.option("--no-passphrase", is_flag=True, help="Leave new key files unencrypted (for trials).")
+@token_options
 @click.option("--abandon", is_flag=True, help="Give up a rotation that the board did not take.")
 @export_option
 @home_options
@@ -58,6 +59,8 @@ def rotate_keys(
     releases: str | None,
     algorithm: str,
     no_passphrase: bool,
+    token: str | None,
+    on_token: tuple[str, ...],
     abandon: bool,
     export: Path | None,
     home: Path | None,
@@ -72,6 +75,7 @@ def rotate_keys(
 
     \b
     fieldpost maker rotate-keys --role release
+    fieldpost maker rotate-keys --role release --token "pkcs11:token=lamps"
     fieldpost maker rotate-keys --role root --roots 3-of-5 --export-unsigned rotate.unsigned
     fieldpost maker rotate-keys
     """
@@ -87,9 +91,16 @@ def rotate_keys(
             "same command without --role, or give it up with --abandon"
         )
     if rotation is None and roles:
-        passphrase = None if no_passphrase else find_passphrase(passphrase_file, new=True)()
         counts = _counts(acting, roles, roots, releases)
-        rotation = _begin(acting, counts, algorithm, passphrase)
+        keys = plan_keys(
+            algorithm=ALGORITHMS[algorithm],
+            token=token,
+            on_token=on_token,
+            roles=set(counts),
+            no_passphrase=no_passphrase,
+            passphrase_file=passphrase_file,
+        )
+        rotation = _begin(acting, counts, keys)
     facts: dict[str, object] = {"maker": acting.id.hex()}
     if rotation is not None:
         posted = _post(acting, rotation, export)
@@ -129,34 +140,21 @@ def _counts(
 def _begin(
     acting: Acting,
     counts: dict[Role, tuple[int, int]],
-    algorithm: str,
-    passphrase: bytes | None,
+    keys: NewKeys,
 ) -> Rotation:
     maker = acting.maker
     record, link = acting.record()
-    files = make_keys(
+    made = make_keys(
         maker,
         {role: number for role, (_, number) in counts.items()},
         epoch=link.epoch + 1,
-        algorithm=ALGORITHMS[algorithm],
-        passphrase=passphrase,
+        make_key=keys.make,
     )
-
-    def unlock() -> bytes:
-        assert passphrase is not None  # asked for by encrypted files alone
-        return passphrase
-
-    new = {
-        role: (
-            counts[role][0],
-            tuple(load_key_file(maker.path / "keys" / name, unlock) for name in names),
-        )
-        for role, names in files.items()
-    }
+    new = {role: (counts[role][0], tuple(signers.values())) for role, signers in made.items()}
     renewal = replace(renewed(record, new), epoch=link.epoch + 1, previous=link.digest)
     before = acting.entry_of(f"/v1/makers/{acting.id.hex()}/links", link)
     rotation = Rotation(
-        keys={role.name.lower(): names for role, names in files.items()},
+        keys={role.name.lower(): tuple(signers) for role, signers in made.items()},
         thresholds={role.name.lower(): threshold for role, (threshold, _) in counts.items()},
         record=renewal.encode().hex(),
         previous=None if before is None else before.hex(),

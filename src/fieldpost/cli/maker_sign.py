@@ -13,7 +13,7 @@ from fieldpost.cli.board_access import bound_board
 from fieldpost.cli.ceremony import Request, decode_request, encode_signatures
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker_home import MakerHome, default_home
-from fieldpost.cli.options import find_passphrase, home_options, open_home
+from fieldpost.cli.options import find_passphrase, find_pin_prompt, home_options, open_home
 from fieldpost.cli.own_chain import keep_link
 from fieldpost.cli.signing import PROVISIONING, ceremonies_of, post_facts
 from fieldpost.cli.words import describe, describe_change
@@ -109,7 +109,7 @@ def _sign(
 
     for path in keys:
         try:
-            signer = load_key_file(path, passphrase)
+            signer = load_key_file(path, passphrase, pin_prompt=find_pin_prompt())
         except Misconfigured as error:
             skipped.append(str(error))
             continue

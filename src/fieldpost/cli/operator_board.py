@@ -14,7 +14,7 @@ from fieldpost.cli.console import json_option, show
 from fieldpost.cli.operator_desk import Desk, desk_options
 from fieldpost.cli.signing import export_option
 from fieldpost.errors import Misconfigured
-from fieldpost.keys import Algorithm
+from fieldpost.keys import Algorithm, Signer
 from fieldpost.records.board import Admission, BoardRecord, Witness, decode_board_record
 from fieldpost.signers.keyfile import load_key_file, save_key_file
 from fieldpost.signers.software import SoftwareSigner
@@ -137,7 +137,7 @@ def _ask(before: BoardRecord, changed: BoardRecord) -> None:
         )
 
 
-def _next_governance(desk: Desk) -> SoftwareSigner:
+def _next_governance(desk: Desk) -> Signer:
     """The next governance key, kept from before if an earlier attempt made it."""
     path = desk.keys / "governance.next.pem"
     if not path.exists():
@@ -146,7 +146,7 @@ def _next_governance(desk: Desk) -> SoftwareSigner:
 
 
 def post_record(
-    desk: Desk, changed: BoardRecord, new_key: SoftwareSigner | None, export: Path | None
+    desk: Desk, changed: BoardRecord, new_key: Signer | None, export: Path | None
 ) -> dict[str, object]:
     """Put the record on the board as its next link, or export it; what to tell the user."""
     record = replace(changed, epoch=desk.link.epoch + 1, previous=desk.link.digest)

@@ -19,17 +19,18 @@ import click
 from fieldpost import cbor, durable
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.ceremony import Needed, request_of
+from fieldpost.cli.options import find_pin_prompt
 from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.signing import Ceremonies, export_request, sign_here
 from fieldpost.client.publisher import submit_post
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.errors import Misconfigured, NotFound
+from fieldpost.keys import Signer
 from fieldpost.posts.envelope import Post, Statement
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, Operator, decode_board_record
 from fieldpost.records.counters import Link
 from fieldpost.signers.keyfile import load_key_file
-from fieldpost.signers.software import SoftwareSigner
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,7 +114,7 @@ class Desk:
         subject: str,
         payload: bytes,
         needed: Sequence[Needed],
-        signers: Sequence[SoftwareSigner],
+        signers: Sequence[Signer],
         *,
         export: Path | None,
         previous: bytes | None = None,
@@ -152,8 +153,8 @@ class Desk:
         return {"index": self.board.verify_receipt(entry, receipt)}
 
 
-def _load(path: Path) -> SoftwareSigner:
+def _load(path: Path) -> Signer:
     def refuse() -> bytes:
         raise Misconfigured(f"{path} is encrypted; a node's own keys are not")
 
-    return load_key_file(path, refuse)
+    return load_key_file(path, refuse, pin_prompt=find_pin_prompt())

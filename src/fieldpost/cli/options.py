@@ -33,7 +33,8 @@ def home_options(command: F) -> F:
 
 def open_home(home: Path | None, passphrase_file: Path | None) -> MakerHome:
     """The maker's files, with the passphrase found when it is first needed."""
-    return MakerHome(home or default_home(), find_passphrase(passphrase_file, new=False))
+    passphrase = find_passphrase(passphrase_file, new=False)
+    return MakerHome(home or default_home(), passphrase, pin_prompt=find_pin_prompt())
 
 
 def find_passphrase(file: Path | None, *, new: bool) -> Callable[[], bytes]:
@@ -46,6 +47,16 @@ def find_passphrase(file: Path | None, *, new: bool) -> Callable[[], bytes]:
 
     prompt = ask if sys.stdin.isatty() else None
     return passphrase_source(environment=os.environ, file=file, prompt=prompt)
+
+
+def find_pin_prompt() -> Callable[[str], str] | None:
+    """How a person is asked for the PIN of a token; None where nobody can be."""
+
+    def ask(token: str) -> str:
+        text: str = click.prompt(f"PIN of the token {token}", hide_input=True, err=True)
+        return text
+
+    return ask if sys.stdin.isatty() else None
 
 
 def board_option(command: F) -> F:

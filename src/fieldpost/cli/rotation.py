@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Self
 
 from fieldpost import durable
-from fieldpost.cli.maker_home import MakerHome
+from fieldpost.cli.maker_home import MakeKey, MakerHome
 from fieldpost.errors import Misconfigured
-from fieldpost.keys import Algorithm
+from fieldpost.keys import Signer
 from fieldpost.records.maker import KeySet, MakerRecord, Role, RoleKey, Scope
-from fieldpost.signers.keyfile import save_key_file
-from fieldpost.signers.software import SoftwareSigner
 
-NewKeys = Mapping[Role, tuple[int, tuple[SoftwareSigner, ...]]]
+KeysByRole = Mapping[Role, tuple[int, tuple[Signer, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ class Rotation:
         data = json.dumps(asdict(self), indent=2).encode() + b"\n"
         durable.write_file(_path(maker), data, mode=0o600)
 
-    def signers(self, maker: MakerHome) -> list[SoftwareSigner]:
+    def signers(self, maker: MakerHome) -> list[Signer]:
         """The new keys, unlocked."""
         files = [file for names in self.keys.values() for file in names]
         return [maker.key(file) for file in files]
@@ -96,24 +94,23 @@ def make_keys(
     counts: Mapping[Role, int],
     *,
     epoch: int,
-    algorithm: Algorithm,
-    passphrase: bytes | None,
-) -> dict[Role, tuple[str, ...]]:
-    """Write new key files; their names by role. Raises Conflict if one exists."""
-    made: dict[Role, tuple[str, ...]] = {}
+    make_key: MakeKey,
+) -> dict[Role, dict[str, Signer]]:
+    """Make new keys: their files, and the signer of each, by role."""
+    made: dict[Role, dict[str, Signer]] = {}
+    name = maker.settings().name
     for role, count in counts.items():
-        names = tuple(f"{role.name.lower()}-{n}.e{epoch}.pem" for n in range(1, count + 1))
-        for name in names:
-            path = maker.path / "keys" / name
+        made[role] = {}
+        for file in (f"{role.name.lower()}-{n}.e{epoch}.pem" for n in range(1, count + 1)):
+            path = maker.path / "keys" / file
             # Left by an interrupted run that had not yet written rotation.json: nobody knows them.
             if path.exists():
                 durable.remove(path)
-            save_key_file(path, SoftwareSigner.generate(algorithm), passphrase)
-        made[role] = names
+            made[role][file] = make_key(role, path, name)
     return made
 
 
-def renewed(record: MakerRecord, keys: NewKeys) -> MakerRecord:
+def renewed(record: MakerRecord, keys: KeysByRole) -> MakerRecord:
     """The record with other keys in some roles; scopes go on. Raises Misconfigured."""
     sets = {
         role: KeySet(

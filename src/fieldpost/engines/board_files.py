@@ -3,13 +3,14 @@
 
     DATA/keys/governance.pem  log.pem  cosigner.pem  [cosigner-mldsa44.pem]     mode 0600
 
-The keys are not encrypted, because a node starts unattended. Without a given origin the board is
+The keys are not encrypted, because a node starts unattended; each file may name a key in a token
+instead. Without a given origin the board is
 `localhost.<8 hex>/1`, a trial board: good for trying things out, and said so in every output.
 """
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,13 +18,13 @@ from typing import Final
 from fieldpost.durable import OS, Disk, make_dirs
 from fieldpost.engines.cosigner import LocalCosigner
 from fieldpost.errors import Conflict, Misconfigured
-from fieldpost.keys import Algorithm
+from fieldpost.keys import Algorithm, Signer
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.board import BoardRecord, Operator, Witness
 from fieldpost.records.identifiers import board_id, check_origin
 from fieldpost.records.limits import MAX_NAME
-from fieldpost.signers.keyfile import load_key_file, save_key_file
+from fieldpost.signers.keyfile import load_key_file, save_key_file, save_key_reference
 from fieldpost.signers.software import SoftwareSigner
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
@@ -38,12 +39,12 @@ _TRIAL: Final = re.compile(r"localhost\.[0-9a-f]{8}/1")
 class OperatorKeys:
     """The signers of one operator. `post_quantum` is the ML-DSA-44 cosigner, if there is one."""
 
-    governance: SoftwareSigner
-    log: SoftwareSigner
-    cosigner: SoftwareSigner
-    post_quantum: SoftwareSigner | None = None
+    governance: Signer
+    log: Signer
+    cosigner: Signer
+    post_quantum: Signer | None = None
 
-    def cosigners(self) -> tuple[SoftwareSigner, ...]:
+    def cosigners(self) -> tuple[Signer, ...]:
         """The keys that cosign, Ed25519 first."""
         return (self.cosigner, *([self.post_quantum] if self.post_quantum else []))
 
@@ -151,10 +152,39 @@ def load_keys(directory: Path) -> OperatorKeys:
     extra = directory / "cosigner-mldsa44.pem"
     return OperatorKeys(
         governance=_load(directory / "governance.pem"),
-        log=_load(directory / "log.pem"),
-        cosigner=_load(directory / "cosigner.pem"),
+        log=_load_ed25519(directory / "log.pem"),
+        cosigner=_load_ed25519(directory / "cosigner.pem"),
         post_quantum=_load(extra) if extra.exists() else None,
     )
+
+
+def _load_ed25519(path: Path) -> Signer:
+    signer = _load(path)
+    if signer.public_key.algorithm is not Algorithm.ED25519:
+        raise Misconfigured(f"{path} must be an Ed25519 key: C2SP checkpoints know no P-256")
+    return signer
+
+
+def name_keys_in_token(
+    data: Path, make_key: Callable[[str], str], *, disk: Disk = OS
+) -> list[Path]:
+    """Before the first start: have governance, log and cosigner keys made elsewhere.
+
+    `make_key` makes an Ed25519 key under a label and returns its `pkcs11:` URI, which the key file
+    then holds. Raises Conflict if keys are here, and what `make_key` raises.
+    """
+    directory = keys_directory(data)
+    if is_board(data) or any(directory.glob("*.pem")):
+        raise Conflict(
+            f"{directory} holds keys already; a board's keys are changed by its operator"
+        )
+    make_dirs(data, disk=disk)
+    make_dirs(directory, mode=0o700, disk=disk)
+    made: list[Path] = []
+    for name in ("governance", "log", "cosigner"):
+        made.append(directory / f"{name}.pem")
+        save_key_reference(made[-1], make_key(name), disk=disk)
+    return made
 
 
 def _make_keys(directory: Path, *, post_quantum: bool, disk: Disk) -> OperatorKeys:
@@ -169,7 +199,7 @@ def _make_keys(directory: Path, *, post_quantum: bool, disk: Disk) -> OperatorKe
     return load_keys(directory)
 
 
-def _load(path: Path) -> SoftwareSigner:
+def _load(path: Path) -> Signer:
     def refuse() -> bytes:
         raise Misconfigured(f"{path} is encrypted, and a node starts alone: store it unencrypted")
 

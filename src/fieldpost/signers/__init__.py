@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holders of private keys: in memory, in files. Each is a `fieldpost.keys.Signer`."""
+"""Holders of private keys: in memory, in files, in tokens. Each is a `fieldpost.keys.Signer`."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private keys in files: PKCS#8 PEM, mode 0600, encrypted unless a program must start alone.
+"""Key files: a private key as PKCS#8 PEM, or one line, the `pkcs11:` URI of a key in a token.
+
+Mode 0600, encrypted unless a program must start alone. Whatever takes a key file takes either; what
+a token needs (`fieldpost.signers.tokens`) is imported only for a file that names one.
 
 Makers' keys are encrypted. A node's own keys are not, because it starts unattended; what guards
 them is the file mode, so a file that others may read is refused rather than used. An existing
@@ -10,11 +13,15 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from fieldpost.durable import OS, Disk, create_file
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
+from fieldpost.keys import Signer
 from fieldpost.signers.pkcs8 import format_private_key, is_encrypted, parse_private_key
 from fieldpost.signers.software import SoftwareSigner
+
+_REFERENCE: Final = b"pkcs11:"
 
 
 def save_key_file(
@@ -29,16 +36,34 @@ def save_key_file(
     create_file(path, format_private_key(signer.to_pkcs8(), passphrase), mode=0o600, disk=disk)
 
 
-def load_key_file(path: Path, passphrase_source: Callable[[], bytes]) -> SoftwareSigner:
+def save_key_reference(path: Path, uri: str, *, disk: Disk = OS) -> None:
+    """Write a new key file that names a key in a token. Raises Conflict, Unavailable."""
+    create_file(path, uri.encode() + b"\n", mode=0o600, disk=disk)
+
+
+def load_key_file(
+    path: Path,
+    passphrase_source: Callable[[], bytes],
+    *,
+    pin_prompt: Callable[[str], str] | None = None,
+) -> Signer:
     """The signer of a key file. `passphrase_source` is asked only if the file is encrypted.
 
-    Raises Misconfigured, saying what to do, for a file that is missing, readable by others or no
-    key, and for a wrong passphrase; and what `passphrase_source` raises.
+    `pin_prompt` asks a person for a token's PIN, where no file holds it. Raises Misconfigured,
+    saying what to do, for a file that is missing, readable by others or no key, and for a wrong
+    passphrase or PIN; Unavailable for a token that is away; and what `passphrase_source` raises.
     """
-    pem = _read_private(path)
-    passphrase = passphrase_source() if is_encrypted(pem) else None
+    content = _read_private(path)
+    if content.startswith(_REFERENCE):
+        from fieldpost.signers.tokens import open_token_key
+
+        try:
+            return open_token_key(content.decode().strip(), pin_prompt)
+        except (UnicodeDecodeError, Misconfigured) as error:
+            raise Misconfigured(f"{path}: {error}") from error
+    passphrase = passphrase_source() if is_encrypted(content) else None
     try:
-        return SoftwareSigner.from_pkcs8(parse_private_key(pem, passphrase))
+        return SoftwareSigner.from_pkcs8(parse_private_key(content, passphrase))
     except Untrusted:
         raise Misconfigured(f"the passphrase does not open {path}") from None
     except Malformed as error:

@@ -8,10 +8,10 @@ from typing import NoReturn
 import pytest
 
 from fieldpost.cli.maker_home import MakerHome, default_home
+from fieldpost.cli.new_keys import NewKeys
 from fieldpost.errors import Misconfigured
 from fieldpost.keys import Algorithm
 from fieldpost.records.maker import Role
-from fieldpost.signers.software import SoftwareSigner
 
 PASSPHRASE = b"correct horse"
 
@@ -22,16 +22,13 @@ def nobody() -> NoReturn:
 
 def make(path: Path, *, roots: int = 1, passphrase: bytes | None = None) -> MakerHome:
     home = MakerHome(path, lambda: PASSPHRASE)
-    signers: dict[Role, tuple[SoftwareSigner, ...]] = {
-        role: (SoftwareSigner.generate(Algorithm.ED25519),) for role in Role
-    }
-    signers[Role.ROOT] = tuple(SoftwareSigner.generate(Algorithm.ED25519) for _ in range(roots))
+    keys = NewKeys(algorithm=Algorithm.ED25519, passphrase=passphrase)
     home.create(
         name="acme",
-        signers=signers,
+        counts={role: roots if role is Role.ROOT else 1 for role in Role},
+        make_key=keys.make,
         root_threshold=roots,
         release_threshold=1,
-        passphrase=passphrase,
     )
     return home
 
