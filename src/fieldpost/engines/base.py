@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from fieldpost.errors import FieldpostError
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.statemap import StateMap
 from fieldpost.tlog.checkpoint import Checkpoint
@@ -25,6 +26,10 @@ class Receipt:
 
     index: int
     size: int
+
+
+Answer = Receipt | FieldpostError
+"""What becomes of a post: a receipt, or the error that `Engine.submit` raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,16 @@ class Engine(Protocol):
         """
         ...
 
+    def submit_many(
+        self, entries: Sequence[bytes], done: Callable[[Sequence[Answer]], None]
+    ) -> None:
+        """`submit` for posts that come together: `done` is called once, with all their answers.
+
+        On the engine's thread, which it must not hold up, or at once where nothing is taken. For
+        those who wait for many posts a future for each costs more than the ledger.
+        """
+        ...
+
     def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
         """The newest published head; with a maker's policy, the newest that satisfies it.
 
@@ -104,6 +119,10 @@ class Engine(Protocol):
 
     def prove(self, index: int, size: int) -> tuple[Hash, ...]:
         """The inclusion path of an entry in the tree of a published `size`. Raises NotFound."""
+        ...
+
+    def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
+        """`prove` for several entries, which reads each tile once."""
         ...
 
     def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:

@@ -10,18 +10,18 @@ the next batch, so that memory never runs ahead of what is durable.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk
-from fieldpost.engines.base import PublishedHead, Receipt
+from fieldpost.engines.base import Answer, PublishedHead, Receipt
 from fieldpost.engines.board_files import OperatorKeys
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
-from fieldpost.engines.intake import Answer, Intake, Waiting
+from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.published import PublishedHeads
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.verification import Memory
@@ -32,7 +32,7 @@ from fieldpost.ledger.reading import read_board
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import NoteSignature
-from fieldpost.tlog.proof import prove_inclusion
+from fieldpost.tlog.proof import prove_inclusions
 
 MOST_WAITING: Final = 8_192
 _TICK_S: Final = 1.0
@@ -91,7 +91,15 @@ class EmbeddedEngine:
 
     def submit(self, entry: bytes) -> Future[Receipt]:
         """See Engine."""
-        return self._intake.submit(entry)
+        future: Future[Receipt] = Future()
+        # What was taken is written, whether or not somebody still waits for the answer.
+        future.set_running_or_notify_cancel()
+        self._intake.submit([entry], resolving(future))
+        return future
+
+    def submit_many(self, entries: Sequence[bytes], done: Done) -> None:
+        """See Engine."""
+        self._intake.submit(entries, done)
 
     def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
         """See Engine."""
@@ -136,9 +144,14 @@ class EmbeddedEngine:
 
     def prove(self, index: int, size: int) -> tuple[Hash, ...]:
         """See Engine."""
-        if not 0 <= index < size <= self._head.size:
-            raise NotFound(f"no entry {index} in a published tree of size {size}")
-        return prove_inclusion(self._writer.log.hash_reader(size), index=index, size=size)
+        return self.prove_many([index], size)[0]
+
+    def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
+        """See Engine."""
+        for index in indexes:
+            if not 0 <= index < size <= self._head.size:
+                raise NotFound(f"no entry {index} in a published tree of size {size}")
+        return prove_inclusions(self._writer.log.hash_reader(size), indexes=indexes, size=size)
 
     def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
         """See Engine."""
@@ -182,9 +195,8 @@ class EmbeddedEngine:
         try:
             while not self._intake.is_drained:
                 batch = self._intake.collect(most_s=_TICK_S)
-                if batch:
-                    for waiting, answer in self._settle(batch):
-                        self._intake.answer(waiting, answer)
+                if batch.posts:
+                    self._intake.answer(self._settle(batch))
                 self._tick()
         except BaseException:
             self._intake.abandon("the engine stopped: restart the node")
@@ -198,59 +210,51 @@ class EmbeddedEngine:
             self._trouble = str(error)
             _log.warning("the published head was not refreshed: %s", error)
 
-    def _settle(self, batch: Sequence[Waiting]) -> list[tuple[Waiting, Answer]]:
+    def _settle(self, batch: Collected) -> list[tuple[Waiting, Answer]]:
         """Write a batch; an answer for each of it."""
         with self._writing:
             try:
                 return self._write(batch)
             except FieldpostError as error:
                 self._trouble = str(error)
-                _log.warning("a batch of %d posts was not written: %s", len(batch), error)
+                _log.warning("a batch of %d posts was not written: %s", len(batch.posts), error)
                 answer = Unavailable(str(error), _RETRY_S)
             except Exception:  # noqa: BLE001 - a bug costs the batch that met it, not the node
-                _log.exception("a batch of %d posts was not written", len(batch))
+                _log.exception("a batch of %d posts was not written", len(batch.posts))
                 self._broken = True
                 answer = Unavailable("an internal error; the node's log has it", _RETRY_S)
-            return [(waiting, answer) for waiting in batch]
+            return [(waiting, answer) for waiting in batch.posts]
 
-    def _write(self, batch: Sequence[Waiting]) -> list[tuple[Waiting, Answer]]:
+    def _write(self, batch: Collected) -> list[tuple[Waiting, Answer]]:
         writer = self._sound_writer()
         now = self._clock.read(last=writer.state.last.time)
-        answers: dict[bytes, Answer] = {}
-        fresh: dict[bytes, Waiting] = {}
-        for waiting in batch:
-            digest = waiting.checked.digest
-            try:
-                answers[digest] = writer.find_receipt(digest)
-            except NotFound:
-                fresh.setdefault(digest, waiting)
+        posts = {waiting.read.digest: waiting.read for waiting in batch.posts}
+        answers: dict[bytes, Answer] = dict(writer.find_receipts(list(posts)))
+        fresh = [read for digest, read in posts.items() if digest not in answers]
         if fresh:
-            answers.update(self._commit(writer, fresh, now))
+            memory = Memory(fresh, batch.valid)
+            outcomes = self._commit(writer, [read.entry for read in fresh], memory, now)
+            for read, outcome in zip(fresh, outcomes, strict=True):
+                answers[read.digest] = outcome
         if writer.log.size > self._head.size:
             self._publish(writer, now)
-        return [(waiting, answers[waiting.checked.digest]) for waiting in batch]
+        return [(waiting, answers[waiting.read.digest]) for waiting in batch.posts]
 
     def _commit(
-        self, writer: BoardWriter, fresh: Mapping[bytes, Waiting], now: int
-    ) -> dict[bytes, Answer]:
-        memory = Memory(waiting.checked for waiting in fresh.values())
+        self, writer: BoardWriter, entries: Sequence[bytes], memory: Memory, now: int
+    ) -> list[Answer]:
         # Until the whole of it succeeded nobody knows how much of it is on the disk.
         self._broken = True
         outcomes = writer.commit(
-            [waiting.checked.entry for waiting in fresh.values()],
-            time=now,
-            check_signature=memory.check_signature,
-            decode=memory.decode,
+            entries, time=now, check_signature=memory.check_signature, decode=memory.decode
         )
         self._broken = False
-        return {
-            digest: (
-                Rejected(outcome.code, outcome.name, outcome.detail)
-                if isinstance(outcome, Refused)
-                else Receipt(outcome.index, writer.log.size)
-            )
-            for digest, outcome in zip(fresh, outcomes, strict=True)
-        }
+        return [
+            Rejected(outcome.code, outcome.name, outcome.detail)
+            if isinstance(outcome, Refused)
+            else Receipt(outcome.index, writer.log.size)
+            for outcome in outcomes
+        ]
 
     def _publish(self, writer: BoardWriter, now: int) -> None:
         self._tell(writer, writer.publish(now))

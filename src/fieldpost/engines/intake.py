@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where posts wait: bounded, in the order they came, checked on the way by another thread.
+"""Where posts wait: bounded, in the order they came, read and verified on the way.
 
-    submit ─► arrivals ─► checking thread (decode, verify) ─► ready ─► collect
+    submit ─► arrivals ─► reading thread (decode, find keys) ─► ready ─► collect
+                                    └─► verifiers ──verdicts──────┘
 
 So signatures of the next batch are verified while the disk works on this one. `collect` gives a
 lone post at once; after a recent batch it waits for more, but no longer than the pace allows.
@@ -9,49 +10,88 @@ lone post at once; after a recent batch it waits for more, but no longer than th
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from fieldpost.engines.base import Receipt
-from fieldpost.engines.verification import CheckedPost, check_posts
-from fieldpost.errors import FieldpostError, Unavailable
+from fieldpost.engines.base import Answer, Receipt
+from fieldpost.engines.verification import ReadPost, checks_of, read_post, valid_of
+from fieldpost.engines.verifiers import Verifiers
+from fieldpost.errors import Unavailable
+from fieldpost.ledger.preverify import SignatureCheck
 from fieldpost.statemap import StateMap
 
 MOST_IN_BATCH: Final = 2_048
 PACE_S: Final = 0.05
-_CHECKED_AT_ONCE: Final = 256
+_READ_AT_ONCE: Final = 256
 _QUIET_S: Final = 0.003
 _RETRY_S: Final = 1
 
-Answer = Receipt | FieldpostError
+Done = Callable[[Sequence[Answer]], None]
+
+
+class _Request:
+    """Posts that came together, and who waits for all of their answers."""
+
+    __slots__ = ("answers", "done", "left")
+
+    def __init__(self, count: int, done: Done) -> None:
+        self.answers: list[Answer] = [Unavailable("not decided", _RETRY_S)] * count
+        self.done = done
+        self.left = count
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A checked post, and who waits for its receipt."""
+    """A post that was read, and its place in the request that brought it."""
 
-    checked: CheckedPost
-    future: Future[Receipt]
+    read: ReadPost
+    request: _Request
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Posts that were read together; their signatures are being verified."""
+
+    posts: list[Waiting]
+    checks: list[SignatureCheck]
+    verdicts: Future[Sequence[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Posts for one batch, in order, and the signatures that were found valid. May be empty."""
+
+    posts: list[Waiting]
+    valid: list[SignatureCheck]
 
 
 class Intake:
     """The queue of one engine. `newest_map` gives a map in which to look for keys."""
 
-    def __init__(self, newest_map: Callable[[], StateMap], *, most_waiting: int) -> None:
+    def __init__(
+        self,
+        newest_map: Callable[[], StateMap],
+        *,
+        most_waiting: int,
+        verifiers: Verifiers | None = None,
+    ) -> None:
         self._newest_map = newest_map
         self._most = most_waiting
         self._lock = threading.Lock()
-        self._open: set[Future[Receipt]] = set()
+        self._open: set[_Request] = set()
+        self._count = 0
         self._closed: str | None = None
         self._began = 0.0
         self._drained = False
-        self._arrivals: SimpleQueue[tuple[bytes, Future[Receipt]] | None] = SimpleQueue()
-        self._ready: SimpleQueue[list[Waiting] | None] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(1, "fieldpost-verify")
-        self._thread = threading.Thread(target=self._check, name="fieldpost-check", daemon=True)
+        self._arrivals: SimpleQueue[tuple[Sequence[bytes], _Request] | None] = SimpleQueue()
+        self._ready: SimpleQueue[_Chunk | None] = SimpleQueue()
+        self._next_chunk: _Chunk | None = None
+        self._verifiers = Verifiers() if verifiers is None else verifiers
+        self._thread = threading.Thread(target=self._read, name="fieldpost-read", daemon=True)
         self._thread.start()
 
     @property
@@ -59,37 +99,52 @@ class Intake:
         """Whether the intake is closed and everything in it was collected."""
         return self._drained
 
-    def submit(self, entry: bytes) -> Future[Receipt]:
-        """Queue one post. The future fails with Unavailable where the queue is full or closed."""
-        future: Future[Receipt] = Future()
-        # What was taken is written, whether or not somebody still waits for the answer.
-        future.set_running_or_notify_cancel()
-        with self._lock:
-            if self._closed is not None:
-                future.set_exception(Unavailable(self._closed, _RETRY_S))
-            elif len(self._open) >= self._most:
-                full = Unavailable(f"{self._most} posts are waiting: try again later", _RETRY_S)
-                future.set_exception(full)
-            else:
-                self._open.add(future)
-                self._arrivals.put((entry, future))
-        return future
+    def submit(self, entries: Sequence[bytes], done: Done) -> None:
+        """Queue posts; `done` is called once, on whatever thread, with an answer for each.
 
-    def collect(self, *, most_s: float) -> list[Waiting]:
+        Where the queue is full or closed all of them are answered at once, with Unavailable.
+        What was taken is written, whether or not somebody still waits for the answer.
+        """
+        request = _Request(len(entries), done)
+        with self._lock:
+            refusal = self._closed
+            if refusal is None and self._count + len(entries) > self._most:
+                refusal = f"{self._count} posts are waiting: try again later"
+            if refusal is None and entries:
+                self._count += len(entries)
+                self._open.add(request)
+                self._arrivals.put((entries, request))
+                return
+        done([Unavailable(str(refusal), _RETRY_S)] * len(entries))
+
+    def collect(self, *, most_s: float) -> Collected:
         """The next batch, in order; empty if nothing came within `most_s` seconds."""
-        batch = self._next(most_s)
-        while batch and len(batch) < MOST_IN_BATCH:
+        batch = Collected([], [])
+        patience = most_s
+        while len(batch.posts) < MOST_IN_BATCH and (chunk := self._take(patience)) is not None:
+            batch.posts.extend(chunk.posts)
+            batch.valid.extend(valid_of(chunk.checks, chunk.verdicts.result()))
             pace = self._began + PACE_S - time.monotonic()
-            more = self._next(min(max(pace, 0), _QUIET_S))
-            if not more:
-                break
-            batch += more
+            patience = min(max(pace, 0), _QUIET_S)
         self._began = time.monotonic()
         return batch
 
-    def answer(self, waiting: Waiting, answer: Answer) -> None:
-        """Resolve one future."""
-        self._resolve(waiting.future, answer)
+    def answer(self, answers: Iterable[tuple[Waiting, Answer]]) -> None:
+        """Give answers to whoever waits."""
+        finished: list[_Request] = []
+        with self._lock:
+            for waiting, answer in answers:
+                request = waiting.request
+                if request not in self._open:
+                    continue
+                request.answers[waiting.place] = answer
+                request.left -= 1
+                if not request.left:
+                    self._open.discard(request)
+                    self._count -= len(request.answers)
+                    finished.append(request)
+        for request in finished:
+            request.done(request.answers)
 
     def close(self) -> None:
         """Take no more posts; `collect` gives what is here. Does not wait."""
@@ -102,49 +157,76 @@ class Intake:
         """Fail everything that waits: the engine is gone."""
         with self._lock:
             self._closed = why
-            left = list(self._open)
+            left, self._open, self._count = list(self._open), set(), 0
         self._arrivals.put(None)
-        for future in left:
-            self._resolve(future, Unavailable(why, _RETRY_S))
+        for request in left:
+            request.done([Unavailable(why, _RETRY_S)] * len(request.answers))
 
     def join(self) -> None:
-        """Wait for the checking thread after `close` or `abandon`."""
+        """Wait for the reading thread after `close` or `abandon`."""
         self._thread.join()
-        self._pool.shutdown()
+        self._verifiers.close()
 
-    def _resolve(self, future: Future[Receipt], answer: Answer) -> None:
-        with self._lock:
-            if future not in self._open:
-                return
-            self._open.discard(future)
+    def _take(self, most_s: float) -> _Chunk | None:
+        """The next chunk, once it is verified; None if that takes longer. Order is kept."""
+        end = time.monotonic() + most_s
+        chunk = self._next_chunk
+        if chunk is None:
+            try:
+                chunk = self._ready.get(timeout=most_s) if most_s > 0 else self._ready.get_nowait()
+            except Empty:
+                return None
+            if chunk is None:
+                self._drained = True
+                return None
+        try:
+            chunk.verdicts.result(max(end - time.monotonic(), 0))
+        except TimeoutError:
+            self._next_chunk = chunk
+            return None
+        self._next_chunk = None
+        return chunk
+
+    def _read(self) -> None:
+        while (first := self._arrivals.get()) is not None:
+            taken = [first]
+            count = len(first[0])
+            last = False
+            while count < _READ_AT_ONCE and not last:
+                try:
+                    item = self._arrivals.get_nowait()
+                except Empty:
+                    break
+                if item is None:
+                    last = True
+                else:
+                    taken.append(item)
+                    count += len(item[0])
+            self._ready.put(self._chunk(taken))
+            if last:
+                break
+        self._ready.put(None)
+
+    def _chunk(self, taken: Iterable[tuple[Sequence[bytes], _Request]]) -> _Chunk:
+        map_ = self._newest_map()
+        posts = [
+            Waiting(read_post(entry, map_), request, place)
+            for entries, request in taken
+            for place, entry in enumerate(entries)
+        ]
+        checks = checks_of(waiting.read for waiting in posts)
+        verdicts = self._verifiers.verify([(c.key, c.message, c.signature) for c in checks])
+        return _Chunk(posts, checks, verdicts)
+
+
+def resolving(future: Future[Receipt]) -> Done:
+    """A `done` for one post that resolves a future."""
+
+    def done(answers: Sequence[Answer]) -> None:
+        (answer,) = answers
         if isinstance(answer, Receipt):
             future.set_result(answer)
         else:
             future.set_exception(answer)
 
-    def _next(self, most_s: float) -> list[Waiting]:
-        try:
-            found = self._ready.get(timeout=most_s) if most_s > 0 else self._ready.get_nowait()
-        except Empty:
-            return []
-        if found is None:
-            self._drained = True
-            return []
-        return found
-
-    def _check(self) -> None:
-        last = False
-        while not last:
-            taken = [self._arrivals.get()]
-            while taken[-1] is not None and len(taken) < _CHECKED_AT_ONCE:
-                try:
-                    taken.append(self._arrivals.get_nowait())
-                except Empty:
-                    break
-            last = taken[-1] is None
-            items = [item for item in taken if item is not None]
-            checked = check_posts([entry for entry, _ in items], self._newest_map(), self._pool)
-            if items:
-                futures = [future for _, future in items]
-                self._ready.put([Waiting(*pair) for pair in zip(checked, futures, strict=True)])
-        self._ready.put(None)
+    return done

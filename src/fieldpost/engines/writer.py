@@ -148,6 +148,11 @@ class BoardWriter:
         """The receipt of the committed entry with this SHA-256. Raises NotFound, Unavailable."""
         return Receipt(*self.db.find_receipt(digest))
 
+    def find_receipts(self, digests: Sequence[bytes]) -> dict[bytes, Receipt]:
+        """The receipts of those committed entries that are among these. Raises Unavailable."""
+        found = self.db.find_receipts(digests)
+        return {digest: Receipt(*place) for digest, place in found.items()}
+
     def close(self) -> None:
         """Let go of the state database."""
         self.db.close()

@@ -9,7 +9,7 @@ Nothing is decided here: a key that cannot be found yet is simply verified when 
 are the many keys of `maker.register`, which strangers may send: the rule judges admission first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,17 +58,16 @@ def remembering(verified: Iterable[SignatureCheck]) -> CheckSignature:
     return check
 
 
-def _candidates(read: Reader, post: Post) -> dict[bytes, PublicKey]:
+def _candidates(read: Reader, post: Post) -> Mapping[bytes, PublicKey]:
     kind, payload = post.statement.kind, post.statement.payload
     try:
         if kind in _OPERATORS_SIGN:
             # Keys that a new board record adds are verified when the rule asks.
             return read_board(read).governance
         maker = read_maker(read, bytes.fromhex(post.statement.issuer))
-        added = _keys_of(payload) if kind == "maker.set" else {}
+        return {**_keys_of(payload), **maker.by_kid} if kind == "maker.set" else maker.by_kid
     except (FieldpostError, ValueError):
         return {}
-    return added | {kid: entry.key for keys in maker.keys.values() for kid, entry in keys.items()}
 
 
 def _keys_of(payload: bytes) -> dict[bytes, PublicKey]:

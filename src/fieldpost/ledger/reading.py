@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
+from fieldpost.keys import PublicKey
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import Reader
 from fieldpost.posts.envelope import Post
@@ -57,11 +58,12 @@ def check_claims(post: Post, *, issuer: str, subject: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
-    """A registered maker: its record, and the keys of each role by thumbprint."""
+    """A registered maker: its record, and its keys by thumbprint, in each role and in all."""
 
     id: bytes
     record: MakerRecord
     keys: Mapping[Role, Mapping[bytes, RoleKey]]
+    by_kid: Mapping[bytes, PublicKey]
 
     def link(self, read: Reader) -> Link:
         """The maker's last link."""
@@ -82,7 +84,8 @@ def _maker(maker_id: bytes, value: bytes) -> Maker:
         role: {entry.key.thumbprint(): entry for entry in record.keys_of(role).keys}
         for role in Role
     }
-    return Maker(id=maker_id, record=record, keys=keys)
+    by_kid = {kid: entry.key for entries in keys.values() for kid, entry in entries.items()}
+    return Maker(id=maker_id, record=record, keys=keys, by_kid=by_kid)
 
 
 def read_board(read: Reader) -> BoardRecord:

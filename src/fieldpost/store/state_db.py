@@ -27,6 +27,7 @@ STATE_DB_VERSION: Final = 2
 _UPSERT: Final = (
     "INSERT INTO state VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
+_ASKED_AT_ONCE: Final = 128
 # Of at most three values each, far below what SQLite takes in one statement.
 _ROWS_AT_ONCE: Final = 200
 _SCHEMA: Final = """
@@ -114,6 +115,10 @@ class StateDb:
         if row is None:
             raise NotFound(f"no entry with digest {digest.hex()}")
         return row
+
+    def find_receipts(self, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """`find_receipt` of each digest that there is one for; few statements for many digests."""
+        return self._call(lambda db: _find_receipts(db, digests))
 
     def links_since(self, record: bytes, epoch: int, *, size: int) -> list[int]:
         """The indexes below `size` of a record's links with a greater epoch, oldest first."""
@@ -208,6 +213,22 @@ class StateDb:
                     f"{self._path} is damaged ({error}): stop the node and run `fieldpost node "
                     "rebuild`, which makes it anew from the log"
                 ) from error
+
+
+def _find_receipts(
+    db: sqlite3.Connection, digests: Sequence[bytes]
+) -> dict[bytes, tuple[int, int]]:
+    found: dict[bytes, tuple[int, int]] = {}
+    for start in range(0, len(digests), _ASKED_AT_ONCE):
+        some = list(digests[start : start + _ASKED_AT_ONCE])
+        if len(some) > 1:
+            # Filled up with one of them, so that SQLite compiles two statements and no more.
+            some += some[:1] * (_ASKED_AT_ONCE - len(some))
+        query = (
+            f"SELECT digest, position, size FROM receipt WHERE digest IN {_places(1, len(some))}"  # noqa: S608 - question marks
+        )
+        found |= {digest: (position, size) for digest, position, size in db.execute(query, some)}
+    return found
 
 
 def _insert(db: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:

@@ -11,6 +11,7 @@
 `extra` is authenticated by nobody. The entry itself is not in the file.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,12 +75,27 @@ def parse_offline_proof(data: bytes) -> OfflineProof:
 
 def format_offline_proof(proof: OfflineProof) -> bytes:
     """The bytes of a proof, for a file that ends in `.tlog-proof`."""
+    return _format(proof.index, proof.path, proof.extra, proof.checkpoint_note)
+
+
+def format_offline_proofs(
+    paths: Iterable[tuple[int, tuple[Hash, ...]]], checkpoint_note: bytes
+) -> list[bytes]:
+    """`format_offline_proof` for several (index, path) of one checkpoint, which is judged once.
+
+    Raises Malformed as `OfflineProof` does.
+    """
+    judged = OfflineProof(index=0, path=(), checkpoint_note=checkpoint_note)
+    return [_format(index, path, None, judged.checkpoint_note) for index, path in paths]
+
+
+def _format(index: int, path: Iterable[Hash], extra: bytes | None, note: bytes) -> bytes:
     lines = [_HEADER]
-    if proof.extra is not None:
-        lines.append(f"extra {format_base64(proof.extra)}")
-    lines.append(f"index {proof.index}")
-    lines.extend(format_base64(item) for item in proof.path)
-    return "\n".join(lines).encode("ascii") + b"\n\n" + proof.checkpoint_note
+    if extra is not None:
+        lines.append(f"extra {format_base64(extra)}")
+    lines.append(f"index {index}")
+    lines.extend(map(format_base64, path))
+    return "\n".join(lines).encode("ascii") + b"\n\n" + note
 
 
 def verify_offline_proof(

@@ -11,6 +11,7 @@ so its size need not be told apart from its index.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.tlog.hashing import HASH_BYTES, Hash, node_hash
@@ -56,7 +57,17 @@ def prove_inclusion(reader: HashReader, *, index: int, size: int) -> tuple[Hash,
 
     Raises Malformed if there is no such leaf, and what the reader raises.
     """
-    return _read_roots(reader, inclusion_ranges(index=index, size=size))
+    return prove_inclusions(reader, indexes=[index], size=size)[0]
+
+
+def prove_inclusions(
+    reader: HashReader, *, indexes: Sequence[int], size: int
+) -> list[tuple[Hash, ...]]:
+    """`prove_inclusion` of several leaves of one tree, in one read: neighbours share most of it."""
+    paths = [inclusion_ranges(index=index, size=size) for index in indexes]
+    ranges = list(dict.fromkeys(chain.from_iterable(paths)))
+    roots = dict(zip(ranges, _read_roots(reader, ranges), strict=True))
+    return [tuple([roots[range_] for range_ in path]) for path in paths]
 
 
 def prove_consistency(reader: HashReader, *, old_size: int, size: int) -> tuple[Hash, ...]:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.errors import Malformed, NotFound
-from fieldpost.tlog.hashing import HASH_BYTES, Hash
-from fieldpost.tlog.tree import Position, fold
+from fieldpost.tlog.hashing import HASH_BYTES, Hash, node_hash
+from fieldpost.tlog.tree import Position
 
 FULL_WIDTH: Final = 256
 MAX_LEVEL: Final = 63
@@ -184,14 +184,13 @@ class TileHashReader:
         """See HashReader. NotFound for positions that a log of this size has not."""
         places = [_place(level, index) for level, index in positions]
         tiles = self._load(dict.fromkeys(place[:2] for place in places))
-        return [
-            _perfect_root(tiles[level, index], first, count)
-            for level, index, first, count in places
-        ]
+        return [tiles[level, index].root(first, count) for level, index, first, count in places]
 
-    def _load(self, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[Hash]]:
+    def _load(self, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], "_Subtrees"]:
         return {
-            (level, index): self._load_tile(tile_at(level=level, index=index, size=self._size))
+            (level, index): _Subtrees(
+                self._load_tile(tile_at(level=level, index=index, size=self._size))
+            )
             for level, index in wanted
         }
 
@@ -211,10 +210,24 @@ def _place(level: int, index: int) -> tuple[int, int, int, int]:
     return tile_level, tile_index, first, 1 << extra
 
 
-def _perfect_root(hashes: Sequence[Hash], first: int, count: int) -> Hash:
-    row = hashes[first : first + count]
-    if len(row) != count:
-        raise NotFound("the subtree is not full at this size")
-    while len(row) > 1:
-        row = [fold(row[i : i + 2]) for i in range(0, len(row), 2)]
-    return row[0]
+class _Subtrees:
+    """The hashes of one tile, and the roots over them that were asked for so far.
+
+    Who proves many neighbours asks for all of them, from the bottom up.
+    """
+
+    __slots__ = ("_roots",)
+
+    def __init__(self, hashes: Sequence[Hash]) -> None:
+        self._roots = {(first, 1): item for first, item in enumerate(hashes)}
+
+    def root(self, first: int, count: int) -> Hash:
+        """The root over `count` (a power of two) hashes from `first`."""
+        found = self._roots.get((first, count))
+        if found is None:
+            if count == 1:
+                raise NotFound("the subtree is not full at this size")
+            half = count // 2
+            found = node_hash(self.root(first, half), self.root(first + half, half))
+            self._roots[first, count] = found
+        return found
