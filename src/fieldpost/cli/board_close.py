@@ -42,7 +42,7 @@ def close(
             abort=True,
             err=True,
         )
-    posted = post_record(desk, replace(desk.record, successor_origin=successor), None, export)
+    posted = post_record(desk, replace(desk.record, successor_origin=successor), (), export)
     show(
         {"board": desk.board.id, "successor": successor} | posted,
         as_json=as_json,

@@ -37,7 +37,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "node": ("node_config", "node_keys", "node_recovery"),
     "board": ("board_close",),
-    "operator": ("operator_board",),
+    "operator": ("operator_board", "operator_rotation"),
     "maker": (
         "maker_register",
         "maker_show",

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost operator`: what whoever runs a board's node says of board, makers and blobs."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from fieldpost.cli.ceremony import Needed
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.domain_proof import DNS, WEB, check_domain_proof, domain_line
 from fieldpost.cli.operator_desk import Desk, desk_options
@@ -79,10 +79,9 @@ def attest(
         subjects.of_maker(maker),
         payload,
         [
-            replace(desk.operators(1), words="issuing operator", keys=(desk.signer.public_key,)),
+            Needed("issuing operator", 1, (desk.operator.governance_key,)),
             desk.operators((len(desk.record.operators) - 1) // 3 + 1),
         ],
-        [desk.signer],
         export=export,
     )
     show(
@@ -111,8 +110,7 @@ def blob_gone(*, digest: bytes, reason: str, data: Path, board_url: str, as_json
         "blob.gone",
         subjects.of_blob(digest),
         payload,
-        [replace(desk.operators(1), keys=(desk.signer.public_key,))],
-        [desk.signer],
+        [Needed("operator", 1, (desk.operator.governance_key,))],
         export=None,
     )
     show(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost operator board-set`: the board's own record replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,10 +14,8 @@ from fieldpost.cli.console import json_option, show
 from fieldpost.cli.operator_desk import Desk, desk_options
 from fieldpost.cli.signing import export_option
 from fieldpost.errors import Misconfigured
-from fieldpost.keys import Algorithm, Signer
+from fieldpost.keys import Signer
 from fieldpost.records.board import Admission, BoardRecord, Witness, decode_board_record
-from fieldpost.signers.keyfile import load_key_file, save_key_file
-from fieldpost.signers.software import SoftwareSigner
 from fieldpost.tlog.note import parse_vkey
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,7 +48,6 @@ def _limit_options(command: F) -> F:
 @click.option("--url", "urls", multiple=True, help="Your addresses. Replaces all.")
 @click.option("--rule-version", type=click.IntRange(1), help="Rules in force from the next batch.")
 @_limit_options
-@click.option("--rotate-governance", is_flag=True, help="A new governance key for yourself.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @export_option
 @desk_options
@@ -64,7 +61,6 @@ def board_set(
     epoch_s: int | None,
     urls: tuple[str, ...],
     rule_version: int | None,
-    rotate_governance: bool,
     yes: bool,
     export: Path | None,
     data: Path,
@@ -79,7 +75,7 @@ def board_set(
 
     \b
     fieldpost operator board-set --admission endorsed --data ./board --board URL
-    fieldpost operator board-set --rotate-governance --data ./board --board URL
+    fieldpost operator board-set --witness VKEY --witnesses-needed 1 --data ./board --board URL
     """
     desk = Desk(data, board_url, as_json=as_json)
     before = desk.record
@@ -88,17 +84,10 @@ def board_set(
     unknown = set(dropped) - {w.key.name for w in before.witnesses}
     if unknown:
         raise Misconfigured(f"the board has no witness {min(unknown)}")
-    new_key = _next_governance(desk) if rotate_governance else None
     changed = replace(
         before,
         operators=tuple(
-            replace(
-                operator,
-                urls=urls or operator.urls,
-                governance_key=new_key.public_key if new_key else operator.governance_key,
-            )
-            if operator == desk.operator
-            else operator
+            replace(operator, urls=urls or operator.urls) if operator == desk.operator else operator
             for operator in before.operators
         ),
         witnesses=kept + added,
@@ -117,7 +106,7 @@ def board_set(
         raise Misconfigured("nothing would change; name what shall (--help lists it)")
     if not yes:
         _ask(before, changed)
-    posted = post_record(desk, changed, new_key, export)
+    posted = post_record(desk, changed, (), export)
     show(_facts(changed, desk) | posted, as_json=as_json, title="Board changed")
 
 
@@ -137,30 +126,26 @@ def _ask(before: BoardRecord, changed: BoardRecord) -> None:
         )
 
 
-def _next_governance(desk: Desk) -> Signer:
-    """The next governance key, kept from before if an earlier attempt made it."""
-    path = desk.keys / "governance.next.pem"
-    if not path.exists():
-        save_key_file(path, SoftwareSigner.generate(Algorithm.ED25519), None)
-    return load_key_file(path, lambda: b"")
-
-
 def post_record(
-    desk: Desk, changed: BoardRecord, new_key: Signer | None, export: Path | None
+    desk: Desk, changed: BoardRecord, new_keys: Sequence[Signer], export: Path | None
 ) -> dict[str, object]:
-    """Put the record on the board as its next link, or export it; what to tell the user."""
+    """Put the record on the board as its next link, or export it; what to tell the user.
+
+    `new_keys`: those that it adds, each of which signs.
+    """
     record = replace(changed, epoch=desk.link.epoch + 1, previous=desk.link.digest)
     decode_board_record(record.encode())
     needed = [desk.operators(desk.record.quorum)]
-    if new_key is not None:
-        needed.append(Needed("new governance key", 1, (new_key.public_key,)))
+    if new_keys:
+        public = tuple(signer.public_key for signer in new_keys)
+        needed.append(Needed("new keys", len(public), public))
     entries = desk.board.links("/v1/board", desk.link.epoch - 1)
     posted = desk.post(
         "board.set",
         desk.record.origin,
         record.encode(),
         needed,
-        [desk.signer, *([new_key] if new_key else [])],
+        signers=new_keys,
         export=export,
         previous=next((e for e in entries if sha256(e).digest() == desk.link.digest), None),
     )

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operator at work: the keys of a node's data folder, and its board over HTTP.
 
-    DATA/keys/governance.pem            signs what operators post; the node itself does not need it
-    DATA/keys/governance.next.pem       its successor, until the board has it
-    DATA/keys/retired/                  former governance keys
-    DATA/ceremonies/                    posts that wait for other operators' signatures
+    DATA/keys/*.pem, *.next.pem   keys and their successors (fieldpost.engines.operator_keys)
+    DATA/keys/retired/            former keys
+    DATA/ceremonies/              posts that wait for other operators' signatures
 
-Key files are only read while the node runs, so nothing needs to be stopped.
+governance.pem may lie elsewhere, since the node does not need it: then what it shall sign is
+exported. Nothing needs to be stopped: the node looks the keys up when the board's record changes.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import time
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -24,15 +24,24 @@ from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.signing import Ceremonies, export_request, sign_here
 from fieldpost.client.publisher import submit_post
 from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.operator_keys import (
+    COSIGNER,
+    GOVERNANCE,
+    LOG,
+    POST_QUANTUM,
+    find_keys,
+    load_signer,
+    next_path,
+)
 from fieldpost.errors import Misconfigured, NotFound
-from fieldpost.keys import Signer
+from fieldpost.keys import PublicKey, Signer
 from fieldpost.posts.envelope import Post, Statement
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, Operator, decode_board_record
 from fieldpost.records.counters import Link
-from fieldpost.signers.keyfile import load_key_file
 
 F = TypeVar("F", bound=Callable[..., Any])
+KEYS: Final = (GOVERNANCE, LOG, COSIGNER, POST_QUANTUM)
 
 
 def desk_options(command: F) -> F:
@@ -59,8 +68,8 @@ class Desk:
         self.proven = ProvenBoard(self.board, self.board.id, now=int(time()))
         self.record, self.link = self._read()
         self._settle()
-        self.signer = _load(self.keys / "governance.pem")
         self.operator = self._operator()
+        self.signers = self._governance()
 
     def _read(self) -> tuple[BoardRecord, Link]:
         value, link = self.proven.value(map_keys.board()), self.proven.link(map_keys.board())
@@ -69,27 +78,39 @@ class Desk:
         return decode_board_record(value), link
 
     def _operator(self) -> Operator:
-        for operator in self.record.operators:
-            if operator.governance_key == self.signer.public_key:
-                return operator
-        names = ", ".join(operator.name for operator in self.record.operators)
-        raise Misconfigured(
-            f"{self.keys}/governance.pem is none of the operators ({names}) of {self.board.id}; "
-            "name the data folder of that board's node"
-        )
+        try:
+            return find_keys(self.keys, self.record)[1]
+        except Misconfigured as error:
+            names = ", ".join(operator.name for operator in self.record.operators)
+            raise Misconfigured(
+                f"the keys in {self.keys} are of none of the operators ({names}) of "
+                f"{self.board.id}; name the data folder of that board's node ({error})"
+            ) from error
+
+    def _governance(self) -> tuple[Signer, ...]:
+        """The operator's governance key, if it is here."""
+        path = self.keys / f"{GOVERNANCE}.pem"
+        if not path.exists():
+            return ()
+        signer = load_signer(path, find_pin_prompt())
+        if signer.public_key != self.operator.governance_key:
+            raise Misconfigured(
+                f"{path} is not the governance key of {self.operator.name} on {self.board.id}; "
+                "put back the one that is, or move the file away and sign elsewhere"
+            )
+        return (signer,)
 
     def _settle(self) -> None:
-        """Go over to a new governance key that the board has taken."""
-        fresh = self.keys / "governance.next.pem"
-        if not fresh.exists():
-            return
-        key = _load(fresh).public_key
-        if any(operator.governance_key == key for operator in self.record.operators):
+        """Go over to new keys that the board has taken."""
+        named = {key for operator in self.record.operators for key in _keys_of(operator)}
+        for name in KEYS:
+            fresh, current = next_path(self.keys, name), self.keys / f"{name}.pem"
+            if not fresh.exists() or load_signer(fresh).public_key not in named:
+                continue
             retired = self.keys / "retired"
             durable.make_dirs(retired, mode=0o700)
-            current = self.keys / "governance.pem"
             if current.exists():
-                durable.publish(current, retired / f"governance.until-{self.record.epoch}.pem")
+                durable.publish(current, retired / f"{name}.until-{self.record.epoch}.pem")
             durable.publish(fresh, current)
 
     def settle_after(self) -> None:
@@ -100,7 +121,8 @@ class Desk:
 
     def next_nonce(self) -> int:
         """The next nonce of this operator's key."""
-        value = self.board.value(map_keys.nonce_of_key(self.signer.public_key.thumbprint()))
+        key = self.operator.governance_key
+        value = self.board.value(map_keys.nonce_of_key(key.thumbprint()))
         counted = 0 if value is None else cbor.decode(value)
         return int(counted) + 1 if isinstance(counted, int) else 1
 
@@ -114,12 +136,15 @@ class Desk:
         subject: str,
         payload: bytes,
         needed: Sequence[Needed],
-        signers: Sequence[Signer],
         *,
+        signers: Sequence[Signer] = (),
         export: Path | None,
         previous: bytes | None = None,
     ) -> dict[str, object]:
-        """Sign and post in this operator's name, or export; what to tell the user."""
+        """Sign and post in this operator's name, or export; what to tell the user.
+
+        `signers`: beside the governance key, if that is here.
+        """
         statement = Statement(
             kind=kind,
             issuer=self.operator.name,
@@ -128,7 +153,7 @@ class Desk:
             payload=payload,
         )
         request = request_of(statement, needed, previous=previous)
-        signatures = sign_here(request, signers)
+        signatures = sign_here(request, [*self.signers, *signers])
         if export is not None:
             return export_request(
                 self.ceremonies,
@@ -153,8 +178,6 @@ class Desk:
         return {"index": self.board.verify_receipt(entry, receipt)}
 
 
-def _load(path: Path) -> Signer:
-    def refuse() -> bytes:
-        raise Misconfigured(f"{path} is encrypted; a node's own keys are not")
-
-    return load_key_file(path, refuse, pin_prompt=find_pin_prompt())
+def _keys_of(operator: Operator) -> tuple[PublicKey, ...]:
+    cosigners = (key.public_key for key in operator.cosigner_keys)
+    return (operator.governance_key, operator.log_key.public_key, *cosigners)

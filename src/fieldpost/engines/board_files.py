@@ -1,79 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """A board's first start: the keys of its operator, and the genesis entry in an empty log.
 
-    DATA/keys/governance.pem  log.pem  cosigner.pem  [cosigner-mldsa44.pem]     mode 0600
-
-The keys are not encrypted, because a node starts unattended; each file may name a key in a token
-instead. Without a given origin the board is
-`localhost.<8 hex>/1`, a trial board: good for trying things out, and said so in every output.
+Without a given origin the board is `localhost.<8 hex>/1`, a trial board: good for trying things
+out, and said so in every output.
 """
 
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs
-from fieldpost.engines.cosigner import LocalCosigner
-from fieldpost.errors import Conflict, Misconfigured
-from fieldpost.keys import Algorithm, Signer
+from fieldpost.engines.operator_keys import make_keys
+from fieldpost.errors import Conflict
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
 from fieldpost.posts.envelope import decode_post
-from fieldpost.records.board import BoardRecord, Operator, Witness
+from fieldpost.records.board import BoardRecord, Witness
 from fieldpost.records.identifiers import board_id, check_origin
 from fieldpost.records.limits import MAX_NAME
-from fieldpost.signers.keyfile import load_key_file, save_key_file, save_key_reference
-from fieldpost.signers.software import SoftwareSigner
+from fieldpost.signers.keyfile import save_key_reference
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
-from fieldpost.tlog.cosignature import cosigner_key
 from fieldpost.tlog.hashing import leaf_hash
-from fieldpost.tlog.note import ED25519, VerifierKey
 
 _TRIAL: Final = re.compile(r"localhost\.[0-9a-f]{8}/1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorKeys:
-    """The signers of one operator. `post_quantum` is the ML-DSA-44 cosigner, if there is one."""
-
-    governance: Signer
-    log: Signer
-    cosigner: Signer
-    post_quantum: Signer | None = None
-
-    def cosigners(self) -> tuple[Signer, ...]:
-        """The keys that cosign, Ed25519 first."""
-        return (self.cosigner, *([self.post_quantum] if self.post_quantum else []))
-
-    def operator(self, name: str, urls: Sequence[str], origin: str) -> Operator:
-        """The operator's entry in the board record. The log key's name is the origin."""
-        return Operator(
-            name=name,
-            urls=tuple(urls),
-            governance_key=self.governance.public_key,
-            log_key=VerifierKey(origin, ED25519, self.log.public_key.raw),
-            cosigner_keys=tuple(cosigner_key(name, s.public_key) for s in self.cosigners()),
-        )
-
-    def local_cosigner(self, operator: Operator) -> LocalCosigner:
-        """The cosigner of a board that needs nobody else."""
-        return LocalCosigner(operator.cosigner_keys[0].name, self.cosigners())
-
-    def check_operator(self, record: BoardRecord) -> Operator:
-        """The entry of these keys in the board record. Raises Misconfigured if there is none."""
-        for operator in record.operators:
-            mine = self.operator(operator.name, operator.urls, record.origin)
-            cosigners = [key.public for key in operator.cosigner_keys]
-            if operator.log_key == mine.log_key and cosigners == [
-                key.public for key in mine.cosigner_keys
-            ]:
-                return operator
-        raise Misconfigured(
-            f"the keys are of no operator of {record.origin}: put back the board's own keys"
-        )
 
 
 def is_trial(origin: str) -> bool:
@@ -125,18 +76,18 @@ def create_board(
     log = open_log(log_directory(data), disk=disk)
     if log.size:
         raise Conflict(f"{data} holds a board already", read_board_id(log))
-    keys = _make_keys(keys_directory(data), post_quantum=post_quantum, disk=disk)
+    governance, keys = make_keys(keys_directory(data), post_quantum=post_quantum, disk=disk)
     name = operator or origin.partition("/")[0].partition(":")[0][:MAX_NAME]
     record = BoardRecord(
         origin=origin,
         epoch=0,
         previous=None,
-        operators=(keys.operator(name, urls, origin),),
+        operators=(keys.operator(name, urls, origin, governance.public_key),),
         epoch_s=epoch_s,
         witnesses=tuple(witnesses),
         witnesses_needed=witnesses_needed,
     )
-    batch = apply_genesis(make_genesis(record, [keys.governance]), time=now)
+    batch = apply_genesis(make_genesis(record, [governance]), time=now)
     log.append(batch.entries)
     return batch.state.board
 
@@ -145,24 +96,6 @@ def read_board_id(log: LogFiles) -> str:
     """The board id, from the genesis entry of a log that has one. Raises NotFound, Malformed."""
     entry = log.read_entry(0)
     return board_id(decode_post(entry).statement.audience, leaf_hash(entry))
-
-
-def load_keys(directory: Path) -> OperatorKeys:
-    """The operator's keys. Raises Misconfigured for what is missing or readable by others."""
-    extra = directory / "cosigner-mldsa44.pem"
-    return OperatorKeys(
-        governance=_load(directory / "governance.pem"),
-        log=_load_ed25519(directory / "log.pem"),
-        cosigner=_load_ed25519(directory / "cosigner.pem"),
-        post_quantum=_load(extra) if extra.exists() else None,
-    )
-
-
-def _load_ed25519(path: Path) -> Signer:
-    signer = _load(path)
-    if signer.public_key.algorithm is not Algorithm.ED25519:
-        raise Misconfigured(f"{path} must be an Ed25519 key: C2SP checkpoints know no P-256")
-    return signer
 
 
 def name_keys_in_token(
@@ -185,22 +118,3 @@ def name_keys_in_token(
         made.append(directory / f"{name}.pem")
         save_key_reference(made[-1], make_key(name), disk=disk)
     return made
-
-
-def _make_keys(directory: Path, *, post_quantum: bool, disk: Disk) -> OperatorKeys:
-    make_dirs(directory, mode=0o700, disk=disk)
-    wanted = dict.fromkeys(("governance", "log", "cosigner"), Algorithm.ED25519)
-    if post_quantum:
-        wanted["cosigner-mldsa44"] = Algorithm.ML_DSA_44
-    for name, algorithm in wanted.items():
-        path = directory / f"{name}.pem"
-        if not path.exists():
-            save_key_file(path, SoftwareSigner.generate(algorithm), None, disk=disk)
-    return load_keys(directory)
-
-
-def _load(path: Path) -> Signer:
-    def refuse() -> bytes:
-        raise Misconfigured(f"{path} is encrypted, and a node starts alone: store it unencrypted")
-
-    return load_key_file(path, refuse)

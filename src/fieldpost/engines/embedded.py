@@ -18,10 +18,10 @@ from typing import Final
 
 from fieldpost.durable import OS, Disk
 from fieldpost.engines.base import Answer, PublishedHead, Receipt
-from fieldpost.engines.board_files import OperatorKeys
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
+from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.engines.published import PublishedHeads
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.verification import Memory

@@ -21,22 +21,18 @@ from typing import Final
 
 from fieldpost.durable import OS, Disk, remove_leftovers
 from fieldpost.engines.base import PublishedHead
-from fieldpost.engines.board_files import (
-    OperatorKeys,
-    keys_directory,
-    load_keys,
-    log_directory,
-    read_board_id,
-)
+from fieldpost.engines.board_files import keys_directory, log_directory, read_board_id
 from fieldpost.engines.cosigner import Cosigner
+from fieldpost.engines.operator_keys import OperatorKeys, check_keys, find_keys
 from fieldpost.engines.published import PublishedHeads, assemble_head
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.writer import BoardWriter, change_of
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Rejected, Untrusted
+from fieldpost.keys import Signer
 from fieldpost.ledger.batch import Batch, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis
 from fieldpost.ledger.reading import read_board
-from fieldpost.records.board import Operator
+from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
 from fieldpost.statemap import StateMap
@@ -73,7 +69,7 @@ def open_board(
     `watch` follows the entries that are applied again; without it the log does, every 10 s.
     Raises Misconfigured, saying what to do; Unavailable.
     """
-    keys = load_keys(keys_directory(data))
+    check_keys(keys_directory(data))
     remove_leftovers(keys_directory(data), disk=disk)
     mark = SignedMark(keys_directory(data), disk=disk)
     log = open_log(log_directory(data), disk=disk)
@@ -84,14 +80,17 @@ def open_board(
     db = StateDb(data / "state.db")
     try:
         state = _catch_up(log, db, watch or _Words())
-        operator = keys.check_operator(read_board(state.map))
+
+        def choose(record: BoardRecord) -> tuple[Signer, Cosigner]:
+            keys, operator = find_keys(keys_directory(data), record)
+            return keys.log, make_cosigner(keys, operator)
+
         return BoardWriter(
             log=log,
             db=db,
             state=state,
             heads=_load_heads(log, db, state),
-            signer=keys.log,
-            cosigner=make_cosigner(keys, operator),
+            choose_keys=choose,
             mark=mark,
         )
     except BaseException:

@@ -26,11 +26,15 @@ from fieldpost.ledger.links import linked_record
 from fieldpost.ledger.reading import read_board
 from fieldpost.ledger.recent import RecentValues
 from fieldpost.posts.envelope import Post, decode_post
+from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.state_db import StateChange, StateDb
 from fieldpost.tlog.checkpoint import Checkpoint, sign_checkpoint
 from fieldpost.tlog.note import NoteSignature, parse_note
+
+# Log signer and cosigner of the keys that a record names.
+ChooseKeys = Callable[[BoardRecord], tuple[Signer, Cosigner]]
 
 
 class BoardWriter:
@@ -46,18 +50,18 @@ class BoardWriter:
         db: StateDb,
         state: LedgerState,
         heads: PublishedHeads | None,
-        signer: Signer,
-        cosigner: Cosigner,
+        choose_keys: ChooseKeys,
         mark: SignedMark,
     ) -> None:
         self.log = log
         self.db = db
         self.state = state
         self.heads = heads
-        self._signer = signer
-        self._cosigner = cosigner
+        self._choose_keys = choose_keys
         self._mark = mark
         self._recent = RecentValues(state.map)
+        self._operators: tuple[Operator, ...] = ()
+        self._take_keys(read_board(state.map))
 
     def commit(
         self,
@@ -95,6 +99,9 @@ class BoardWriter:
         before = self.head
         timestamp = max(now, before.timestamp if before else 0)
         origin = origin_of(self.state.board)
+        record = read_board(self.state.map)
+        # A board.set names who publishes the batch that carries it.
+        self._take_keys(record)
         checkpoint = Checkpoint(origin, self.log.size, self.log.compact_range().root())
         self._mark.record(checkpoint.size, checkpoint.root)
         signature = sign_checkpoint(checkpoint, name=origin, signer=self._signer)
@@ -106,7 +113,7 @@ class BoardWriter:
             checkpoint,
             signature,
             cosignatures,
-            record=read_board(self.state.map),
+            record=record,
             state_leaf=self.state.last.encode(),
             edge=self.log.last_edge(),
             map_=self.state.map,
@@ -116,6 +123,12 @@ class BoardWriter:
         with suppress(Unavailable):
             self.log.drop_superseded()
         return head
+
+    def _take_keys(self, record: BoardRecord) -> None:
+        """Sign with the keys that `record` names. Raises Misconfigured if they are not here."""
+        if record.operators != self._operators:
+            self._signer, self._cosigner = self._choose_keys(record)
+            self._operators = record.operators
 
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """Add what came late to the head of a published size.

@@ -66,7 +66,7 @@ def test_limits_are_the_boards_own(world: CliWorld) -> None:
 def test_a_new_governance_key_acts_and_the_old_one_is_kept_apart(world: CliWorld) -> None:
     keys = world.data / "keys"
     before = (keys / "governance.pem").read_bytes()
-    world.call("operator", "board-set", "--rotate-governance", *desk(world))
+    world.call("operator", "rotate-keys", "--key", "governance", *desk(world))
     assert (keys / "governance.pem").read_bytes() != before
     (old,) = (keys / "retired").iterdir()
     assert old.read_bytes() == before
@@ -79,7 +79,7 @@ def test_a_rotation_that_was_cut_off_after_the_post_is_settled_by_the_next_comma
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("fieldpost.cli.operator_desk.Desk.settle_after", lambda _: None)
-        world.call("operator", "board-set", "--rotate-governance", *desk(world))
+        world.call("operator", "rotate-keys", "--key", "governance", *desk(world))
     assert (world.data / "keys/governance.next.pem").exists()
     world.call("operator", "board-set", "--epoch-s", "30", *desk(world))
     assert not (world.data / "keys/governance.next.pem").exists()
@@ -113,7 +113,7 @@ def test_a_closed_board_takes_nothing_more_and_says_where_to_go(world: CliWorld)
 def test_keys_of_another_board_are_refused(world: CliWorld) -> None:
     (world.data / "keys/governance.pem").unlink()
     (world.data / "keys/log.pem").rename(world.data / "keys/governance.pem")
-    with pytest.raises(Misconfigured, match="none of the operators"):
+    with pytest.raises(Misconfigured, match="of none of the operators"):
         world.call("operator", "board-set", "--epoch-s", "30", *desk(world))
 
 

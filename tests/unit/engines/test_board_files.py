@@ -11,7 +11,6 @@ from fieldpost.engines.board_files import (
     is_board,
     is_trial,
     keys_directory,
-    load_keys,
     log_directory,
     read_board_id,
 )
@@ -109,4 +108,4 @@ def test_a_missing_key_is_refused(tmp_path: Path) -> None:
     create_board(tmp_path, now=NOW)
     (keys_directory(tmp_path) / "log.pem").unlink()
     with pytest.raises(Misconfigured, match=r"log\.pem"):
-        load_keys(keys_directory(tmp_path))
+        open_board(tmp_path)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fieldpost.engines.base import Engine, PublishedHead, Receipt
-from fieldpost.engines.board_files import OperatorKeys
 from fieldpost.engines.cosigner import LocalCosigner
 from fieldpost.engines.embedded import EmbeddedEngine
+from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.errors import Misconfigured, NotFound, Rejected, Unavailable
 from fieldpost.records import map_keys
 from fieldpost.records.board import Operator
