@@ -24,6 +24,9 @@ from fieldpost.records.release import Artifact
 # A smaller download must be worth the decoder: below this gain the plain image serves alone.
 _LEAST_GAIN: Final = 0.95
 _LEVEL: Final = 19
+# A device holds the whole window in memory while it unpacks: half of what it must admit costs an
+# image of 40 MB 1.7 % more bytes.
+_WINDOW_LOG: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,10 @@ def pack_image(plain: Stored, folder: Path, *, as_json: bool) -> list[Stored]:
             plain.path.open("rb") as file,
             progress("packing", plain.artifact.size, as_json=as_json) as advance,
         ):
-            compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                _LEVEL, window_log=_WINDOW_LOG, write_content_size=True
+            )
+            compressor = zstandard.ZstdCompressor(compression_params=parameters)
             counted = _Counted(file, advance)
             chunks = compressor.read_to_iter(counted, size=plain.artifact.size)  # type: ignore[arg-type]
             durable.append_stream(partial, 0, chunks)
