@@ -28,6 +28,7 @@ from vectors.sections import (  # noqa: E402 - found through the line above
     log,
     manifests,
     offers,
+    offline,
     posts,
     records,
     state_map,
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "offers": offers.make,
     "chains": chains.make,
     "check-in": check_in.make,
+    "offline": offline.make,
 }
 
 

@@ -4,6 +4,8 @@
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.chains import Tip, follow_board_links, follow_maker_links
 from fieldpost.checkin.offers import choose_offer
+from fieldpost.checkin.offline_bundle import read_offline_bundle
+from fieldpost.checkin.older import verify_older
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.errors import FieldpostError, Misbehaviour
 from fieldpost.records.head import decode_head
@@ -94,6 +96,39 @@ def test_check_ins(case: Case) -> None:
         assert verified.value == optional(after["value"])
         assert (verified.timestamp, verified.stale) == (after["t"], after["stale"])
         assert (verified.moved, verified.moved_board) == (after["moved"], after["moved_board"])
+
+
+def test_what_is_not_newer_is_genuine_only_where_a_quorum_signed_it() -> None:
+    found = set()
+    for case in load("check-in")["cases"]:
+        if case["reason"] != "not-newer":
+            continue
+
+        def verify_anyway(case: Case = case) -> None:
+            verify_older(
+                belief_of(case["before"]),
+                octets(case["bundle"]),
+                key=octets(case["key"]),
+                now=case["now"],
+                least_time=case["least_time"],
+                most_bytes=MAX_PROOF_BYTES,
+            )
+
+        assert (reason_of(verify_anyway) is None) == case["genuine"], case["name"]
+        found.add(case["genuine"])
+    assert found == {True, False}
+
+
+@cases("offline", "files")
+def test_offline_updates(case: Case) -> None:
+    data = octets(case["hex"])
+
+    def read() -> None:
+        update = read_offline_bundle(lambda at, count: data[at : at + count], len(data))
+        spans = [[span.offset, span.size] for span in update.artifacts]
+        assert spans == case["artifacts"]
+
+    assert reason_of(read) == case["reason"]
 
 
 def test_only_signed_contradictions_are_misbehaviour() -> None:

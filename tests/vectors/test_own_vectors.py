@@ -6,7 +6,9 @@ from hashlib import sha256
 import pytest
 
 from fieldpost import cbor
+from fieldpost.cli.domain_proof import domain_line
 from fieldpost.errors import Malformed
+from fieldpost.identity.challenge import verify_challenge
 from fieldpost.identity.enrolment import verify_request
 from fieldpost.identity.leaf import decode_leaf, format_device_id, ueid
 from fieldpost.identity.lot import verify_membership
@@ -248,6 +250,12 @@ def test_records(case: Case) -> None:
         assert [offer.sequence for offer in head.offers] == case["offers"]
 
 
+@cases("records", "domains")
+def test_domain_lines(case: Case) -> None:
+    record = decode_maker_record(octets(case["record"]))
+    assert domain_line(octets(case["maker"]), record) == case["line"]
+
+
 @cases("records", "draws")
 def test_draws(case: Case) -> None:
     assert cohort_draw(octets(case["salt"]), octets(case["device"])) == case["draw"]
@@ -333,6 +341,18 @@ def test_devices(case: Case) -> None:
 @cases("identity", "enrolments")
 def test_enrolments(case: Case) -> None:
     assert reason_of(lambda: verify_request(octets(case["hex"]))) == case["reason"]
+
+
+@cases("identity", "proofs")
+def test_proofs_of_a_unit(case: Case) -> None:
+    key = decode_key(octets(case["key"]))
+
+    def verify() -> None:
+        verify_challenge(
+            octets(case["hex"]), challenge=octets(case["challenge"]), board=case["board"], key=key
+        )
+
+    assert reason_of(verify) == case["reason"]
 
 
 @cases("identity", "lot", "members")

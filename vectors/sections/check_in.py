@@ -61,6 +61,7 @@ class _Cases:
         head: bool = True,
         board_links: tuple[bytes, ...] = (),
         maker_links: tuple[bytes, ...] = (),
+        genuine: bool = False,
     ) -> None:
         case: dict[str, Any] = {
             "name": name,
@@ -75,6 +76,8 @@ class _Cases:
             "reason": reason,
             "after": None,
         }
+        if reason == "not-newer":
+            case["genuine"] = genuine
         if reason is None:
             # The verdict is the generator's word; the fields after are read off the library.
             verified = verify_bundle(
@@ -110,7 +113,8 @@ def make() -> dict[str, Any]:
     _chains(cases, world, first)
     return {
         "about": "Steps 1 to 7. before: what the device believes; key: the map key it asks for;"
-        " after: what it believes then (reason null).",
+        " after: what it believes then (reason null); genuine: whether a quorum signed what is"
+        " not-newer.",
         "spec": "docs/spec/check-in.md",
         "provisioning": {
             "entry": provisioning_entry(world).hex(),
@@ -193,15 +197,20 @@ def _broken(cases: _Cases, world: BoardWorld, first: Belief) -> None:
 def _older(cases: _Cases, world: BoardWorld, first: Belief) -> None:
     data, key = bundle(world), head_key(world)
     seen = verify_bundle(first, data, key=key, now=None).belief
-    cases.add(
-        "a smaller size than seen", replace(seen, size=seen.size + 2), data, "not-newer", key=key
-    )
+    further = replace(seen, size=seen.size + 2)
+    cases.add("a smaller size than seen", further, data, "not-newer", key=key, genuine=True)
+    for name, signed in (
+        ("a smaller size, and nobody signed it", ()),
+        ("a smaller size, and two of four operators signed it", world.cosignatures(operators=2)),
+    ):
+        cases.add(name, further, bundle(world, cosignatures=signed), "not-newer", key=key)
     cases.add(
         "an older T at the same size and root",
         replace(seen, timestamp=seen.timestamp + 1),
         data,
         "not-newer",
         key=key,
+        genuine=True,
     )
     cases.add(
         "another root at the same size", replace(seen, root=bytes(32)), data, "split-view", key=key

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices: leaves, ids, enrolment, lots, status pages, reports."""
+"""Devices: leaves, ids, enrolment, proofs of a unit, lots, status pages, reports."""
 
 from dataclasses import replace
 from typing import Any
 
+from fieldpost.identity.challenge import sign_challenge
 from fieldpost.identity.enrolment import encode_request
 from fieldpost.identity.leaf import DeviceLeaf, device_id, format_device_id, salted_serial, ueid
 from fieldpost.identity.lot import LotTree
@@ -117,6 +118,52 @@ def _enrolments() -> list[Any]:
     return [{"name": name, "hex": data.hex(), "reason": reason} for name, data, reason in cases]
 
 
+def _proofs() -> list[Any]:
+    challenge = bytes(range(32))
+    good = sign_challenge(challenge, board=BOARD, signer=ED)
+    other = sign_challenge(challenge[::-1], board=BOARD, signer=ED)
+    elsewhere = sign_challenge(challenge, board="board.example/2#" + "ab" * 16, signer=ED)
+    purpose = changed(good, (2, 0), "fieldpost/other")
+    cases: list[tuple[str, bytes, str | None]] = [
+        ("Ed25519", good, None),
+        ("another device's", sign_challenge(challenge, board=BOARD, signer=P256), "wrong-device"),
+        ("of another challenge", other, "wrong-challenge"),
+        ("of another board", elsewhere, "wrong-challenge"),
+        ("of another purpose", purpose, "wrong-challenge"),
+        ("another content type", changed(good, (0, 3), "text/plain"), "wrong-device"),
+        ("another challenge put in its place", flipped(good, -70), "wrong-challenge"),
+        ("a bit of the signature", flipped(good), "bad-signature"),
+        ("an unprotected header", changed(good, (1,), {4: b""}), "malformed"),
+        ("an enrolment request", encode_request(_leaves()[0], ED), "wrong-device"),
+        ("1,025 bytes", good + bytes(1_025 - len(good)), "malformed"),
+    ]
+    made: list[Any] = [
+        {
+            "name": name,
+            "hex": data.hex(),
+            "key": ED.public_key.encode().hex(),
+            "board": BOARD,
+            "challenge": challenge.hex(),
+            "reason": reason,
+        }
+        for name, data, reason in cases
+    ]
+    for length, reason in ((15, "malformed"), (16, None), (64, None), (65, "malformed")):
+        asked = bytes(length)
+        answered = asked if reason is None else bytes(16)
+        made.append(
+            {
+                "name": f"a challenge of {length} bytes",
+                "hex": sign_challenge(answered, board=BOARD, signer=P256).hex(),
+                "key": P256.public_key.encode().hex(),
+                "board": BOARD,
+                "challenge": asked.hex(),
+                "reason": reason,
+            }
+        )
+    return made
+
+
 def _statuses() -> list[Any]:
     page = change_statuses(
         None,
@@ -193,11 +240,13 @@ def _reports() -> list[Any]:
 def make() -> dict[str, Any]:
     """The file's content."""
     return {
-        "about": "Device leaves and ids, enrolment requests, a lot with memberships, status pages,"
-        " reports. Serial 1 is salted with the ASCII bytes 0123456789abcdef.",
+        "about": "Device leaves and ids, enrolment requests, proofs of a unit, a lot with"
+        " memberships, status pages, reports. Serial 1 is salted with the ASCII bytes"
+        " 0123456789abcdef.",
         "spec": "docs/spec/identity.md",
         "devices": _devices(),
         "enrolments": _enrolments(),
+        "proofs": _proofs(),
         "lot": _lots(),
         "statuses": _statuses(),
         "reports": _reports(),

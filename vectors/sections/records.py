@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from fieldpost import cbor
+from fieldpost.cli.domain_proof import domain_line
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records import map_keys
 from fieldpost.records.head import cohort_draw
@@ -106,11 +107,25 @@ def make() -> dict[str, Any]:
             cases.append(_case(record, name, changed(encoded, place, new), ledger, device))
     return {
         "about": "Records, and changes of one place. `ledger` and `device`: null where that reader"
-        " accepts, else the reason. `skipped`: sequences of offers that a device leaves out.",
+        " accepts, else the reason. `skipped`: sequences of offers that a device leaves out."
+        " `domains`: the line with which a domain names its maker.",
         "spec": "docs/spec/records.md",
         "records": cases,
         "draws": _draws(),
+        "domains": _domains(),
     }
+
+
+def _domains() -> list[Any]:
+    world = board()
+    record = world.maker.record()
+    return [
+        {
+            "maker": world.maker.id.hex(),
+            "record": record.encode().hex(),
+            "line": domain_line(world.maker.id, record),
+        }
+    ]
 
 
 def _case(
