@@ -20,7 +20,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps demo test bench check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps demo test bench fuzz check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -50,6 +50,9 @@ test: $(STAMP) ## every test, under 10 minutes on 2 cores
 
 bench: $(STAMP) ## measure, with ratios side by side (docs/benchmarks.md; ARGS="--only http")
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(STAMP) ## 100,000 mutations for every reader of strangers' bytes (ARGS="guided --seconds 60")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ def fetch_membership(
     Raises NotFound where the fleet knows of none, Untrusted("not-enrolled") where what it says is
     not so, Unavailable, Misbehaviour.
     """
-    claimed = fleet.fetch(f"/v1/devices/{device.hex()}", most_bytes=_MOST_BYTES, judge=_read_claim)
+    claimed = fleet.fetch(f"/v1/devices/{device.hex()}", most_bytes=_MOST_BYTES, judge=read_claim)
     proven = board.read_record(standpoint, map_keys.lot(claimed.lot))
     if proven.value is None:
         raise Untrusted("not-enrolled", "the lot is not on the board")
@@ -51,7 +51,11 @@ def fetch_membership(
     return claimed
 
 
-def _read_claim(data: bytes) -> Membership:
+def read_claim(data: bytes) -> Membership:
+    """What a fleet service claims about a device: CBOR [lot id, index, count, leaf, path].
+
+    Raises Malformed.
+    """
     match cbor.decode(data):
         case (bytes(lot), int(index), int(count), bytes(leaf), tuple(path)) if len(lot) == 16:
             return Membership(lot, index, count, leaf, read_path(path))

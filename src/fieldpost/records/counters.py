@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from fieldpost import cbor
+from fieldpost.errors import Malformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Link:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Inverse of `encode`."""
+        """Inverse of `encode`. Raises Malformed."""
         match cbor.decode(data):
             case (int(epoch), bytes(digest)):
                 return cls(epoch, digest)
-        raise AssertionError("a link value that no rule writes")
+        raise Malformed("a link value that no rule writes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,11 @@ class ClassCounters:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Inverse of `encode`."""
+        """Inverse of `encode`. Raises Malformed."""
         match cbor.decode(data):
             case {1: int(newest), 2: int(floor), 3: int(devices)}:
                 return cls(newest, floor, devices)
-        raise AssertionError("class counters that no rule writes")
+        raise Malformed("class counters that no rule writes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +87,23 @@ class ReleaseCounters:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Inverse of `encode`."""
+        """Inverse of `encode`. Raises Malformed."""
         match cbor.decode(data):
             case {2: dict(highest), **rest}:
-                counters = cls(highest={str(k): int(str(v)) for k, v in highest.items()})
+                counters = cls(highest=dict(_highest(*item) for item in highest.items()))
                 for label, value in rest.items():
                     if label == 1 and isinstance(value, bytes):
                         counters = replace(counters, salt=value)
                     elif label == 3 and isinstance(value, str):
                         counters = replace(counters, withdrawn=value)
                 return counters
-        raise AssertionError("release counters that no rule writes")
+        raise Malformed("release counters that no rule writes")
+
+
+def _highest(channel: cbor.Key, threshold: cbor.Value) -> tuple[str, int]:
+    if not isinstance(channel, str) or type(threshold) is not int:
+        raise Malformed("release counters that no rule writes")
+    return channel, threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +120,11 @@ class DailyCount:
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Inverse of `encode`."""
+        """Inverse of `encode`. Raises Malformed."""
         match cbor.decode(data):
             case (int(day), int(posts), int(size)):
                 return cls(day, posts, size)
-        raise AssertionError("a daily count that no rule writes")
+        raise Malformed("a daily count that no rule writes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,7 @@ def decode_domain_holder(data: bytes) -> DomainHolder | None:
             return None
         case (bytes(maker), int(epoch)):
             return DomainHolder(maker, epoch)
-    raise AssertionError("a holder of a domain that no rule writes")
+    raise Malformed("a holder of a domain that no rule writes")
 
 
 def decode_attestation(data: bytes) -> Attestation | None:
@@ -168,4 +175,4 @@ def decode_attestation(data: bytes) -> Attestation | None:
             return None
         case (str(name), int(epoch), int(time)):
             return Attestation(name, epoch, time)
-    raise AssertionError("an attestation that no rule writes")
+    raise Malformed("an attestation that no rule writes")

@@ -11,6 +11,7 @@ import base64
 import secrets
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -70,7 +71,7 @@ def parse_private_key(pem: bytes, passphrase: bytes | None) -> bytes:
     """
     try:
         private = load_pem_private_key(pem, passphrase)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if passphrase is not None and is_encrypted(pem):
             raise Untrusted("wrong-passphrase") from error
         raise Malformed("not a PEM private key") from error

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make fuzz`: every reader under 100,000 seeded mutations, or under coverage guidance.
+
+    make fuzz                                            every reader and endpoint, 100,000 each
+    make fuzz ARGS="mutations --only cbor --count 1000"  those whose name has `cbor` in it
+    make fuzz ARGS="guided --seconds 60 --only suit"     libFuzzer by atheris, a minute for each
+
+A fault ends the run with exit status 1 and shows the input in hex. What guidance finds that reaches
+new code is added to the corpus in tests/fuzz/corpus, which `make test` replays.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from tests.fuzz.campaign import Fault, check_peak, feed_all, mutations, traced
+from tests.fuzz.targets import TARGETS
+
+COUNT: Final = 100_000
+PEAKS: Final = 200
+SLOW_S: Final = 2.0
+"""No input takes longer, a loaded machine allowed for; `make test` counts work instead."""
+
+
+def _mutate(task: tuple[str, int, int]) -> str:
+    """All mutations of one reader; a line about them, or about the fault."""
+    name, count, seed = task
+    began = before = time.perf_counter()
+    slowest = 0.0
+
+    def timed() -> Iterator[bytes]:
+        nonlocal slowest, before
+        for data in mutations(name, TARGETS[name], count, seed=seed):
+            before = time.perf_counter()
+            yield data
+            slowest = max(slowest, time.perf_counter() - before)
+
+    try:
+        outcomes = feed_all(name, timed())
+        with traced():
+            for data in mutations(name, TARGETS[name], min(PEAKS, count), seed=seed + 1):
+                check_peak(name, data)
+    except Fault as fault:
+        return f"FAULT {fault}"
+    if slowest > SLOW_S:
+        return f"FAULT {name}: an input took {slowest:.1f} s"
+    return (
+        f"ok {name}: {count} mutations, {outcomes[True]} read, {outcomes[False]} refused, "
+        f"slowest {1000 * slowest:.0f} ms, {time.perf_counter() - began:.0f} s"
+    )
+
+
+def main() -> int:
+    """Run what the command line says; 1 if there was a fault."""
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
+    parser.add_argument("mode", nargs="?", choices=("mutations", "guided"), default="mutations")
+    parser.add_argument("--only", default="", help="readers whose name contains this")
+    parser.add_argument("--count", type=int, default=COUNT, help="mutations of each reader")
+    parser.add_argument("--seconds", type=int, default=30, help="guidance of each reader")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other mutations")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    tasks = [(name, options.count, options.seed) for name in TARGETS if options.only in name]
+    faults = 0
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+        for number, line in enumerate(pool.imap_unordered(_mutate, tasks), 1):
+            faults += line.startswith("FAULT")
+            print(f"[{number}/{len(tasks)}] {line}", flush=True)  # noqa: T201 - it is a program
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every function that reads bytes, text or decoded values which others wrote, ready to be fed.
+
+One entry for each, by its dotted name; `apart` names what needs none, and
+`test_no_decoder_is_forgotten` compares both with the source.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from fieldpost import cbor, keys
+from fieldpost.agent.config import parse_config
+from fieldpost.agent.leaving import read_links
+from fieldpost.agent.membership import read_claim
+from fieldpost.agent.memory import decode_memory
+from fieldpost.agent.power import parse_power
+from fieldpost.agent.slots.stored_image import parse_facts
+from fieldpost.agent.trust import believe_factory, follow_links
+from fieldpost.checkin.belief import believe, decode_belief
+from fieldpost.checkin.bundle import decode_bundle
+from fieldpost.checkin.chains import Tip, follow_board_links, follow_maker_links
+from fieldpost.checkin.manifests import verify_release
+from fieldpost.checkin.offline_bundle import read_offline_bundle
+from fieldpost.checkin.verify import verify_bundle
+from fieldpost.checkin.way_out import believe_links
+from fieldpost.cli.ceremony import decode_request, decode_signatures
+from fieldpost.cli.dns_txt import encode_question, parse_answer
+from fieldpost.cli.factory_csv import parse_public_key, read_table
+from fieldpost.cli.maker import parse_threshold
+from fieldpost.cli.options import parse_share
+from fieldpost.cli.rollout import parse_offer, parse_range
+from fieldpost.cli.views import ArtifactRow, BoardView, ClassView, FleetView, ReleaseRow
+from fieldpost.client.answers import error_of, parse_count, retry_after_s
+from fieldpost.client.transport import split_url
+from fieldpost.errors import (
+    FieldpostError,
+    Malformed,
+    Misconfigured,
+    NotFound,
+    Unavailable,
+    Untrusted,
+)
+from fieldpost.identity.challenge import verify_challenge
+from fieldpost.identity.enrolment import verify_request
+from fieldpost.identity.leaf import decode_leaf
+from fieldpost.identity.lot import verify_membership
+from fieldpost.identity.outcome import read_outcome
+from fieldpost.identity.report import open_report, verify_report
+from fieldpost.identity.status import read_status
+from fieldpost.ledger.batch import apply_batch
+from fieldpost.node.api import ranges
+from fieldpost.node.config import parse_listen
+from fieldpost.node.manifests import verify_upload
+from fieldpost.posts.attestation import decode_maker_attest
+from fieldpost.posts.blob import decode_blob_gone
+from fieldpost.posts.device import decode_device_status
+from fieldpost.posts.envelope import decode_post
+from fieldpost.posts.fleet import decode_fleet_summary
+from fieldpost.posts.release import (
+    decode_release_floor,
+    decode_release_sign,
+    decode_release_withdraw,
+)
+from fieldpost.posts.rollout import decode_rollout_set
+from fieldpost.records import counters, limits, map_keys
+from fieldpost.records.advisory import decode_advisory
+from fieldpost.records.board import decode_board_record
+from fieldpost.records.device_class import decode_class_record
+from fieldpost.records.fields import Reading
+from fieldpost.records.head import decode_head
+from fieldpost.records.lot import decode_lot_record
+from fieldpost.records.maker import Role, decode_maker_record
+from fieldpost.records.provisioning import decode_provisioning
+from fieldpost.records.release import decode_release_record
+from fieldpost.records.state_leaf import decode_state_leaf
+from fieldpost.signers.pkcs8 import parse_private_key
+from fieldpost.signers.software import SoftwareSigner
+from fieldpost.statemap.proof import verify_proof
+from fieldpost.suit.envelope import decode_envelope, verify_envelope
+from fieldpost.suit.manifest import decode_manifest
+from fieldpost.tlog.checkpoint import open_checkpoint
+from fieldpost.tlog.note import parse_base64, parse_note, parse_signature_lines, parse_vkey
+from fieldpost.tlog.offline import parse_offline_proof, verify_offline_proof
+from fieldpost.tlog.policy import parse_policy
+from fieldpost.tlog.tiles import (
+    Tile,
+    decode_entry_bundle,
+    decode_tile,
+    parse_entries_path,
+    parse_tile_path,
+)
+from fieldpost.tlog.treehead import parse_checkpoint, parse_decimal
+from tests.fuzz import seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A reader: what it does with bytes, its seeds, and the families that may refuse them."""
+
+    run: Callable[[bytes], object]
+    family: str
+    refuses: tuple[type[FieldpostError], ...] = (Malformed,)
+
+
+def _text(run: Callable[[str], object]) -> Callable[[bytes], object]:
+    # As arguments of programs come: what is no UTF-8 is there as lone surrogates.
+    return lambda data: run(data.decode("utf-8", "surrogateescape"))
+
+
+def _value(run: Callable[[cbor.Value], object]) -> Callable[[bytes], object]:
+    return lambda data: run(cbor.decode(data))
+
+
+def _json(run: Callable[[object], object]) -> Callable[[bytes], object]:
+    def read(data: bytes) -> object:
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+        return run(value)
+
+    return read
+
+
+def _both(decode: Callable[[bytes, Reading], object]) -> Callable[[bytes], object]:
+    """As the ledger reads and as devices do."""
+
+    def read(data: bytes) -> None:
+        refused = 0
+        for reading in Reading:
+            try:
+                decode(data, reading)
+            except Malformed:
+                refused += 1
+            except Untrusted as error:
+                # A device says so of labels that it does not know.
+                assert (reading, error.reason) == (Reading.DEVICE, "unsupported")  # noqa: PT017
+        if refused == len(Reading):
+            raise Malformed("both")
+
+    return read
+
+
+def _lines(data: bytes) -> Iterable[str]:
+    return data.decode("utf-8", "surrogateescape").splitlines(keepends=True)
+
+
+def _verify_bundle(data: bytes) -> object:
+    board = seeds.paper()
+    return verify_bundle(seeds.belief(), data, key=board.head_key, now=board.time)
+
+
+def _follow(which: str) -> Callable[[bytes], object]:
+    """Links one after the other, as a node hands them out, to the end that is true."""
+
+    def follow(data: bytes) -> object:
+        board = seeds.paper()
+        entries = cbor.decode_byte_strings(data, most=50)
+        if which == "board":
+            tip = Tip(board.board_record.encode(), board.board_link)
+            return follow_board_links(tip, entries, until=b"\x01" * 32, board=board.id)
+        tip = Tip(board.maker_record.encode(), board.maker_link)
+        return follow_maker_links(tip, entries, until=b"\x01" * 32, maker=board.maker_id)
+
+    return follow
+
+
+def _verify_upload(data: bytes) -> object:
+    world = seeds.world()
+    value = world.value(map_keys.release(world.maker.class_id("tracker"), 11))
+    assert value is not None
+    return verify_upload(
+        data,
+        release=decode_release_record(value),
+        maker=world.maker.id,
+        keys=world.maker.key_set(Role.RELEASE),
+    )
+
+
+def _verify_release(data: bytes) -> object:
+    board = seeds.paper()
+    record = decode_class_record(seeds.seeds("class")[0])
+    return verify_release(
+        data,
+        board.head.offers[0],
+        maker=board.maker_record,
+        maker_id=board.maker_id,
+        class_id=board.class_id,
+        limits=record.limits,
+    )
+
+
+def _verify_envelope(data: bytes) -> object:
+    known = [keys.decode_key(bytes.fromhex(key)) for key in seeds.vectors("manifests")["keys"]]
+    by_kid = {key.thumbprint(): key for key in known}
+    return verify_envelope(data, keys=by_kid, threshold=2, most_bytes=limits.MAX_ENVELOPE_BYTES)
+
+
+def _open_checkpoint(data: bytes) -> object:
+    return open_checkpoint(data, [parse_vkey(v.decode()) for v in seeds.seeds("vkey")])
+
+
+def _verify_offline_proof(data: bytes) -> object:
+    policy = parse_policy(seeds.seeds("policy")[0])
+    return verify_offline_proof(b"\x00", parse_offline_proof(data), policy)
+
+
+def _apply(data: bytes) -> object:
+    """A stranger's post in a batch of a living board: included, or refused by number."""
+    batch = apply_batch(seeds.world().state, (data,), time=seeds.world().time + 60)
+    assert len(batch.outcomes) == 1
+    return batch
+
+
+def _verify_signature(data: bytes) -> None:
+    for row in seeds.vectors("keys")["keys"]:
+        key = keys.decode_key(bytes.fromhex(row["cose_key"]))
+        try:
+            keys.verify_signature(key, b"fieldpost", data)
+        except Untrusted:
+            continue
+
+
+def _verify_proof(data: bytes) -> None:
+    rows = [row for row in seeds.vectors("state-map")["proofs"] if row["root"]]
+    for row in rows[10:40:10]:
+        value = row["value"] and bytes.fromhex(row["value"])
+        key, root = bytes.fromhex(row["key"]), bytes.fromhex(row["root"])
+        verify_proof(root=root, key=key, value=value, path=data)
+
+
+def _read_offline(data: bytes) -> object:
+    return read_offline_bundle(lambda at, count: data[at : at + count], len(data))
+
+
+def _private_key(data: bytes) -> object:
+    return SoftwareSigner.from_pkcs8(parse_private_key(data, None))
+
+
+def _error_of(data: bytes) -> object:
+    problem = {"content-type": "application/problem+json"}
+    return [error_of(status, problem, data) for status in (400, 404, 409, 422, 500)]
+
+
+_TRUST: Final = (Malformed, Untrusted)
+_KEY: Final = seeds.DEVICE.public_key
+
+TARGETS: Final[dict[str, Target]] = {
+    "cbor.decode": Target(cbor.decode, "cbor"),
+    "cbor.decode_byte_strings": Target(lambda d: cbor.decode_byte_strings(d, most=9), "leaves"),
+    "cbor.split_sequence": Target(lambda d: cbor.split_sequence(d, most=100), "post"),
+    "keys.decode_key": Target(keys.decode_key, "key"),
+    "keys.parse_cose_key": Target(_value(keys.parse_cose_key), "key"),
+    "keys.verify_signature": Target(_verify_signature, "signature"),
+    # posts
+    "posts.envelope.decode_post": Target(decode_post, "post"),
+    "ledger.batch.apply_batch": Target(_apply, "live post"),
+    "posts.release.decode_release_floor": Target(decode_release_floor, "release.floor"),
+    "posts.release.decode_release_sign": Target(decode_release_sign, "release.sign"),
+    "posts.release.decode_release_withdraw": Target(decode_release_withdraw, "release.withdraw"),
+    "posts.rollout.decode_rollout_set": Target(decode_rollout_set, "rollout.set"),
+    "posts.attestation.decode_maker_attest": Target(decode_maker_attest, "maker.attest"),
+    "posts.blob.decode_blob_gone": Target(decode_blob_gone, "blob.gone"),
+    "posts.device.decode_device_status": Target(decode_device_status, "device.status"),
+    "posts.fleet.decode_fleet_summary": Target(decode_fleet_summary, "fleet.summary"),
+    # records
+    "records.advisory.decode_advisory": Target(_both(decode_advisory), "advisory.publish"),
+    "records.board.decode_board_record": Target(_both(decode_board_record), "board"),
+    "records.device_class.decode_class_record": Target(_both(decode_class_record), "class"),
+    "records.head.decode_head": Target(_both(decode_head), "head"),
+    "records.lot.decode_lot_record": Target(_both(decode_lot_record), "lot"),
+    "records.maker.decode_maker_record": Target(_both(decode_maker_record), "maker"),
+    "records.provisioning.decode_provisioning": Target(
+        _both(decode_provisioning), "provisioning record"
+    ),
+    "records.release.decode_release_record": Target(_both(decode_release_record), "release"),
+    "records.state_leaf.decode_state_leaf": Target(decode_state_leaf, "state leaf"),
+    "records.counters.Link.decode": Target(counters.Link.decode, "link"),
+    "records.counters.ClassCounters.decode": Target(
+        counters.ClassCounters.decode, "class counters"
+    ),
+    "records.counters.ReleaseCounters.decode": Target(
+        counters.ReleaseCounters.decode, "release counters"
+    ),
+    "records.counters.DailyCount.decode": Target(counters.DailyCount.decode, "daily count"),
+    "records.counters.decode_domain_holder": Target(counters.decode_domain_holder, "domain"),
+    "records.counters.decode_attestation": Target(counters.decode_attestation, "domain"),
+    # releases
+    "suit.envelope.decode_envelope": Target(decode_envelope, "envelope", _TRUST),
+    "suit.envelope.verify_envelope": Target(_verify_envelope, "envelope", _TRUST),
+    "suit.manifest.decode_manifest": Target(
+        lambda d: decode_manifest(d, decrypts=True), "manifest", _TRUST
+    ),
+    "checkin.manifests.verify_release": Target(_verify_release, "envelope", _TRUST),
+    "node.manifests.verify_upload": Target(_verify_upload, "envelope", _TRUST),
+    # check-ins
+    "checkin.bundle.decode_bundle": Target(
+        lambda d: decode_bundle(d, most_bytes=limits.MAX_PROOF_BYTES), "bundle"
+    ),
+    "checkin.verify.verify_bundle": Target(_verify_bundle, "bundle", _TRUST),
+    "checkin.belief.decode_belief": Target(decode_belief, "belief", _TRUST),
+    "checkin.belief.believe": Target(believe, "provisioning", _TRUST),
+    "checkin.chains.follow_board_links": Target(_follow("board"), "links", _TRUST),
+    "checkin.chains.follow_maker_links": Target(_follow("maker"), "links", _TRUST),
+    "checkin.way_out.believe_links": Target(
+        lambda d: believe_links(seeds.belief(), cbor.decode_byte_strings(d, most=50)),
+        "links",
+        _TRUST,
+    ),
+    "agent.trust.follow_links": Target(
+        lambda d: follow_links(
+            seeds.belief(), cbor.decode_byte_strings(d, most=50), algorithms=tuple(keys.Algorithm)
+        ),
+        "links",
+        _TRUST,
+    ),
+    "agent.trust.believe_factory": Target(believe_factory, "provisioning", _TRUST),
+    "agent.membership.read_claim": Target(read_claim, "claim"),
+    "checkin.offline_bundle.read_offline_bundle": Target(_read_offline, "offline"),
+    "statemap.proof.verify_proof": Target(_verify_proof, "map path", _TRUST),
+    # identity
+    "identity.leaf.decode_leaf": Target(decode_leaf, "leaf"),
+    "identity.enrolment.verify_request": Target(verify_request, "enrolment", _TRUST),
+    "identity.report.open_report": Target(open_report, "report"),
+    "identity.report.verify_report": Target(lambda d: verify_report(d, _KEY), "report", _TRUST),
+    "identity.status.read_status": Target(lambda d: read_status(d, 1_023), "status"),
+    "identity.challenge.verify_challenge": Target(
+        lambda d: verify_challenge(
+            d, challenge=seeds.CHALLENGE, board="board.example/1#00", key=_KEY
+        ),
+        "challenge",
+        _TRUST,
+    ),
+    "identity.lot.verify_membership": Target(
+        lambda d: verify_membership(leaf=d, index=0, count=1, root=b"\x01" * 32, path=()),
+        "leaf",
+        _TRUST,
+    ),
+    "identity.outcome.read_outcome": Target(_value(read_outcome), "report"),
+    # the log
+    "tlog.note.parse_note": Target(parse_note, "note"),
+    "tlog.note.parse_vkey": Target(_text(parse_vkey), "vkey"),
+    "tlog.note.parse_base64": Target(_text(parse_base64), "vkey"),
+    "tlog.note.parse_signature_lines": Target(
+        lambda d: parse_signature_lines(d.decode("utf-8", "surrogateescape").partition("\n\n")[2]),
+        "note",
+    ),
+    "tlog.checkpoint.open_checkpoint": Target(_open_checkpoint, "note", _TRUST),
+    "tlog.treehead.parse_checkpoint": Target(_text(parse_checkpoint), "checkpoint"),
+    "tlog.treehead.parse_decimal": Target(_text(parse_decimal), "words"),
+    "tlog.policy.parse_policy": Target(parse_policy, "policy"),
+    "tlog.offline.parse_offline_proof": Target(parse_offline_proof, "proof"),
+    "tlog.offline.verify_offline_proof": Target(_verify_offline_proof, "proof", _TRUST),
+    "tlog.tiles.decode_tile": Target(lambda d: decode_tile(Tile(0, 0, 5), d), "tile"),
+    "tlog.tiles.decode_entry_bundle": Target(decode_entry_bundle, "entry bundle"),
+    "tlog.tiles.parse_tile_path": Target(_text(parse_tile_path), "tile path"),
+    "tlog.tiles.parse_entries_path": Target(_text(parse_entries_path), "tile path"),
+    # a device's and a maker's own files, and what programs beside them say
+    "agent.memory.decode_memory": Target(decode_memory, "memory", _TRUST),
+    "agent.leaving.read_links": Target(read_links, "links"),
+    "agent.config.parse_config": Target(
+        _text(lambda text: parse_config(text, channels=("stable",))),
+        "agent.toml",
+        (Misconfigured,),
+    ),
+    "agent.power.parse_power": Target(parse_power, "json", (Unavailable,)),
+    "agent.slots.stored_image.parse_facts": Target(_value(parse_facts), "leaf"),
+    "signers.pkcs8.parse_private_key": Target(_private_key, "key file", _TRUST),
+    "cli.ceremony.decode_request": Target(decode_request, "ceremony request"),
+    "cli.ceremony.decode_signatures": Target(decode_signatures, "ceremony signatures"),
+    "cli.factory_csv.read_table": Target(lambda d: read_table(_lines(d), b"\x01" * 16), "table"),
+    "cli.factory_csv.parse_public_key": Target(_text(parse_public_key), "table"),
+    "cli.dns_txt.parse_answer": Target(
+        lambda d: parse_answer(d, encode_question("board.example", 7)), "dns", (Malformed, NotFound)
+    ),
+    # answers of nodes, words of people
+    "client.answers.error_of": Target(_error_of, "json"),
+    "client.answers.retry_after_s": Target(
+        _text(lambda text: retry_after_s({"retry-after": text})), "words"
+    ),
+    "client.answers.parse_count": Target(_text(parse_count), "words"),
+    "client.transport.split_url": Target(_text(split_url), "words"),
+    **{
+        f"cli.views.{view.__name__}.parse": Target(_json(view.parse), "json", (Unavailable,))
+        for view in (ArtifactRow, ReleaseRow, BoardView, FleetView, ClassView)
+    },
+    "cli.maker.parse_threshold": Target(_text(parse_threshold), "words"),
+    "cli.options.parse_share": Target(_text(parse_share), "words"),
+    "cli.rollout.parse_offer": Target(_text(parse_offer), "words"),
+    "cli.rollout.parse_range": Target(_text(parse_range), "words"),
+    "node.config.parse_listen": Target(_text(parse_listen), "words", (Misconfigured,)),
+    "node.api.ranges.parse_range": Target(
+        _text(lambda text: ranges.parse_range(text, size=1_000)), "words"
+    ),
+}
