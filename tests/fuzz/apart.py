@@ -52,5 +52,6 @@ APART: Final[dict[str, str]] = {
         )
     },
     "node.fleet_alone.open_fleet": "opens a service; its provisioning goes through believe",
+    "signers.tokens.open_token_key": "opens a token; its URI is fed",
     "store.growing_edge.read_edge": "hashes of the node's own log, whose tiles are fed",
 }

@@ -10,7 +10,8 @@ from typing import Final
 
 from tests.fuzz import bounds, seeds
 from tests.fuzz.mutations import mutate
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 MEASURED: Final = 16
 """One input of so many is counted; counting makes a run several times slower."""

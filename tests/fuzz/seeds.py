@@ -8,6 +8,7 @@ from typing import Any, Final
 from fieldpost import cbor
 from fieldpost.agent.config import DEFAULT
 from fieldpost.agent.memory import Failed, Memory, Staged
+from fieldpost.agent.slots.base import Image
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.offline_bundle import OfflineBundle, encode_offline_bundle
 from fieldpost.cli.ceremony import Needed, encode_signatures, request_of
@@ -132,8 +133,7 @@ def _memory() -> list[bytes]:
         sequence=11,
         version="1.1",
         manifest=b"\x01" * 32,
-        digest=b"\x02" * 32,
-        size=100,
+        images=(Image(digest=b"\x02" * 32, size=100),),
         change_count=2,
         offline=False,
     )
@@ -308,6 +308,8 @@ _FAMILIES: Final[dict[str, Any]] = {
     "signature": lambda: [bytes.fromhex(row["signature"]) for row in vectors("keys")["signatures"]],
     "enrolment": lambda: _hexes(vectors("identity")["enrolments"]),
     "report": lambda: _hexes(vectors("identity")["reports"]),
+    "images": lambda: [cbor.encode([[[b"app"], b"\x01" * 32, 5]])],
+    "facts": lambda: [cbor.encode([3, "1.0", [[[b"app"], b"\x01" * 32, 5]]])],
     "status": lambda: _hexes(vectors("identity")["statuses"], "page"),
     "challenge": lambda: [sign_challenge(CHALLENGE, board="board.example/1#00", signer=DEVICE)],
     "map path": lambda: _hexes(vectors("state-map")["proofs"], "path"),
@@ -340,6 +342,8 @@ _FAMILIES: Final[dict[str, Any]] = {
         b"[::1]:8470",
         b"http://board.example:80/x?y",
         b"120",
+        b"boot/0x01",
+        b"pkcs11:token=board;object=cosigner?pin-source=file:/x",
         b"Wed, 21 Oct 2026 07:28:00 GMT",
     ],
 }

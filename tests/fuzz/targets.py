@@ -5,41 +5,22 @@ One entry for each, by its dotted name; `apart` names what needs none, and
 `test_no_decoder_is_forgotten` compares both with the source.
 """
 
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from fieldpost import cbor, keys
-from fieldpost.agent.config import parse_config
-from fieldpost.agent.leaving import read_links
 from fieldpost.agent.membership import read_claim
-from fieldpost.agent.memory import decode_memory
-from fieldpost.agent.power import parse_power
-from fieldpost.agent.slots.stored_image import parse_facts
 from fieldpost.agent.trust import believe_factory, follow_links
 from fieldpost.checkin.belief import believe, decode_belief
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.checkin.chains import Tip, follow_board_links, follow_maker_links
 from fieldpost.checkin.manifests import verify_release
 from fieldpost.checkin.offline_bundle import read_offline_bundle
+from fieldpost.checkin.older import verify_older
 from fieldpost.checkin.verify import verify_bundle
 from fieldpost.checkin.way_out import believe_links
-from fieldpost.cli.ceremony import decode_request, decode_signatures
-from fieldpost.cli.dns_txt import encode_question, parse_answer
-from fieldpost.cli.factory_csv import parse_public_key, read_table
-from fieldpost.cli.maker import parse_threshold
-from fieldpost.cli.options import parse_share
-from fieldpost.cli.rollout import parse_offer, parse_range
-from fieldpost.cli.views import ArtifactRow, BoardView, ClassView, FleetView, ReleaseRow
-from fieldpost.client.answers import error_of, parse_count, retry_after_s
-from fieldpost.client.transport import split_url
 from fieldpost.errors import (
-    FieldpostError,
     Malformed,
-    Misconfigured,
-    NotFound,
-    Unavailable,
     Untrusted,
 )
 from fieldpost.identity.challenge import verify_challenge
@@ -50,8 +31,6 @@ from fieldpost.identity.outcome import read_outcome
 from fieldpost.identity.report import open_report, verify_report
 from fieldpost.identity.status import read_status
 from fieldpost.ledger.batch import apply_batch
-from fieldpost.node.api import ranges
-from fieldpost.node.config import parse_listen
 from fieldpost.node.manifests import verify_upload
 from fieldpost.posts.attestation import decode_maker_attest
 from fieldpost.posts.blob import decode_blob_gone
@@ -75,8 +54,6 @@ from fieldpost.records.maker import Role, decode_maker_record
 from fieldpost.records.provisioning import decode_provisioning
 from fieldpost.records.release import decode_release_record
 from fieldpost.records.state_leaf import decode_state_leaf
-from fieldpost.signers.pkcs8 import parse_private_key
-from fieldpost.signers.software import SoftwareSigner
 from fieldpost.statemap.proof import verify_proof
 from fieldpost.suit.envelope import decode_envelope, verify_envelope
 from fieldpost.suit.manifest import decode_manifest
@@ -93,35 +70,8 @@ from fieldpost.tlog.tiles import (
 )
 from fieldpost.tlog.treehead import parse_checkpoint, parse_decimal
 from tests.fuzz import seeds
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A reader: what it does with bytes, its seeds, and the families that may refuse them."""
-
-    run: Callable[[bytes], object]
-    family: str
-    refuses: tuple[type[FieldpostError], ...] = (Malformed,)
-
-
-def _text(run: Callable[[str], object]) -> Callable[[bytes], object]:
-    # As arguments of programs come: what is no UTF-8 is there as lone surrogates.
-    return lambda data: run(data.decode("utf-8", "surrogateescape"))
-
-
-def _value(run: Callable[[cbor.Value], object]) -> Callable[[bytes], object]:
-    return lambda data: run(cbor.decode(data))
-
-
-def _json(run: Callable[[object], object]) -> Callable[[bytes], object]:
-    def read(data: bytes) -> object:
-        try:
-            value = json.loads(data)
-        except (ValueError, RecursionError):
-            return None
-        return run(value)
-
-    return read
+from tests.fuzz.own_files import OWN
+from tests.fuzz.target import Target, as_text, as_value
 
 
 def _both(decode: Callable[[bytes, Reading], object]) -> Callable[[bytes], object]:
@@ -141,10 +91,6 @@ def _both(decode: Callable[[bytes, Reading], object]) -> Callable[[bytes], objec
             raise Malformed("both")
 
     return read
-
-
-def _lines(data: bytes) -> Iterable[str]:
-    return data.decode("utf-8", "surrogateescape").splitlines(keepends=True)
 
 
 def _verify_bundle(data: bytes) -> object:
@@ -235,15 +181,6 @@ def _read_offline(data: bytes) -> object:
     return read_offline_bundle(lambda at, count: data[at : at + count], len(data))
 
 
-def _private_key(data: bytes) -> object:
-    return SoftwareSigner.from_pkcs8(parse_private_key(data, None))
-
-
-def _error_of(data: bytes) -> object:
-    problem = {"content-type": "application/problem+json"}
-    return [error_of(status, problem, data) for status in (400, 404, 409, 422, 500)]
-
-
 _TRUST: Final = (Malformed, Untrusted)
 _KEY: Final = seeds.DEVICE.public_key
 
@@ -252,7 +189,7 @@ TARGETS: Final[dict[str, Target]] = {
     "cbor.decode_byte_strings": Target(lambda d: cbor.decode_byte_strings(d, most=9), "leaves"),
     "cbor.split_sequence": Target(lambda d: cbor.split_sequence(d, most=100), "post"),
     "keys.decode_key": Target(keys.decode_key, "key"),
-    "keys.parse_cose_key": Target(_value(keys.parse_cose_key), "key"),
+    "keys.parse_cose_key": Target(as_value(keys.parse_cose_key), "key"),
     "keys.verify_signature": Target(_verify_signature, "signature"),
     # posts
     "posts.envelope.decode_post": Target(decode_post, "post"),
@@ -300,6 +237,13 @@ TARGETS: Final[dict[str, Target]] = {
         lambda d: decode_bundle(d, most_bytes=limits.MAX_PROOF_BYTES), "bundle"
     ),
     "checkin.verify.verify_bundle": Target(_verify_bundle, "bundle", _TRUST),
+    "checkin.older.verify_older": Target(
+        lambda d: verify_older(
+            seeds.belief(), d, key=seeds.paper().head_key, now=seeds.paper().time
+        ),
+        "bundle",
+        _TRUST,
+    ),
     "checkin.belief.decode_belief": Target(decode_belief, "belief", _TRUST),
     "checkin.belief.believe": Target(believe, "provisioning", _TRUST),
     "checkin.chains.follow_board_links": Target(_follow("board"), "links", _TRUST),
@@ -338,60 +282,24 @@ TARGETS: Final[dict[str, Target]] = {
         "leaf",
         _TRUST,
     ),
-    "identity.outcome.read_outcome": Target(_value(read_outcome), "report"),
+    "identity.outcome.read_outcome": Target(as_value(read_outcome), "report"),
     # the log
     "tlog.note.parse_note": Target(parse_note, "note"),
-    "tlog.note.parse_vkey": Target(_text(parse_vkey), "vkey"),
-    "tlog.note.parse_base64": Target(_text(parse_base64), "vkey"),
+    "tlog.note.parse_vkey": Target(as_text(parse_vkey), "vkey"),
+    "tlog.note.parse_base64": Target(as_text(parse_base64), "vkey"),
     "tlog.note.parse_signature_lines": Target(
         lambda d: parse_signature_lines(d.decode("utf-8", "surrogateescape").partition("\n\n")[2]),
         "note",
     ),
     "tlog.checkpoint.open_checkpoint": Target(_open_checkpoint, "note", _TRUST),
-    "tlog.treehead.parse_checkpoint": Target(_text(parse_checkpoint), "checkpoint"),
-    "tlog.treehead.parse_decimal": Target(_text(parse_decimal), "words"),
+    "tlog.treehead.parse_checkpoint": Target(as_text(parse_checkpoint), "checkpoint"),
+    "tlog.treehead.parse_decimal": Target(as_text(parse_decimal), "words"),
     "tlog.policy.parse_policy": Target(parse_policy, "policy"),
     "tlog.offline.parse_offline_proof": Target(parse_offline_proof, "proof"),
     "tlog.offline.verify_offline_proof": Target(_verify_offline_proof, "proof", _TRUST),
     "tlog.tiles.decode_tile": Target(lambda d: decode_tile(Tile(0, 0, 5), d), "tile"),
     "tlog.tiles.decode_entry_bundle": Target(decode_entry_bundle, "entry bundle"),
-    "tlog.tiles.parse_tile_path": Target(_text(parse_tile_path), "tile path"),
-    "tlog.tiles.parse_entries_path": Target(_text(parse_entries_path), "tile path"),
-    # a device's and a maker's own files, and what programs beside them say
-    "agent.memory.decode_memory": Target(decode_memory, "memory", _TRUST),
-    "agent.leaving.read_links": Target(read_links, "links"),
-    "agent.config.parse_config": Target(
-        _text(lambda text: parse_config(text, channels=("stable",))),
-        "agent.toml",
-        (Misconfigured,),
-    ),
-    "agent.power.parse_power": Target(parse_power, "json", (Unavailable,)),
-    "agent.slots.stored_image.parse_facts": Target(_value(parse_facts), "leaf"),
-    "signers.pkcs8.parse_private_key": Target(_private_key, "key file", _TRUST),
-    "cli.ceremony.decode_request": Target(decode_request, "ceremony request"),
-    "cli.ceremony.decode_signatures": Target(decode_signatures, "ceremony signatures"),
-    "cli.factory_csv.read_table": Target(lambda d: read_table(_lines(d), b"\x01" * 16), "table"),
-    "cli.factory_csv.parse_public_key": Target(_text(parse_public_key), "table"),
-    "cli.dns_txt.parse_answer": Target(
-        lambda d: parse_answer(d, encode_question("board.example", 7)), "dns", (Malformed, NotFound)
-    ),
-    # answers of nodes, words of people
-    "client.answers.error_of": Target(_error_of, "json"),
-    "client.answers.retry_after_s": Target(
-        _text(lambda text: retry_after_s({"retry-after": text})), "words"
-    ),
-    "client.answers.parse_count": Target(_text(parse_count), "words"),
-    "client.transport.split_url": Target(_text(split_url), "words"),
-    **{
-        f"cli.views.{view.__name__}.parse": Target(_json(view.parse), "json", (Unavailable,))
-        for view in (ArtifactRow, ReleaseRow, BoardView, FleetView, ClassView)
-    },
-    "cli.maker.parse_threshold": Target(_text(parse_threshold), "words"),
-    "cli.options.parse_share": Target(_text(parse_share), "words"),
-    "cli.rollout.parse_offer": Target(_text(parse_offer), "words"),
-    "cli.rollout.parse_range": Target(_text(parse_range), "words"),
-    "node.config.parse_listen": Target(_text(parse_listen), "words", (Misconfigured,)),
-    "node.api.ranges.parse_range": Target(
-        _text(lambda text: ranges.parse_range(text, size=1_000)), "words"
-    ),
+    "tlog.tiles.parse_tile_path": Target(as_text(parse_tile_path), "tile path"),
+    "tlog.tiles.parse_entries_path": Target(as_text(parse_entries_path), "tile path"),
+    **OWN,
 }

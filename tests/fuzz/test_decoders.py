@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY
 from tests.fuzz import bounds, campaign, seeds, targets
 from tests.fuzz.apart import APART, THROUGH
 from tests.fuzz.campaign import Fault, feed, feed_all, mutations
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 EVERY = pytest.mark.parametrize("name", TARGETS)
 COUNT = 150
