@@ -27,6 +27,14 @@ def command() -> None:
 def settings_options(command: F) -> F:
     """`--config`, and options for the settings that a first try needs."""
     command = click.option(
+        "--mirror",
+        "mirrors",
+        multiple=True,
+        metavar="FOLDER|URL",
+        help="A copy of this board, asked at the start what this node signed last; what is missing "
+        "here is fetched from it. May be given several times.",
+    )(command)
+    command = click.option(
         "--listen",
         multiple=True,
         metavar="HOST:PORT",
@@ -67,6 +75,7 @@ def run(
     data: Path | None,
     origin: str | None,
     listen: tuple[str, ...],
+    mirrors: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Run a node until SIGTERM or Ctrl-C; what it has acknowledged is on the disk by then.
@@ -85,7 +94,7 @@ def run(
     config = load_config(
         file=config_file,
         environment=os.environ,
-        options=given(data=data, origin=origin, listen=listen),
+        options=given(data=data, origin=origin, listen=listen, mirrors=mirrors),
     ).config
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     with ExitStack() as stack:

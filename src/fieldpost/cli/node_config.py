@@ -26,6 +26,7 @@ def check(
     data: Path | None,
     origin: str | None,
     listen: tuple[str, ...],
+    mirrors: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Say everything that is wrong with the settings; nothing is started or changed.
@@ -39,7 +40,7 @@ def check(
     from fieldpost.cli.failures import exit_code
     from fieldpost.node.config_sources import Misconfigurations, load_config
 
-    options = given(data=data, origin=origin, listen=listen)
+    options = given(data=data, origin=origin, listen=listen, mirrors=mirrors)
     try:
         load_config(file=config_file, environment=os.environ, options=options)
     except Misconfigurations as found:
@@ -64,6 +65,7 @@ def show_settings(
     data: Path | None,
     origin: str | None,
     listen: tuple[str, ...],
+    mirrors: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Show every setting, its value, and where that comes from.
@@ -75,7 +77,7 @@ def show_settings(
     """
     from fieldpost.node.config_sources import load_config
 
-    options = given(data=data, origin=origin, listen=listen)
+    options = given(data=data, origin=origin, listen=listen, mirrors=mirrors)
     sourced = load_config(file=config_file, environment=os.environ, options=options)
     rows = [
         {"setting": name, "value": _plain(value), "from": origin_of_value}

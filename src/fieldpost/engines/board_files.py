@@ -52,6 +52,11 @@ def is_board(data: Path) -> bool:
     )
 
 
+def has_signed(data: Path) -> bool:
+    """Whether the keys here ever signed a tree head."""
+    return (keys_directory(data) / "largest-signed").exists()
+
+
 def create_board(
     data: Path,
     *,

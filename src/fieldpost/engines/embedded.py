@@ -24,9 +24,10 @@ from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.engines.published import PublishedHeads
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
+from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import BoardWriter
-from fieldpost.errors import FieldpostError, NotFound, Rejected, Unavailable
+from fieldpost.errors import FieldpostError, Misconfigured, NotFound, Rejected, Unavailable
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.policy import DevicePolicy
@@ -37,6 +38,7 @@ from fieldpost.tlog.proof import prove_inclusions
 MOST_WAITING: Final = 8_192
 _TICK_S: Final = 1.0
 _RETRY_S: Final = 1
+_ASK_S: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +51,10 @@ class EmbeddedEngine:
     """An `Engine` over the data directory `data`, in which `create_board` made a board.
 
     `clock` gives Unix seconds, `uptime` seconds since any moment, `watch` follows a rebuild.
-    Raises Misconfigured and Unavailable as `open_board` does, and Misconfigured if another process
-    has the directory.
+    While `ask_mirrors` says that the node may be behind, what was published is shown, no post is
+    taken and nothing is signed; it is asked again every 10 s. Raises Misconfigured and Unavailable
+    as `open_board` does, what `ask_mirrors` raises, and Misconfigured if another process has the
+    directory.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class EmbeddedEngine:
         make_cosigner: MakeCosigner = OperatorKeys.local_cosigner,
         most_waiting: int = MOST_WAITING,
         watch: Watch | None = None,
+        ask_mirrors: Callable[[], Caught] | None = None,
         disk: Disk = OS,
     ) -> None:
         self._open: Callable[..., BoardWriter] = partial(
@@ -73,9 +78,14 @@ class EmbeddedEngine:
         self._writing = threading.Lock()
         self._broken = False
         self._trouble: str | None = None
+        self._ask_mirrors = ask_mirrors
+        self._behind: str | None = None
+        self._asked = float("-inf")
+        self._uptime = uptime
         self._directory = DirectoryLock(data)
         try:
-            self._writer = self._open(watch=watch)
+            self._catch_up()
+            self._writer = self._open_first(watch)
             self._heads = self._publish_first()
         except BaseException:
             self._directory.release()
@@ -94,12 +104,15 @@ class EmbeddedEngine:
         future: Future[Receipt] = Future()
         # What was taken is written, whether or not somebody still waits for the answer.
         future.set_running_or_notify_cancel()
-        self._intake.submit([entry], resolving(future))
+        self.submit_many([entry], resolving(future))
         return future
 
     def submit_many(self, entries: Sequence[bytes], done: Done) -> None:
         """See Engine."""
-        self._intake.submit(entries, done)
+        if self._behind is not None:
+            done([Unavailable(self._behind, int(_ASK_S))] * len(entries))
+        else:
+            self._intake.submit(entries, done)
 
     def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
         """See Engine."""
@@ -122,8 +135,9 @@ class EmbeddedEngine:
         """See Engine."""
         if not self._thread.is_alive():
             raise Unavailable("the engine stopped: restart the node")
-        if self._trouble is not None:
-            raise Unavailable(self._trouble)
+        trouble = self._behind or self._trouble
+        if trouble is not None:
+            raise Unavailable(trouble)
 
     def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
         """See Engine."""
@@ -171,6 +185,7 @@ class EmbeddedEngine:
         The engine does so itself; this is for those who keep their own time. Raises Unavailable.
         """
         with self._writing:
+            self._check_not_behind()
             writer = self._sound_writer()
             epoch_s = read_board(writer.state.map).epoch_s
             behind = writer.log.size > self._head.size
@@ -202,13 +217,49 @@ class EmbeddedEngine:
             self._intake.abandon("the engine stopped: restart the node")
             raise
 
+    def _catch_up(self) -> None:
+        """Ask the mirrors whether this node may write; what they had is on the disk then."""
+        if self._ask_mirrors is None:
+            return
+        self._asked = self._uptime()
+        caught = self._ask_mirrors()
+        self._broken = self._broken or caught.grew
+        if caught.behind is not None and caught.behind != self._behind:
+            _log.warning("no posts are taken: %s", caught.behind)
+        self._behind = caught.behind
+
+    def _open_first(self, watch: Watch | None) -> BoardWriter:
+        self._broken = False  # whatever grew is seen now
+        if self._behind is None:
+            return self._open(watch=watch)
+        try:
+            return self._open(watch=watch, behind=True)
+        except Misconfigured as error:
+            raise Misconfigured(f"{error}; {self._behind}") from error
+
+    def _check_not_behind(self) -> None:
+        if self._behind is not None:
+            raise Unavailable(self._behind, int(_ASK_S))
+
     def _tick(self) -> None:
+        if self._behind is not None and self._uptime() - self._asked >= _ASK_S:
+            self._ask_again()
+        if self._behind is not None:
+            return
         try:
             self.refresh(self._clock.read(last=self._writer.state.last.time))
             self._trouble = None
         except FieldpostError as error:
             self._trouble = str(error)
             _log.warning("the published head was not refreshed: %s", error)
+
+    def _ask_again(self) -> None:
+        try:
+            with self._writing:
+                self._catch_up()
+        except FieldpostError as error:
+            self._behind = str(error)
+            _log.error("no posts are taken: %s", error)
 
     def _settle(self, batch: Collected) -> list[tuple[Waiting, Answer]]:
         """Write a batch; an answer for each of it."""
@@ -272,6 +323,7 @@ class EmbeddedEngine:
         """The heads to begin with: the newest size, or the old ones where that cannot be signed."""
         writer = self._writer
         try:
+            self._check_not_behind()
             writer.publish(self._clock.read(last=writer.state.last.time))
         except Unavailable as error:
             if writer.heads is None:
@@ -287,7 +339,8 @@ class EmbeddedEngine:
     def _sound_writer(self) -> BoardWriter:
         """The writer, opened again from the disk if its last work failed."""
         if self._broken:
-            old, self._writer = self._writer, self._open()
+            old = self._writer
+            self._writer = self._open(behind=self._behind is not None)
             self._broken = False
             old.close()
         return self._writer

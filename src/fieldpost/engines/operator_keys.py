@@ -75,6 +75,11 @@ def check_keys(directory: Path) -> None:
             load_signer(directory / f"{name}.pem")
 
 
+def log_keys(directory: Path) -> tuple[PublicKey, ...]:
+    """Every key here that signs checkpoints, did, or may do so soon. Raises Misconfigured."""
+    return tuple(_held(directory, LOG))
+
+
 def find_keys(directory: Path, record: BoardRecord) -> tuple[OperatorKeys, Operator]:
     """The keys here that `record` names, and the operator whose they are.
 

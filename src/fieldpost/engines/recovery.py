@@ -62,24 +62,27 @@ def open_board(
     *,
     make_cosigner: MakeCosigner = OperatorKeys.local_cosigner,
     watch: Watch | None = None,
+    behind: bool = False,
     disk: Disk = OS,
 ) -> BoardWriter:
     """The board below `data`, caught up with its log. Nothing is signed here.
 
-    `watch` follows the entries that are applied again; without it the log does, every 10 s.
+    `watch` follows the entries that are applied again; without it the log does, every 10 s. A log
+    that is shorter than what was signed is opened only if the caller knows that it is `behind`.
     Raises Misconfigured, saying what to do; Unavailable.
     """
     check_keys(keys_directory(data))
     remove_leftovers(keys_directory(data), disk=disk)
     mark = SignedMark(keys_directory(data), disk=disk)
     log = open_log(log_directory(data), disk=disk)
-    mark.check_log(log)
+    if log.size >= mark.size or not behind:
+        mark.check_log(log)
     if log.size == 0:
         raise Misconfigured(f"there is no board in {data}: create one first")
     _set_aside_other_version(data / "state.db", log, disk)
     db = StateDb(data / "state.db")
     try:
-        state = _catch_up(log, db, watch or _Words())
+        state = load_ledger(log, db, watch)
 
         def choose(record: BoardRecord) -> tuple[Signer, Cosigner]:
             keys, operator = find_keys(keys_directory(data), record)
@@ -139,7 +142,12 @@ class _Words:
             _log.warning("state.db: %d of %d entries applied, %.0f/s", done, total, rate)
 
 
-def _catch_up(log: LogFiles, db: StateDb, watch: Watch) -> LedgerState:
+def load_ledger(log: LogFiles, db: StateDb, watch: Watch | None = None) -> LedgerState:
+    """The state at the end of the log; the database is caught up with it.
+
+    Raises Misconfigured, saying what to do, for what does not fit together; Unavailable.
+    """
+    watch = watch or _Words()
     with _without_collection():
         state = _load_state(log, db)
     hashed = CompactRange.empty() if state is None else None

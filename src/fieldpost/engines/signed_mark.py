@@ -18,8 +18,9 @@ from fieldpost.tlog.tree import read_compact_range
 
 _FORM: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})\n")
 _WHAT_TO_DO: Final = (
-    "this data directory is older than what the node signed. Copy the log from a mirror or a newer "
-    "backup; do not delete the file, or the node may sign a second history"
+    "this data directory is older than what the node signed. Start it with --mirror and a copy "
+    "that has the rest, or restore a newer backup; do not delete the file, or the node may sign a "
+    "second history"
 )
 
 

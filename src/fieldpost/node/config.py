@@ -77,6 +77,11 @@ class NodeConfig:
     listen: tuple[str, ...] = setting(
         ("127.0.0.1:8470",), "where to serve: HOST:PORT, [IPv6]:PORT, or :PORT for all addresses"
     )
+    mirrors: tuple[str, ...] = setting(
+        (),
+        "folders and URLs of copies of this board: they are asked at the start what this node "
+        "signed last, and what is missing here is fetched from them",
+    )
     limits: Limits = table(Limits)
 
     def addresses(self) -> tuple[tuple[str, int], ...]:

@@ -3,11 +3,13 @@
 
 from collections.abc import Callable
 
-from fieldpost.engines.board_files import create_board, is_board
+from fieldpost.engines.board_files import create_board, has_signed, is_board
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.engines.recovery import Watch
+from fieldpost.engines.tail import is_restored
 from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.node.config import NodeConfig
+from fieldpost.node.mirrors import asking
 from fieldpost.records.identifiers import origin_of
 
 
@@ -18,12 +20,15 @@ def open_engine(
 
     Raises Misconfigured for an origin that is none or not this board's, and as the engine does.
     """
-    if not is_board(config.data):
+    ask_mirrors = asking(config.data, config.mirrors, watch=watch) if config.mirrors else None
+    _check_whole(config)
+    # With keys that have signed, an empty folder is a lost log and never a new board.
+    if not is_board(config.data) and not has_signed(config.data):
         try:
             create_board(config.data, now=clock(), origin=config.origin)
         except Malformed as error:
             raise Misconfigured(f"{error}; choose another --origin") from error
-    engine = EmbeddedEngine(config.data, clock=clock, watch=watch)
+    engine = EmbeddedEngine(config.data, clock=clock, watch=watch, ask_mirrors=ask_mirrors)
     if config.origin is not None and origin_of(engine.board) != config.origin:
         found = origin_of(engine.board)
         engine.close()
@@ -32,3 +37,13 @@ def open_engine(
             "or choose another data directory for a new board"
         )
     return engine
+
+
+def _check_whole(config: NodeConfig) -> None:
+    if is_restored(config.data) and not config.mirrors:
+        raise Misconfigured(
+            f"{config.data} was restored from a backup, which may be older than what this node "
+            "signed last: name a copy that followed the board with --mirror (or `mirrors` in the "
+            "settings); where nothing was signed after the backup, say so: `fieldpost node "
+            "restore --newest`; otherwise see docs/operations/lost-tail.md"
+        )
