@@ -110,7 +110,7 @@ def make_keys(
     if post_quantum:
         wanted[POST_QUANTUM] = Algorithm.ML_DSA_44
     for name, algorithm in wanted.items():
-        make_key(directory / f"{name}.pem", algorithm, disk=disk)
+        _check_algorithm(directory, name, make_key(directory / f"{name}.pem", algorithm, disk=disk))
     extra = directory / f"{POST_QUANTUM}.pem"
     return load_signer(directory / f"{GOVERNANCE}.pem"), OperatorKeys(
         log=load_signer(directory / f"{LOG}.pem"),
@@ -141,11 +141,15 @@ def _held(directory: Path, name: str) -> dict[PublicKey, Signer]:
     paths = (directory / f"{name}.pem", next_path(directory, name), *retired)
     signers = [load_signer(path) for path in paths if path.exists()]
     for signer in signers:
-        if name != POST_QUANTUM and signer.public_key.algorithm is not Algorithm.ED25519:
-            raise Misconfigured(
-                f"{directory}/{name}.pem must be an Ed25519 key: C2SP checkpoints know no P-256"
-            )
+        _check_algorithm(directory, name, signer)
     return {signer.public_key: signer for signer in signers}
+
+
+def _check_algorithm(directory: Path, name: str, signer: Signer) -> None:
+    if name in (LOG, COSIGNER) and signer.public_key.algorithm is not Algorithm.ED25519:
+        raise Misconfigured(
+            f"{directory}/{name}.pem must be an Ed25519 key: C2SP checkpoints know no P-256"
+        )
 
 
 def _second(cosigners: Sequence[Signer]) -> Signer | None:
