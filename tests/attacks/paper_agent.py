@@ -16,6 +16,7 @@ from fieldpost.agent.enrolment import Base, enrol
 from fieldpost.agent.home import Home
 from fieldpost.agent.loop import open_agent, run_once
 from fieldpost.agent.memory import Memory, load_memory
+from fieldpost.agent.offline import OfflineUpdate
 from fieldpost.agent.runtime import Agent
 from fieldpost.agent.world import Facts, World
 from fieldpost.errors import FieldpostError, Untrusted
@@ -93,14 +94,16 @@ class AgentOnPaper:
             agent.start()
             yield agent
 
-    def live(self, *, rebooted: bool = False) -> str:
-        """One check-in through as many boots as it takes; the reason why nothing came, or ""."""
+    def live(self, *, rebooted: bool = False, update: OfflineUpdate | None = None) -> str:
+        """One check-in, or that of a file, through as many boots as it takes; the reason why
+        nothing came, or ""."""
         while True:
+            world = self.clock.world()
             try:
-                with open_agent(self.home, world=self.clock.world(), boot=_reboot) as agent:
-                    return run_once(agent, self.clock.world(), rebooted=rebooted).reverted
+                with open_agent(self.home, world=world, boot=_reboot) as agent:
+                    return run_once(agent, world, rebooted=rebooted, update=update).reverted
             except Rebooted:
-                rebooted = True
+                rebooted, update = True, None
             except Untrusted as refused:
                 return refused.reason
             except FieldpostError as error:

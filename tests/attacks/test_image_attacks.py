@@ -5,7 +5,10 @@ A whole agent on a disk; each test ends with what it runs, and a control without
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +24,7 @@ from fieldpost.agent.memory import Staged
 from fieldpost.agent.plan import Plan
 from fieldpost.agent.slots.base import Boot
 from fieldpost.agent.slots.files import FileSlots
+from fieldpost.agent.world import Facts, World
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.records.device_class import Encoding
 from fieldpost.testing.bundles import PaperBoard
@@ -28,7 +32,7 @@ from fieldpost.testing.defences import Defence, without
 from fieldpost.testing.images import filled, image_of, release_of
 from fieldpost.testing.paper_node import PaperNode
 from fieldpost.tlog.tiles import parse_tile_path
-from tests.attacks.paper_agent import AgentOnPaper
+from tests.attacks.paper_agent import AgentOnPaper, Clock
 from tests.attacks.paper_device import DAY
 
 NEW = b"the image of release 2"
@@ -99,7 +103,71 @@ def test_an_image_that_always_fails_is_not_tried_for_ever(tmp_path: Path, node: 
         assert trials(agent, node, 5) == 3 + 5
 
 
+class Dead(BaseException):
+    """The new image hung, and a watchdog took the power away."""
+
+
+@dataclass
+class DyingClock(Clock):
+    """Time on a device whose every trial dies before its health is known."""
+
+    def world(self) -> World:
+        plain = super().world()
+
+        def emit(event: str, facts: Facts) -> None:
+            plain.emit(event, facts)
+            if event == "trial":
+                raise Dead
+
+        return replace(plain, emit=emit)
+
+
+def deadly_trials(agent: AgentOnPaper, node: PaperNode, days: int) -> int:
+    """How often a deadly image is tried in all after so many more days of four check-ins."""
+    for _ in range(4 * days):
+        with suppress(Dead):
+            agent.live()
+        agent.live(rebooted=True)
+        agent.clock.now += DAY // 4
+        node.board.time = agent.clock.now
+        node.board.seal()
+    return len(agent.told("trial"))
+
+
+def test_an_image_that_kills_every_trial_is_tried_ever_more_rarely(
+    tmp_path: Path, node: PaperNode
+) -> None:
+    """Nobody examined it, so nothing counts against it; but each try is an outage."""
+    agent = AgentOnPaper(tmp_path, node)
+    agent.clock = DyingClock(agent.clock.now)
+    node.publish(2, NEW)
+    # Each rest is twice as long as the one before, from the shortest interval up to the longest.
+    tries = [0, *(deadly_trials(agent, node, 3) for _ in range(3))]
+    assert [later - earlier for earlier, later in pairwise(tries)] == [11, 3, 3]
+    assert agent.runs() == (1, agent.old)
+    assert agent.memory().failed == ()
+    with without(Defence.REST):
+        assert deadly_trials(agent, node, 1) == tries[-1] + 4
+
+
 # --- bombs ---
+
+
+def test_a_frame_that_asks_for_a_large_window_costs_no_memory(
+    tmp_path: Path, node: PaperNode
+) -> None:
+    """A decoder holds the whole window; a device without so much memory would be killed."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=27, compression_level=1)
+    path = tmp_path / "bomb.zst"
+    # Without the size in its header, the frame is believed to need all of its window.
+    packer = zstandard.ZstdCompressor(
+        compression_params=parameters,
+    ).compressobj()
+    path.write_bytes(packer.compress(NEW) + packer.flush())
+    with pytest.raises(Malformed, match="no zstd that this device takes"):
+        list(unpack(path, Encoding.ZSTD, most_bytes=len(NEW)))
+    with without(Defence.WINDOW):
+        assert b"".join(unpack(path, Encoding.ZSTD, most_bytes=len(NEW))) == NEW
 
 
 @pytest.fixture

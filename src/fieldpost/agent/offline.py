@@ -58,7 +58,7 @@ class OfflineUpdate:
                     hasher.update(chunk)
                     file.append(chunk)
                 file.sync()
-                if hasher.digest() == form.digest:
+                if _is_form(form, hasher.digest()):
                     return path
                 file.truncate(0)
         raise NotFound(f"{self._path.name} holds no artifact {form.digest.hex()}")
@@ -126,6 +126,10 @@ class OfflineReader:
         if len(self._bundle.envelope) > most_bytes:
             raise Malformed(f"an envelope of more than {most_bytes} bytes")
         return judge(self._bundle.envelope)
+
+
+def _is_form(form: Stored, digest: bytes) -> bool:
+    return digest == form.digest
 
 
 def _newer(entries: tuple[bytes, ...], known: bytes) -> tuple[bytes, ...]:

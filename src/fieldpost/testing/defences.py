@@ -20,7 +20,15 @@ from sqlite3 import Connection
 from typing import Any
 
 from fieldpost import cbor
-from fieldpost.agent import download, installing, machine, schedule, trust
+from fieldpost.agent import (
+    bookkeeping,
+    download,
+    installing,
+    machine,
+    offline,
+    schedule,
+    trust,
+)
 from fieldpost.agent.slots import files, stored_image
 from fieldpost.agent.slots.exec import ExecSlots
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
@@ -154,14 +162,17 @@ class Defence(Enum):
     # --- the agent ---
     NEWER_OFFER = (offers, "is_for", _is_for_whatever_runs)
     STORED_BYTES = (download, "_digest", _as_named)
+    FILE_BYTES = (offline, "_is_form", lambda *_arguments: True)
     IMAGE = (stored_image, "is_content", lambda *_arguments: True)
     SLOT_NAMES = (files, "_NAMES", lenient.EVERY_NAME)
     COMPONENTS = (ExecSlots, "check_fits", _pass)
+    WINDOW = (download, "_MOST_WINDOW_BYTES", 2**31)
     UNPACKED_SIZE = (installing, "unpack", lenient.unpack_all)
     AGE = (trust, "is_stale", lambda *_arguments, **_named: False)
     GENUINELY_OLDER = (trust, "verify_older", _pass)
     LONGEST_CHAIN = (trust, "longest_chain", lambda chains: chains[0])
     TRIES = (trust, "TRIES", 1_000_000)
+    REST = (bookkeeping, "is_resting", lambda *_arguments, **_named: False)
     TRIAL_CHECK_IN = (machine, "step", lenient.trust_the_healthy)
     INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)
 
