@@ -92,10 +92,10 @@ class Maker:
 
 
 @contextmanager
-def running_node(data: Path) -> Iterator[str]:
+def running_node(data: Path, *options: str) -> Iterator[str]:
     """A node process on a free port; its URL."""
     with subprocess.Popen(
-        [*CLI, "node", "run", "--data", str(data), "--listen", "127.0.0.1:0", "--json"],
+        [*CLI, "node", "run", "--data", str(data), "--listen", "127.0.0.1:0", "--json", *options],
         env=environment(PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,
         text=True,

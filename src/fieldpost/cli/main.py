@@ -35,7 +35,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 }
 # noun: further modules, whose `commands` it has besides those of its own
 PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "node": ("node_config", "node_keys", "node_recovery"),
+    "node": ("node_config", "node_keys", "node_recovery", "node_backup"),
     "board": ("board_close",),
     "operator": ("operator_board", "operator_rotation"),
     "maker": (

@@ -3,9 +3,11 @@
 
 from collections.abc import Callable
 
+from fieldpost.engines.backup import MOVED
 from fieldpost.engines.board_files import create_board, has_signed, is_board
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.engines.recovery import Watch
+from fieldpost.engines.restore import check_usable
 from fieldpost.engines.tail import is_restored
 from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.node.config import NodeConfig
@@ -20,8 +22,8 @@ def open_engine(
 
     Raises Misconfigured for an origin that is none or not this board's, and as the engine does.
     """
-    ask_mirrors = asking(config.data, config.mirrors, watch=watch) if config.mirrors else None
     _check_whole(config)
+    ask_mirrors = asking(config.data, config.mirrors, watch=watch) if config.mirrors else None
     # With keys that have signed, an empty folder is a lost log and never a new board.
     if not is_board(config.data) and not has_signed(config.data):
         try:
@@ -40,6 +42,14 @@ def open_engine(
 
 
 def _check_whole(config: NodeConfig) -> None:
+    check_usable(config.data)
+    moved = config.data / MOVED
+    if moved.exists():
+        raise Misconfigured(
+            f"this node was moved away, by a final backup into {moved.read_text().strip()}: start "
+            f"it where that was restored. Two of them would sign two histories; only if none was "
+            f"ever started from it, remove {moved}"
+        )
     if is_restored(config.data) and not config.mirrors:
         raise Misconfigured(
             f"{config.data} was restored from a backup, which may be older than what this node "

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A copy of a SQLite file that others are writing: one transaction's state, whole and durable."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from fieldpost.durable import OS, Disk, publish, remove
+from fieldpost.errors import Unavailable
+
+_PAGES: Final = 4_096
+
+
+def copy_database(source: Path, target: Path, *, disk: Disk = OS) -> None:
+    """Put a copy of the database `source` in the place of `target`.
+
+    Writers are not held up, and what they write meanwhile is not in the copy. Raises Unavailable.
+    """
+    temporary = target.with_name(f".{target.name}.copy")
+    remove(temporary, disk=disk)
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as here,
+            closing(sqlite3.connect(temporary, isolation_level=None)) as there,
+        ):
+            # A reader's transaction holds still what is copied, however long that takes.
+            here.execute("BEGIN")
+            here.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            here.backup(there, pages=_PAGES)
+            # Without a journal beside it the copy is one file; whoever opens it makes its own.
+            there.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        remove(temporary, disk=disk)
+        raise Unavailable(f"cannot copy {source} to {target}: {error}") from error
+    publish(temporary, target, disk=disk)
