@@ -7,7 +7,7 @@ A fleet service alone has an application of its own, with the same routes for wh
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,16 @@ from fieldpost.node.api import (
     problems,
     reports,
 )
-from fieldpost.node.callers import Callers, CountRequests
+from fieldpost.node.callers import Callers, CountRequests, Requests
 from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.lots import NodeLots
 from fieldpost.node.metrics import Metrics
+from fieldpost.node.posting import PostDesk
 from fieldpost.node.readiness import Readiness
+from fieldpost.node.reporting import ReportDesk
 from fieldpost.node.service import NodeService
 from fieldpost.node.start import open_engine
+from fieldpost.node.taking import ShortWay, Taker
 from fieldpost.store.blobs import FileBlobs
 
 _BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, makers, classes)
@@ -116,6 +119,7 @@ def build(
         limits=service.limits,
         metrics=metrics,
         check_ready=readiness.check,
+        takers={posts.PATH.encode(): PostDesk(service)},
     )
     app.state.node = service
     app.state.fast = service.fast
@@ -165,8 +169,10 @@ def _application(
     limits: Limits,
     metrics: Metrics,
     check_ready: Callable[[], None],
+    takers: Mapping[bytes, Taker] | None = None,
 ) -> Starlette:
     callers = Callers()
+    requests = Requests(metrics, callers)
     metrics.counter("fieldpost_requests_total", "Requests that the application answered.")
     metrics.table(
         "fieldpost_requests_by_network",
@@ -175,7 +181,7 @@ def _application(
         callers.busiest,
     )
     app = Starlette(
-        middleware=[Middleware(CountRequests, metrics=metrics, callers=callers)],
+        middleware=[Middleware(CountRequests, requests=requests)],
         routes=[*routes, *health.routes, *problems.routes],
         exception_handlers={
             FieldpostError: problems.answer_error,
@@ -184,6 +190,9 @@ def _application(
         },
     )
     app.state.fleet = fleet
+    app.state.short = ShortWay(
+        {**(takers or {}), reports.PATH.encode(): ReportDesk(fleet, limits)}, requests
+    )
     app.state.limits = limits
     app.state.metrics = metrics
     app.state.check_ready = check_ready

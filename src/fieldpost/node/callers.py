@@ -8,6 +8,7 @@ is too high by at most that.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from threading import Lock
 from typing import Final
@@ -44,6 +45,7 @@ class Callers:
         return {network: float(count) for network, count in ranked[:SHOWN]}
 
 
+@lru_cache(4_096)
 def network_of(host: str) -> str:
     """The network that stands for an address."""
     try:
@@ -54,26 +56,40 @@ def network_of(host: str) -> str:
     return str(ip_network((address, length), strict=False))
 
 
-class CountRequests:
-    """ASGI middleware: a counter by part of the API and status, and who asked."""
+class Requests:
+    """How requests end, by part of the API and status, and who asked."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, callers: Callers) -> None:
-        self._app = app
+    def __init__(self, metrics: Metrics, callers: Callers) -> None:
         self._metrics = metrics
         self._callers = callers
+
+    def came(self, host: str) -> None:
+        """A request from an address."""
+        self._callers.count(host)
+
+    def ended(self, path: str, status: int) -> None:
+        """A request was answered."""
+        labels = {"noun": noun_of(path), "status": f"{status // 100}xx"}
+        self._metrics.count("fieldpost_requests_total", labels)
+
+
+class CountRequests:
+    """ASGI middleware that tells `Requests`."""
+
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+        self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._callers.count(scope["client"][0] if scope["client"] else "unknown")
-        noun = noun_of(scope["path"])
+        self._requests.came(scope["client"][0] if scope["client"] else "unknown")
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                labels = {"noun": noun, "status": f"{message['status'] // 100}xx"}
-                self._metrics.count("fieldpost_requests_total", labels)
+                self._requests.ended(scope["path"], message["status"])
             await send(message)
 
         await self._app(scope, receive, counted)

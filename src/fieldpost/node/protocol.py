@@ -3,19 +3,25 @@
 
 Without a limit on headers a connection that never finishes one is kept for ever, and a header
 without end fills memory. A prepared answer (`fieldpost.node.fast`) is written once the request is
-parsed whole, if nothing else on the connection is under way; limits hold for it as for all.
+parsed whole, if nothing else on the connection is under way; so is the answer of whoever takes a
+small body (`fieldpost.node.taking`), once there is one. Limits hold for them as for all.
 """
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from fieldpost.node.api.problems import TooSlow, problem_response
 from fieldpost.node.config import Limits
+from fieldpost.node.exchange import UNUSUAL, Exchange, find_taker, render
 from fieldpost.node.fast import FastAnswers
+from fieldpost.node.taking import ShortWay
 
 # A request with one of these asks for more than prepared bytes.
-_UNUSUAL: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+_UNUSUAL: Final = UNUSUAL | {b"content-length"}
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -23,12 +29,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     limits = Limits()
     fast: FastAnswers | None = None
+    short: ShortWay | None = None
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected, and owes a header."""
         self._header_count = 0
         self._header_timer: asyncio.TimerHandle | None = None
         self._prepared: bytes | None = None
+        self._exchange: Exchange | None = None
         super().connection_made(transport)
         self._await_header()
 
@@ -56,32 +64,90 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The header is whole."""
         self._header_arrived()
-        self._prepared = self._find_prepared()
-        if self._prepared is None:
+        self._prepared = self._exchange = None
+        if self._is_plain():
+            self._prepared = self._find_prepared()
+            self._exchange = self._begin_exchange()
+        if self._prepared is None and self._exchange is None:
             super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._exchange is None:
+            super().on_body(body)
+        else:
+            self._exchange.hear(body, self.loop.time())
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if self._prepared is None:
+        exchange, self._exchange = self._exchange, None
+        if self._prepared is not None:
+            self.transport.write(self._prepared)
+            self._prepared = None
+            self.on_response_complete()
+        elif exchange is not None:
+            body = exchange.finish_body()
+            if not exchange.response_complete:
+                exchange.taker.take(exchange.kind, body, partial(self._finish, exchange))
+        else:
             super().on_message_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether this request may be served here: nothing else is under way, and room is."""
+        before: RequestResponseCycle | Exchange | None = self.cycle
+        return not (
+            self.pipeline
+            or self.flow.write_paused
+            or (before is not None and not before.response_complete)
+            or self.parser.get_http_version() != "1.1"
+            or not self.parser.should_keep_alive()
+            or self.transport.is_closing()
+            or (
+                self.limit_concurrency is not None
+                and len(self.connections) >= self.limit_concurrency
+            )
+        )
+
+    def _begin_exchange(self) -> Exchange | None:
+        if self.short is None or self.parser.get_method() != b"POST":
+            return None
+        host = self.client[0] if self.client else "unknown"
+        found = find_taker(self.short, self.url, self.headers, host)
+        if found is None:
+            return None
+        self.short.requests.came(host)
+        exchange = Exchange(self.url.decode("ascii"), *found, self.loop.time())
+        self.cycle = exchange  # type: ignore[assignment]
+        self._await_body(exchange)
+        return exchange
+
+    def _await_body(self, exchange: Exchange) -> None:
+        """Look again when it may be too late: after a silence, or at the end of its time."""
+        now = self.loop.time()
+        left = exchange.patience(self.limits, now)
+        if left > 0:
+            exchange.timer = self.loop.call_later(left, self._await_body, exchange)
             return
-        self.transport.write(self._prepared)
-        self._prepared = None
+        exchange.keep_alive = False
+        slow = TooSlow(f"the body stopped after {len(exchange.body)} bytes")
+        self._finish(exchange, problem_response(slow))
+
+    def _finish(self, exchange: Exchange, response: Response) -> None:
+        exchange.response_complete = True
+        if exchange.disconnected or self.transport.is_closing():
+            return
+        assert self.short is not None
+        self.short.requests.ended(exchange.path, response.status_code)
+        general = self.server_state.default_headers
+        self.transport.write(render(response, general, keep_alive=exchange.keep_alive))
+        if not exchange.keep_alive:
+            self.transport.close()
         self.on_response_complete()
 
     def _find_prepared(self) -> bytes | None:
         fast = self.fast
-        before: RequestResponseCycle | None = self.cycle
-        if fast is None or self.pipeline or self.flow.write_paused:
-            return None
-        if before is not None and not before.response_complete:
-            return None
         method = self.parser.get_method()
-        if method not in (b"GET", b"HEAD") or self.parser.get_http_version() != "1.1":
-            return None
-        if not self.parser.should_keep_alive() or self.transport.is_closing():
-            return None
-        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+        if fast is None or method not in (b"GET", b"HEAD"):
             return None
         if_none_match: str | None = None
         for name, value in self.headers:
@@ -116,6 +182,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
-def limited_protocol(limits: Limits, fast: FastAnswers | None = None) -> type[asyncio.Protocol]:
+def limited_protocol(
+    limits: Limits, fast: FastAnswers | None = None, short: ShortWay | None = None
+) -> type[asyncio.Protocol]:
     """The protocol class for a server with these limits."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"limits": limits, "fast": fast})
+    members = {"limits": limits, "fast": fast, "short": short}
+    return type("LimitedProtocol", (LimitedProtocol,), members)

@@ -39,7 +39,9 @@ class Server:
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http=limited_protocol(limits, getattr(app.state, "fast", None)),
+            http=limited_protocol(
+                limits, getattr(app.state, "fast", None), getattr(app.state, "short", None)
+            ),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -5,13 +5,12 @@ Everything is answered from one published head, so no answer mixes two states. M
 the disk say so; a caller with an event loop runs those in a thread.
 """
 
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 
-from fieldpost.engines.base import Engine, PublishedHead, Receipt
+from fieldpost.engines.base import Answer, Engine, PublishedHead
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.ledger.reading import read_board
 from fieldpost.node import views
@@ -30,7 +29,7 @@ from fieldpost.store.blobs import BlobStore
 from fieldpost.store.log_files import read_bundle, read_file
 from fieldpost.suit.envelope import Envelope, decode_envelope
 from fieldpost.suit.manifest import decode_manifest
-from fieldpost.tlog.offline import OfflineProof, format_offline_proof
+from fieldpost.tlog.offline import format_offline_proofs
 from fieldpost.tlog.tiles import FULL_WIDTH, parse_entries_path, parse_tile_path, tile_at
 
 
@@ -86,21 +85,26 @@ class NodeService:
 
     # --- posts ---
 
-    def submit(self, entry: bytes) -> Future[Receipt]:
-        """Hand a post to the engine; the future is done when it is durable and published."""
-        return self._engine.submit(entry)
+    def submit_many(
+        self, entries: Sequence[bytes], done: Callable[[Sequence[Answer]], None]
+    ) -> None:
+        """Hand posts to the engine; `done` hears once all are durable and published, or refused."""
+        self._engine.submit_many(entries, done)
 
     def receipt(self, digest: bytes) -> bytes:
         """The tlog-proof of the entry with this SHA-256. Raises NotFound. Reads the disk."""
-        return self.proof_of(self._engine.find_receipt(digest).index)
+        return self.proofs_of([self._engine.find_receipt(digest).index])[0]
 
-    def proof_of(self, index: int) -> bytes:
-        """The tlog-proof of an entry in the published tree. Raises Unavailable while it is not."""
+    def proofs_of(self, indexes: Sequence[int]) -> list[bytes]:
+        """The tlog-proofs of entries in the published tree. Reads the disk.
+
+        Raises Unavailable while one of them is not published.
+        """
         head = self.head()
-        if index >= head.size:
+        if max(indexes, default=0) >= head.size:
             raise Unavailable("the post is in the log, but not yet published", 5)
-        path = self._engine.prove(index, head.size)
-        return format_offline_proof(OfflineProof(index=index, path=path, checkpoint_note=head.note))
+        paths = self._engine.prove_many(indexes, head.size)
+        return format_offline_proofs(zip(indexes, paths, strict=True), head.note)
 
     # --- the log's files, for nodes without a web server in front; reads the disk ---
 

@@ -143,6 +143,11 @@ def answer_error(_request: Request, error: Exception) -> Response:
     """The answer for an error of a family."""
     if not isinstance(error, FieldpostError):
         raise error
+    return problem_response(error)
+
+
+def problem_response(error: FieldpostError) -> Response:
+    """The problem document of an error, with the headers that belong to it."""
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s or 1)
@@ -166,7 +171,12 @@ def answer_http_error(_request: Request, error: Exception) -> Response:
 
 
 def answer_bug(_request: Request, _error: Exception) -> Response:
-    """The answer where we are wrong. It says nothing of the inside; the log does."""
+    """The answer where we are wrong."""
+    return bug_response()
+
+
+def bug_response() -> Response:
+    """What is said where we are wrong. It says nothing of the inside; the log does."""
     members = {
         "type": "/problems/error",
         "title": "A fault of this node",

@@ -1,37 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/v1/reports` and `/v1/fleet/<class>`: what devices say, and what that adds up to."""
 
-from asyncio import shield, to_thread, wait_for, wrap_future
+from asyncio import to_thread
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fieldpost.errors import Unavailable
 from fieldpost.node.api.answers import answer_json
 from fieldpost.node.api.requests import check_type, path_bytes, read_body
-from fieldpost.node.api.service_of import fleet_of, limits_of
+from fieldpost.node.api.service_of import fleet_of, limits_of, taker_of
+from fieldpost.node.reporting import REPORT
+from fieldpost.node.taking import taken
 
-CONTENT_TYPE: Final = "application/eat+cwt"
+PATH: Final = "/v1/reports"
 
 
 async def report(request: Request) -> Response:
     """204 once the report is verified and on the disk."""
-    limits = limits_of(request)
-    check_type(request, CONTENT_TYPE)
+    taker, limits = taker_of(request, PATH), limits_of(request)
+    kind = check_type(request, REPORT)
     data = await read_body(
         request,
-        most_bytes=limits.report_bytes,
+        most_bytes=taker.most_bytes(kind),
         silence_s=limits.body_silence_s,
         total_s=limits.body_s,
     )
-    stored = shield(wrap_future(fleet_of(request).take_report(data)))
-    try:
-        await wait_for(stored, limits.commit_s)
-    except TimeoutError as error:
-        raise Unavailable("the report is not stored yet; send the same bytes again", 5) from error
-    return Response(None, 204)
+    return await taken(taker, kind, data)
 
 
 async def fleet(request: Request) -> Response:
@@ -47,7 +43,7 @@ async def device(request: Request) -> Response:
 
 
 routes = [
-    Route("/v1/reports", report, methods=["POST"]),
+    Route(PATH, report, methods=["POST"]),
     Route("/v1/fleet/devices/{device}", device),
     Route("/v1/fleet/{class_id}", fleet),
 ]

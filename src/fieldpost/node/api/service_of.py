@@ -7,6 +7,7 @@ from fieldpost.fleet.service import FleetService
 from fieldpost.node.config import Limits
 from fieldpost.node.fast import FastAnswers
 from fieldpost.node.service import NodeService
+from fieldpost.node.taking import ShortWay, Taker
 
 
 def service_of(request: Request) -> NodeService:
@@ -28,6 +29,13 @@ def fast_of(request: Request) -> FastAnswers:
     fast = request.app.state.fast
     assert isinstance(fast, FastAnswers)
     return fast
+
+
+def taker_of(request: Request, path: str) -> Taker:
+    """What takes bodies at a path, here and in the protocol."""
+    short = request.app.state.short
+    assert isinstance(short, ShortWay)
+    return short.takers[path.encode()]
 
 
 def limits_of(request: Request) -> Limits:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request that the HTTP protocol serves itself, from its header to its answer.
+
+It stands where uvicorn keeps a request of the application, so that what it does with requests that
+follow on the same connection, with a lost connection and with the end of the server holds here too.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final
+
+from starlette.responses import Response
+
+from fieldpost.node.config import Limits
+from fieldpost.node.taking import ShortWay, Taker
+
+# A request with one of these asks for more than the short way gives.
+UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+# Nobody waits for what wakes a task of the application.
+_NOBODY: Final = asyncio.Event()
+_DIGITS: Final = frozenset(b"0123456789")
+_STATUS: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Exchange:
+    """The state that uvicorn asks for, the body so far, and who takes it."""
+
+    __slots__ = (
+        *("body", "disconnected", "heard", "keep_alive", "kind", "message_event", "more_body"),
+        *("path", "response_complete", "started", "taker", "timer"),
+    )
+
+    def __init__(self, path: str, taker: Taker, kind: str, now: float) -> None:
+        self.path = path
+        self.taker = taker
+        self.kind = kind
+        self.body = bytearray()
+        self.more_body = True
+        self.started = self.heard = now
+        self.timer: asyncio.TimerHandle | None = None
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_complete = False
+        self.message_event = _NOBODY
+
+    def hear(self, body: bytes, now: float) -> None:
+        """A piece of the body came."""
+        self.body += body
+        self.heard = now
+
+    def patience(self, limits: Limits, now: float) -> float:
+        """For how many seconds the rest of the body is waited for; 0 or less: it is too late."""
+        return min(self.heard + limits.body_silence_s, self.started + limits.body_s) - now
+
+    def finish_body(self) -> bytes:
+        """The body is whole: nothing is waited for any more."""
+        self.more_body = False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        return bytes(self.body)
+
+
+def find_taker(
+    short: ShortWay, path: bytes, headers: Headers, host: str
+) -> tuple[Taker, str] | None:
+    """Who takes the body of a POST with these headers, and its content type; None: not here."""
+    taker = short.takers.get(path)
+    if taker is None:
+        return None
+    kind = length = b""
+    for name, value in headers:
+        if name in UNUSUAL:
+            return None
+        if name == b"content-type" and not kind:
+            kind = value
+        elif name == b"content-length":
+            length = value
+    if not length or len(length) > 18 or not _DIGITS.issuperset(length):
+        return None
+    shown = kind.decode("latin-1").partition(";")[0].strip().lower()
+    if not 0 < int(length) <= taker.most_bytes(shown) or not short.admits(host):
+        return None
+    return taker, shown
+
+
+def render(response: Response, general: Headers, *, keep_alive: bool) -> bytes:
+    """The whole answer; `general` are the server's headers."""
+    fields = [b"%b: %b\r\n" % field for field in (*general, *response.raw_headers)]
+    close = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+    return b"".join((_STATUS[response.status_code], *fields, close, response.body))
