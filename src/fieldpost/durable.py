@@ -14,122 +14,16 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
+from fieldpost.disk import OS as OS  # noqa: PLC0414 - whoever changes files gets both from here
+from fieldpost.disk import Disk as Disk  # noqa: PLC0414 - as above
 from fieldpost.errors import Conflict, Unavailable
 
-
-class Disk(Protocol):
-    """The system calls that change a disk. Each raises OSError."""
-
-    def open(self, path: Path, flags: int, mode: int) -> int:
-        """Open a file (or a directory, to fsync it): its descriptor."""
-        ...
-
-    def write(self, fd: int, data: memoryview) -> int:
-        """Write from the descriptor's position: how many bytes were taken."""
-        ...
-
-    def seek_end(self, fd: int) -> int:
-        """Go to the end of the file: its size in bytes."""
-        ...
-
-    def truncate(self, fd: int, size: int) -> None:
-        """Cut the file to `size` bytes, and go there."""
-        ...
-
-    def fsync(self, fd: int) -> None:
-        """Wait until file or directory is on the medium."""
-        ...
-
-    def close(self, fd: int) -> None:
-        """Give the descriptor back."""
-        ...
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Put `source` in the place of `target`, atomically."""
-        ...
-
-    def link(self, source: Path, target: Path) -> None:
-        """Give `source` a second name, unless the name is taken."""
-        ...
-
-    def symlink(self, pointing_to: str, path: Path) -> None:
-        """Make a symbolic link."""
-        ...
-
-    def unlink(self, path: Path) -> None:
-        """Remove a name."""
-        ...
-
-    def mkdir(self, path: Path, mode: int) -> None:
-        """Make one directory."""
-        ...
-
-    def rmdir(self, path: Path) -> None:
-        """Remove an empty directory."""
-        ...
-
-
-class OsDisk:
-    """The real disk."""
-
-    def open(self, path: Path, flags: int, mode: int) -> int:
-        """See `Disk`."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
-
-    def write(self, fd: int, data: memoryview) -> int:
-        """See `Disk`."""
-        return os.write(fd, data)
-
-    def seek_end(self, fd: int) -> int:
-        """See `Disk`."""
-        return os.lseek(fd, 0, os.SEEK_END)
-
-    def truncate(self, fd: int, size: int) -> None:
-        """See `Disk`."""
-        os.ftruncate(fd, size)
-        os.lseek(fd, size, os.SEEK_SET)
-
-    def fsync(self, fd: int) -> None:
-        """See `Disk`."""
-        os.fsync(fd)
-
-    def close(self, fd: int) -> None:
-        """See `Disk`."""
-        os.close(fd)
-
-    def rename(self, source: Path, target: Path) -> None:
-        """See `Disk`."""
-        source.replace(target)
-
-    def link(self, source: Path, target: Path) -> None:
-        """See `Disk`."""
-        target.hardlink_to(source)
-
-    def symlink(self, pointing_to: str, path: Path) -> None:
-        """See `Disk`."""
-        path.symlink_to(pointing_to)
-
-    def unlink(self, path: Path) -> None:
-        """See `Disk`."""
-        path.unlink()
-
-    def mkdir(self, path: Path, mode: int) -> None:
-        """See `Disk`."""
-        path.mkdir(mode)
-
-    def rmdir(self, path: Path) -> None:
-        """See `Disk`."""
-        path.rmdir()
-
-
-OS: Final[Disk] = OsDisk()
-
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _LEFTOVER: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 _WHAT_TO_DO: Final = {
     errno.ENOSPC: "the disk is full: free some space and try again",
@@ -154,18 +48,56 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = OS) -
         _sync_directory(disk, path.parent)
 
 
-def write_files(files: Mapping[Path, bytes], *, mode: int = 0o644, disk: Disk = OS) -> None:
-    """`write_file` for several files, in order, with one fsync for each directory at the end.
+def write_files(
+    files: Mapping[Path, bytes],
+    *,
+    new: Iterable[Path] = (),
+    mode: int = 0o644,
+    disk: Disk = OS,
+) -> None:
+    """`write_file` for several files, all of which are waited for together.
 
-    Raises Unavailable; then some files may be new and some not, each of them whole.
+    `new` are directories for them that may be missing, or whose names may not be durable; they
+    are when this returns. Raises Unavailable; then some files may be new and some not, each whole.
     """
-    for path, data in files.items():
-        with _explained(path):
-            temporary = _write_temporary(path, data, mode, disk)
-            _place(disk, temporary, partial(disk.rename, temporary, path))
-    for directory in dict.fromkeys(path.parent for path in files):
+    directories = dict.fromkeys(path.parent for path in files)
+    for directory in new:
         with _explained(directory):
-            _sync_directory(disk, directory)
+            directories |= dict.fromkeys(_make_missing(directory, disk))
+    temporaries = {path: _temporary_beside(path) for path in files}
+    try:
+        _fill_together({temporaries[path]: data for path, data in files.items()}, mode, disk)
+        for path, temporary in temporaries.items():
+            with _explained(path):
+                disk.rename(temporary, path)
+    except BaseException:
+        for temporary in temporaries.values():
+            with suppress(OSError):
+                disk.unlink(temporary)
+        raise
+    _sync_directories(disk, list(directories))
+
+
+def _make_missing(path: Path, disk: Disk) -> list[Path]:
+    """Make a directory and those above it; the directories whose fsync makes all that durable."""
+    if path.is_dir():
+        return [path.parent]
+    above = _make_missing(path.parent, disk)
+    disk.mkdir(path, 0o755)
+    return [*above, path.parent]
+
+
+def _fill_together(files: Mapping[Path, bytes], mode: int, disk: Disk) -> None:
+    """Write new files, and wait until all of them are on the medium."""
+    with _explained(next(iter(files)).parent), ExitStack() as opened:
+        fds: list[int] = []
+        for path, data in files.items():
+            fd = disk.open(path, _NEW, mode)
+            opened.callback(disk.close, fd)
+            fds.append(fd)
+            for _ in _write_all(disk, fd, data):
+                pass
+        disk.fsync_many(fds)
 
 
 def create_file(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = OS) -> None:
@@ -350,7 +282,7 @@ def _temporary_beside(path: Path) -> Path:
 
 def _write_temporary(path: Path, data: bytes, mode: int, disk: Disk) -> Path:
     temporary = _temporary_beside(path)
-    fd = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    fd = disk.open(temporary, _NEW, mode)
 
     def fill() -> None:
         try:
@@ -393,3 +325,13 @@ def _sync(disk: Disk, path: Path, flags: int) -> None:
 
 def _sync_directory(disk: Disk, path: Path) -> None:
     _sync(disk, path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync_directories(disk: Disk, paths: Sequence[Path]) -> None:
+    with _explained(paths[0]), ExitStack() as opened:
+        fds: list[int] = []
+        for path in paths:
+            fd = disk.open(path, os.O_RDONLY | os.O_DIRECTORY, 0)
+            opened.callback(disk.close, fd)
+            fds.append(fd)
+        disk.fsync_many(fds)

@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -312,8 +313,39 @@ def test_write_files_syncs_every_file_before_its_name_and_each_directory_once(
     disk = FaultyDisk()
     durable.write_files({tmp_path / "a": b"1", tmp_path / "b": b"2"}, disk=disk)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1", "b": b"2"}
-    one_file = ["open", "write", "fsync", "close", "rename"]
-    assert disk.calls == [*one_file, *one_file, "open", "fsync", "close"]
+    filled = ["open", "write", "open", "write", "fsync", "fsync", "close", "close"]
+    assert disk.calls == [*filled, "rename", "rename", "open", "fsync", "close"]
+
+
+def test_write_files_makes_the_directories_that_are_missing_durable(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    folder = tmp_path / "a" / "b"
+    durable.write_files({folder / "c": b"1"}, new=[folder], disk=disk)
+    assert (folder / "c").read_bytes() == b"1"
+    # The new directory, the one above it, and the one in which that one is new.
+    synced = disk.calls[disk.calls.index("rename") + 1 :]
+    assert synced == ["open"] * 4 + ["fsync"] * 4 + ["close"] * 4
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_write_files_leaves_whole_files_and_nothing_else_whatever_fails(
+    tmp_path: Path, number: int
+) -> None:
+    files = {tmp_path / "a": b"1", tmp_path / "b": b"2"}
+    with suppress(Unavailable):
+        durable.write_files(files, disk=FaultyDisk(fail_at=number))
+    found = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found.items() <= files.items()
+
+
+def test_fsyncs_side_by_side_tell_of_the_one_that_failed(tmp_path: Path) -> None:
+    files = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in "abc"]
+    os.close(files[1])
+    with pytest.raises(OSError, match="descriptor"):
+        durable.OS.fsync_many(files)
+    durable.OS.fsync_many([files[0], files[2]])
+    os.close(files[0])
+    os.close(files[2])
 
 
 def test_remove_directory_is_durable_and_may_be_repeated(tmp_path: Path) -> None:

@@ -212,6 +212,8 @@ class EmbeddedEngine:
                 batch = self._intake.collect(most_s=_TICK_S)
                 if batch.posts:
                     self._intake.answer(self._settle(batch))
+                    with self._writing:
+                        self._writer.tidy()
                 self._tick()
         except BaseException:
             self._intake.abandon("the engine stopped: restart the node")

@@ -119,10 +119,13 @@ class BoardWriter:
             map_=self.state.map,
         )
         self._show(head)
-        # Needless files do no harm; the next start or batch tries again.
+        return head
+
+    def tidy(self) -> None:
+        """Remove what a published size made needless, once nobody waits for an answer."""
+        # Needless files do no harm; the next batch tries again.
         with suppress(Unavailable):
             self.log.drop_superseded()
-        return head
 
     def _take_keys(self, record: BoardRecord) -> None:
         """Sign with the keys that `record` names. Raises Misconfigured if they are not here."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from fieldpost.durable import OS, Disk, make_dirs, remove_directory, write_file, write_files
+from fieldpost.durable import OS, Disk, remove_directory, write_file, write_files
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.store.growing_edge import GrowingEdge
 from fieldpost.tlog.tiles import (
@@ -73,10 +73,8 @@ class LogFiles:
         paths = {self._root / path: data for path, data in files.items()}
         directories = frozenset(path.parent for path in paths)
         # Those of the last batch are known to be durable, and most batches need no others.
-        for directory in sorted(directories - self._made):
-            make_dirs(directory, disk=self._disk)
+        write_files(paths, new=sorted(directories - self._made), disk=self._disk)
         self._made = directories
-        write_files(paths, disk=self._disk)
         self._edge = edge
         self._superseded += superseded_directories(self._root, before, edge.size)
 

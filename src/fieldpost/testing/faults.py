@@ -12,7 +12,7 @@ It does not model a cache that loses unsynced writes: `calls` shows the order of
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -66,6 +66,11 @@ class FaultyDisk:
     def fsync(self, fd: int) -> None:
         """See `Disk`."""
         self._call("fsync", lambda: self._disk.fsync(fd))
+
+    def fsync_many(self, fds: Sequence[int]) -> None:
+        """See `Disk`; one after the other."""
+        for fd in fds:
+            self.fsync(fd)
 
     def close(self, fd: int) -> None:
         """See `Disk`. The descriptor is given back in any case, as the kernel does."""

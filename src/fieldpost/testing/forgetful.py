@@ -21,8 +21,10 @@ from fieldpost.testing.volatile_disk import VolatileDisk
 
 _FILE: Final = str(durable.__file__)
 # These only pass on what their callers ask for, and the callers are the sites.
-_GO_BETWEENS: Final = frozenset({"_sync", "_sync_directory", "OsDisk"})
-_ASKS: Final = frozenset({"fsync", "sync", "_sync", "_sync_directory"})
+_GO_BETWEENS: Final = frozenset({"_sync", "_sync_directory", "_sync_directories", "OsDisk"})
+_ASKS: Final = frozenset(
+    {"fsync", "fsync_many", "sync", "_sync", "_sync_directory", "_sync_directories"}
+)
 
 
 @dataclass(frozen=True, slots=True)
