@@ -214,7 +214,12 @@ class Partial:
     def sync(self) -> None:
         """Wait until everything appended so far is on the medium, and the file's name."""
         with _explained(self._path):
-            self._disk.fsync(self._fd)
+            try:
+                self._disk.fsync(self._fd)
+            except OSError:
+                # What it was to write is lost, and no later fsync would say so: begin anew.
+                self.truncate(0)
+                raise
             if not self._has_name:
                 _sync_directory(self._disk, self._path.parent)
                 self._has_name = True

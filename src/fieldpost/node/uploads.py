@@ -39,7 +39,10 @@ class Uploads:
     def state(self, digest: bytes, *, log_size: int) -> UploadState:
         """How far a blob is. Raises NotFound if no release names it."""
         if self._blobs.is_stored(digest):
-            return UploadState(self._blobs.stored_bytes(digest), complete=True)
+            size = self._blobs.stored_bytes(digest)
+            # Whoever reads that it is complete sends it no more, so that must be durable by then.
+            self._blobs.finish(digest, size=size)
+            return UploadState(size, complete=True)
         self._catalog.blob_size(digest, size=log_size)
         return UploadState(self._blobs.uploaded_bytes(digest), complete=False)
 

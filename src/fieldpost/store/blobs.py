@@ -10,6 +10,7 @@ be stored at all, and how large it is, decides the caller, who knows what releas
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import file_digest
 from pathlib import Path
 from typing import Final, Protocol
@@ -21,6 +22,7 @@ from fieldpost.durable import (
     make_dirs,
     publish,
     remove,
+    remove_leftovers,
     write_file,
 )
 from fieldpost.errors import Conflict, Malformed, NotFound, Unavailable
@@ -125,9 +127,12 @@ class FileBlobs:
 
     def finish(self, digest: bytes, *, size: int) -> None:
         """See BlobStore."""
-        if self.is_stored(digest):
-            return
         partial, final = self._partial(digest), self.path(digest)
+        if self.is_stored(digest):
+            # Whoever named it may have failed, or been killed, before the name was durable.
+            make_dirs(final.parent, disk=self._disk)
+            remove_leftovers(final.parent, disk=self._disk)
+            return
         uploaded = self.uploaded_bytes(digest)
         if uploaded < size:
             raise Conflict(f"{uploaded} of {size} bytes are here", str(uploaded))
@@ -135,7 +140,13 @@ class FileBlobs:
             remove(partial, disk=self._disk)
             raise Malformed(f"the uploaded bytes are not those of blob {digest.hex()}")
         make_dirs(final.parent, disk=self._disk)
-        publish(partial, final, disk=self._disk)
+        try:
+            publish(partial, final, disk=self._disk)
+        except Unavailable:
+            # Nobody knows how much of it is on the medium, and no later fsync would say.
+            with suppress(Unavailable):
+                remove(partial, disk=self._disk)
+            raise
 
     def save_manifest(self, digest: bytes, envelope: bytes) -> None:
         """See BlobStore."""

@@ -61,9 +61,10 @@ class VolatileDisk:
     def open(self, path: Path, flags: int, mode: int) -> int:
         """See `Disk`."""
         with self.lock:
+            existed = path.exists()
             fd = os.open(path, flags | os.O_CLOEXEC, mode)
             node = self._find(path)
-            if node is None and self._is_inside(path):
+            if not existed and self._is_inside(path):
                 node = FileNode(S_IMODE(os.fstat(fd).st_mode))
                 self._directory(path).change(adds=(path.name, node))
                 self.on_change("open")
