@@ -12,13 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from fieldpost.agent.reading import CHUNK_BYTES, read_chunks
 from fieldpost.agent.token_bucket import TokenBucket
 from fieldpost.client.transport import HttpClient, split_url
 from fieldpost.durable import OS, Disk, Partial, make_dirs, open_partial, remove
 from fieldpost.errors import FieldpostError, Malformed, Unavailable, Untrusted
 from fieldpost.records.device_class import Encoding
 
-_CHUNK_BYTES: Final = 65_536
 # What every zstd decoder should take (RFC 8878 §3.1.1.1.2), and what a device's memory allows.
 _MOST_WINDOW_BYTES: Final = 8 * 1024 * 1024
 _SYNC_BYTES: Final = 4 * 1024 * 1024
@@ -150,18 +150,9 @@ def _wait(failures: Iterable[FieldpostError]) -> int | None:
 
 def _digest(path: Path) -> bytes:
     hasher = sha256()
-    for chunk in _chunks(path):
+    for chunk in read_chunks(path):
         hasher.update(chunk)
     return hasher.digest()
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
 
 
 def unpack(path: Path, encoding: Encoding, *, most_bytes: int) -> Iterator[bytes]:
@@ -171,7 +162,7 @@ def unpack(path: Path, encoding: Encoding, *, most_bytes: int) -> Iterator[bytes
     nothing.
     """
     if encoding is Encoding.IDENTITY:
-        yield from _chunks(path)
+        yield from read_chunks(path)
         return
     import zstandard
 
@@ -179,7 +170,7 @@ def unpack(path: Path, encoding: Encoding, *, most_bytes: int) -> Iterator[bytes
     decoder = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW_BYTES)
     try:
         with path.open("rb") as file, decoder.stream_reader(file) as reader:
-            while chunk := reader.read(min(_CHUNK_BYTES, left + 1)):
+            while chunk := reader.read(min(CHUNK_BYTES, left + 1)):
                 left -= len(chunk)
                 if left < 0:
                     raise Untrusted("wrong-digest", f"more than the {most_bytes} signed bytes")

@@ -10,23 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from fieldpost.agent.config import DEFAULT, Config, load_config
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import Memory, save_memory
+from fieldpost.agent.reading import read_chunks
 from fieldpost.agent.slots.base import Image, ImageSet, Write, parse_name
 from fieldpost.agent.slots.choice import make_slots
 from fieldpost.agent.trust import believe_factory
 from fieldpost.durable import make_dirs, write_file
-from fieldpost.errors import Conflict, Malformed, Misconfigured
+from fieldpost.errors import Conflict, Malformed, Misconfigured, Unavailable
 from fieldpost.identity.enrolment import encode_request
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.keys import Algorithm, Signer
 from fieldpost.signers.keyfile import load_key_file, save_key_file, save_key_reference
 from fieldpost.signers.software import SoftwareSigner
-
-_CHUNK_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +137,6 @@ def _measure(component: tuple[bytes, ...], path: Path) -> Image:
 
 def _read(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        raise Misconfigured(f"cannot read {path}: {error.strerror}") from error
+        yield from read_chunks(path)
+    except Unavailable as failure:
+        raise Misconfigured(str(failure)) from failure

@@ -8,10 +8,11 @@ copied out of it is judged by digest.
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Self, TypeVar
 
 from fieldpost.agent.board import Standpoint
 from fieldpost.agent.download import Stored
+from fieldpost.agent.reading import CHUNK_BYTES
 from fieldpost.agent.sources import Sources
 from fieldpost.agent.trust import judge_check_in
 from fieldpost.checkin.offline_bundle import OfflineBundle, Span, read_offline_bundle
@@ -20,7 +21,6 @@ from fieldpost.durable import OS, Disk, make_dirs, open_partial
 from fieldpost.errors import Malformed, NotFound, Unavailable
 
 T = TypeVar("T")
-_CHUNK_BYTES: Final = 65_536
 
 
 class OfflineUpdate:
@@ -68,7 +68,7 @@ class OfflineUpdate:
         try:
             with self._path.open("rb") as file:
                 file.seek(span.offset)
-                while chunk := file.read(min(left, _CHUNK_BYTES)):
+                while chunk := file.read(min(left, CHUNK_BYTES)):
                     left -= len(chunk)
                     yield chunk
         except OSError as error:

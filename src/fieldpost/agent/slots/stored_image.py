@@ -9,12 +9,12 @@ Names are fixed, so nothing of a release ever becomes part of a path. `slot.cbor
 the first byte changes and written after the last, so images of two releases never stand for one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
 from fieldpost import cbor
+from fieldpost.agent.reading import read_chunks
 from fieldpost.agent.slots.base import Fill, Image, ImageSet
 from fieldpost.durable import (
     OS,
@@ -28,8 +28,6 @@ from fieldpost.durable import (
 )
 from fieldpost.errors import Malformed, Unavailable, Untrusted
 from fieldpost.suit.manifest import MAX_COMPONENTS
-
-_CHUNK_BYTES: Final = 65_536
 
 
 def image_path(folder: Path, number: int) -> Path:
@@ -63,7 +61,7 @@ def write_release(
 
         source = None if beside is None else _find(beside, image)
         if source is not None:
-            write(_read(source))
+            write(read_chunks(source))
         else:
             fill(image, write)
     if not all(
@@ -159,20 +157,11 @@ def _holds(path: Path, image: Image) -> bool:
     try:
         if path.stat().st_size != image.size:
             return False
-        for chunk in _read(path):
+        for chunk in read_chunks(path):
             hasher.update(chunk)
     except (OSError, Unavailable):
         return False
     return is_content(image, hasher.digest())
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
-    except OSError as error:
-        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
 
 
 def is_content(image: Image, digest: bytes) -> bool:
