@@ -18,13 +18,19 @@ from fieldpost.node.catalog import Catalog
 from fieldpost.node.checkins import Checkins, Prepared, prepare
 from fieldpost.node.config import Limits
 from fieldpost.node.fast import FastAnswers
-from fieldpost.node.manifests import merge, signed_by, verify_upload
+from fieldpost.node.manifests import (
+    NamedRelease,
+    complete,
+    merge,
+    served,
+    signed_by,
+    verify_upload,
+)
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.uploads import Uploads, UploadState
 from fieldpost.records import map_keys
 from fieldpost.records.lot import LotRecord
-from fieldpost.records.maker import KeySet, Role
-from fieldpost.records.release import ReleaseRecord
+from fieldpost.records.maker import Role
 from fieldpost.store.blobs import BlobStore
 from fieldpost.store.log_files import read_bundle, read_file
 from fieldpost.suit.envelope import Envelope, decode_envelope
@@ -170,16 +176,15 @@ class NodeService:
 
         Raises NotFound if no release names it, and as `verify_upload`.
         """
-        release, maker, keys = self._named(digest, decode_envelope(data))
-        envelope = verify_upload(data, release=release, maker=maker, keys=keys)
+        release = self._named(digest, decode_envelope(data))
+        envelope = verify_upload(data, release)
         with self._storing:
             try:
                 older = decode_envelope(self.blobs.load_manifest(digest))
             except NotFound:
                 older = envelope
-            self.blobs.save_manifest(
-                digest, merge(envelope, signed_by(older, keys.by_kid())).encode()
-            )
+            kept = merge(envelope, signed_by(older, release.keys.by_kid()))
+            self.blobs.save_manifest(digest, kept.encode())
 
     def load_manifest(self, digest: bytes) -> bytes:
         """The envelope with signatures of current release keys alone. Raises NotFound."""
@@ -187,19 +192,25 @@ class NodeService:
             envelope = decode_envelope(self.blobs.load_manifest(digest))
         except NotFound:
             raise NotFound("this node does not have the manifest yet; its maker sends it") from None
-        _, _, keys = self._named(digest, envelope)
-        return signed_by(envelope, keys.by_kid()).encode()
+        release = self._named(digest, envelope)
+        return served(complete(envelope, release), release).encode()
 
-    def _named(self, digest: bytes, envelope: Envelope) -> tuple[ReleaseRecord, bytes, KeySet]:
-        """The release that a manifest digest names, its maker, and the maker's release keys.
+    def _named(self, digest: bytes, envelope: Envelope) -> NamedRelease:
+        """The release that a manifest digest names, and what it depends on.
 
         The class comes from the manifest itself: another maker may have posted the same digest.
         """
         head = self.head()
         class_id = decode_manifest(envelope.manifest, decrypts=True).class_id
-        release = views.release_of_manifest(head, class_id, digest)
-        maker = views.class_record(head, release.class_id).maker
-        return release, maker, views.maker_record(head, maker).keys_of(Role.RELEASE)
+        record = views.release_of_manifest(head, class_id, digest)
+        class_ = views.class_record(head, class_id)
+        return NamedRelease(
+            record=record,
+            maker=class_.maker,
+            keys=views.maker_record(head, class_.maker).keys_of(Role.RELEASE),
+            limits=class_.limits,
+            posted=views.posted_blocks(head, class_id, record.sequence),
+        )
 
     def upload_state(self, digest: bytes) -> UploadState:
         """How far the upload of a blob is."""

@@ -10,6 +10,7 @@ from typing import Final
 from fieldpost import cbor
 from fieldpost.engines.base import PublishedHead
 from fieldpost.errors import NotFound
+from fieldpost.posts.release import read_block
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
 from fieldpost.records.counters import (
@@ -25,6 +26,7 @@ from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.maker import MakerRecord, Role, decode_maker_record
 from fieldpost.records.release import Artifact, ReleaseRecord, decode_release_record
 from fieldpost.records.state_leaf import decode_state_leaf
+from fieldpost.suit.envelope import AuthenticationBlock
 from fieldpost.tlog.note import format_vkey
 
 Json = dict[str, object]
@@ -65,6 +67,16 @@ def release_of_manifest(head: PublishedHead, class_id: bytes, digest: bytes) -> 
         case int(sequence):
             return release_record(head, class_id, sequence)
     raise AssertionError("a manifest value that no rule writes")
+
+
+def posted_blocks(
+    head: PublishedHead, class_id: bytes, sequence: int
+) -> tuple[AuthenticationBlock, ...]:
+    """The signatures that `release.sign` added to a release's manifest."""
+    value = head.map.value(map_keys.release_blocks(class_id, sequence))
+    blocks = () if value is None else cbor.decode(value)
+    assert isinstance(blocks, tuple)
+    return tuple(map(read_block, blocks))
 
 
 def lot_record(head: PublishedHead, lot: bytes) -> LotRecord:
