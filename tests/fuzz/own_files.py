@@ -15,7 +15,8 @@ from fieldpost.cli.dns_txt import encode_question, parse_answer
 from fieldpost.cli.factory_csv import parse_public_key, read_table
 from fieldpost.cli.maker import parse_threshold
 from fieldpost.cli.options import parse_share
-from fieldpost.cli.rollout import parse_offer, parse_range
+from fieldpost.cli.rollout import parse_offer
+from fieldpost.cli.rollout_conditions import parse_range, parse_window
 from fieldpost.cli.views import ArtifactRow, BoardView, ClassView, FleetView, ReleaseRow
 from fieldpost.client.answers import error_of, parse_count, retry_after_s
 from fieldpost.client.transport import split_url
@@ -79,7 +80,8 @@ OWN: Final[dict[str, Target]] = {
     "cli.maker.parse_threshold": Target(as_text(parse_threshold), "words"),
     "cli.options.parse_share": Target(as_text(parse_share), "words"),
     "cli.rollout.parse_offer": Target(as_text(parse_offer), "words"),
-    "cli.rollout.parse_range": Target(as_text(parse_range), "words"),
+    "cli.rollout_conditions.parse_range": Target(as_text(parse_range), "words"),
+    "cli.rollout_conditions.parse_window": Target(as_text(parse_window), "words"),
     "node.config.parse_listen": Target(as_text(parse_listen), "words", (Misconfigured,)),
     "node.api.ranges.parse_range": Target(
         as_text(lambda text: ranges.parse_range(text, size=1_000)), "words"

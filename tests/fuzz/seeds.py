@@ -15,7 +15,7 @@ from fieldpost.cli.ceremony import Needed, encode_signatures, request_of
 from fieldpost.cli.dns_txt import encode_question
 from fieldpost.identity.challenge import sign_challenge
 from fieldpost.keys import Algorithm
-from fieldpost.posts.envelope import decode_post, sign_statement
+from fieldpost.posts.envelope import decode_post
 from fieldpost.records.counters import Attestation, DailyCount, DomainHolder
 from fieldpost.records.maker import Role
 from fieldpost.signers.pkcs8 import format_private_key
@@ -157,9 +157,7 @@ def _ceremony() -> tuple[bytes, bytes]:
     post = decode_post(paper().maker_chain[0])
     keys = tuple(signer.public_key for signer in paper().keys.root)
     request = request_of(post.statement, [Needed("root keys", 2, keys)], previous=b"\x01" * 32)
-    signatures = [
-        sign_statement(post.statement, signer, alone=False) for signer in paper().keys.root
-    ]
+    signatures = [request.sign(signer) for signer in paper().keys.root]
     return request.encode(), encode_signatures(request.digest, signatures)
 
 

@@ -31,7 +31,7 @@ from fieldpost.identity.outcome import read_outcome
 from fieldpost.identity.report import open_report, verify_report
 from fieldpost.identity.status import read_status
 from fieldpost.ledger.batch import apply_batch
-from fieldpost.node.manifests import verify_upload
+from fieldpost.node.manifests import NamedRelease, verify_upload
 from fieldpost.posts.attestation import decode_maker_attest
 from fieldpost.posts.blob import decode_blob_gone
 from fieldpost.posts.device import decode_device_status
@@ -46,7 +46,7 @@ from fieldpost.posts.rollout import decode_rollout_set
 from fieldpost.records import counters, limits, map_keys
 from fieldpost.records.advisory import decode_advisory
 from fieldpost.records.board import decode_board_record
-from fieldpost.records.device_class import decode_class_record
+from fieldpost.records.device_class import DeviceLimits, decode_class_record
 from fieldpost.records.fields import Reading
 from fieldpost.records.head import decode_head
 from fieldpost.records.lot import decode_lot_record
@@ -117,12 +117,14 @@ def _verify_upload(data: bytes) -> object:
     world = seeds.world()
     value = world.value(map_keys.release(world.maker.class_id("tracker"), 11))
     assert value is not None
-    return verify_upload(
-        data,
-        release=decode_release_record(value),
+    release = NamedRelease(
+        record=decode_release_record(value),
         maker=world.maker.id,
         keys=world.maker.key_set(Role.RELEASE),
+        limits=DeviceLimits(),
+        posted=(),
     )
+    return verify_upload(data, release)
 
 
 def _verify_release(data: bytes) -> object:

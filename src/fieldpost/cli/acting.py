@@ -7,13 +7,13 @@ from pathlib import Path
 from time import time
 
 from fieldpost.cli.board_access import Board, bound_board
-from fieldpost.cli.ceremony import Needed
+from fieldpost.cli.ceremony import Needed, Request, request_of
 from fieldpost.cli.device_class import resolve_class
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import open_home
 from fieldpost.cli.proven import ProvenBoard
-from fieldpost.cli.signing import conclude, needed_of
+from fieldpost.cli.signing import conclude, conclude_request, needed_of
 from fieldpost.errors import NotFound
 from fieldpost.keys import Signer
 from fieldpost.posts.envelope import Statement
@@ -56,6 +56,40 @@ class Acting:
         entries = self.board.links(path, link.epoch - 1)
         return next((e for e in entries if sha256(e).digest() == link.digest), None)
 
+    def request_in_role(
+        self,
+        role: Role,
+        kind: str,
+        subject: str,
+        payload: Callable[[int], bytes],
+        *,
+        manifest: bytes | None = None,
+    ) -> tuple[Request, list[Signer]]:
+        """What a role may say, unsigned, and those of its keys that are here.
+
+        `payload` makes the payload from its nonce; `manifest` is signed with it.
+        """
+        record, _ = self.record()
+        needed = needed_of(record, role)
+        if not needed.keys:
+            raise NotFound(f"your record has no {needed.words}, so nobody can post a {kind}")
+        signers = list(self.signers(record, role))
+        if needed.count == 1:
+            # The nonce is one key's own, so that key signs and no other.
+            key = signers[0].public_key if signers else needed.keys[0]
+            needed = Needed(needed.words, 1, (key,))
+        nonce = next_nonce(
+            self.board, maker=self.id, role=role, key=needed.keys[0], threshold=needed.count
+        )
+        statement = Statement(
+            kind=kind,
+            issuer=self.id.hex(),
+            subject=subject,
+            audience=self.board.id,
+            payload=payload(nonce),
+        )
+        return request_of(statement, [needed], manifest=manifest), signers
+
     def post_in_role(
         self,
         role: Role,
@@ -65,31 +99,10 @@ class Acting:
         *,
         export: Path | None,
     ) -> dict[str, object]:
-        """Sign and post what a role may say; what to tell the user.
-
-        `payload` makes the payload from its nonce.
-        """
-        record, _ = self.record()
-        needed = needed_of(record, role)
-        signers = list(self.signers(record, role))
-        if needed.count == 1:
-            # The nonce is one key's own, so that key signs and no other.
-            key = signers[0].public_key if signers else needed.keys[0]
-            needed = Needed(needed.words, 1, (key,))
-        nonce = next_nonce(
-            self.board, maker=self.id, role=role, key=needed.keys[0], threshold=needed.count
-        )
-        return self.post(
-            Statement(
-                kind=kind,
-                issuer=self.id.hex(),
-                subject=subject,
-                audience=self.board.id,
-                payload=payload(nonce),
-            ),
-            [needed],
-            signers,
-            export=export,
+        """Sign and post what a role may say, or export it; what to tell the user."""
+        request, signers = self.request_in_role(role, kind, subject, payload)
+        return conclude_request(
+            self.maker, self.board, request, signers, export=export, as_json=self.as_json
         )
 
     def signers(self, record: MakerRecord, role: Role) -> Iterator[Signer]:

@@ -14,7 +14,7 @@ from fieldpost.cli.console import json_option, note, show, table
 from fieldpost.cli.device_class import choose_class
 from fieldpost.cli.options import board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
-from fieldpost.cli.rollout import parse_range
+from fieldpost.cli.rollout_conditions import parse_range
 from fieldpost.cli.signing import export_option
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.posts import subjects

@@ -29,7 +29,7 @@ from fieldpost.errors import (
     Untrusted,
 )
 from fieldpost.ledger.links import linked_record
-from fieldpost.posts.envelope import Post, decode_post
+from fieldpost.posts.envelope import Post, Statement, decode_post
 from fieldpost.records.board import BoardRecord, decode_board_record
 from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_PROOF_BYTES
 from fieldpost.tlog import policy
@@ -247,9 +247,11 @@ def publish(home: MakerHome, board: Board, post: Post) -> tuple[int, Path]:
 def flush(home: MakerHome, board: Board, *, as_json: bool) -> None:
     """Send what an interrupted command left in the outbox, oldest first."""
     for path in home.pending():
-        audience = _audience(path)
+        statement = _statement(path)
+        audience = statement.audience
         if audience != board.id:
-            if audience in home.boards():
+            # A link goes first: what other boards are told next depends on it.
+            if audience in home.boards() and statement.kind not in ("maker.register", "maker.set"):
                 note(f"{path.name} waits for {audience}: `fieldpost maker use`", as_json=as_json)
                 continue
             raise Misconfigured(
@@ -260,9 +262,9 @@ def flush(home: MakerHome, board: Board, *, as_json: bool) -> None:
         _send(home, board, path)
 
 
-def _audience(path: Path) -> str:
+def _statement(path: Path) -> Statement:
     try:
-        return decode_post(path.read_bytes()).statement.audience
+        return decode_post(path.read_bytes()).statement
     except Malformed as error:
         raise Misconfigured(f"{path} is no post ({error}); move it away") from error
 

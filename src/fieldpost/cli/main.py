@@ -51,7 +51,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
         "maker_role_keys",
     ),
     "class": ("class_add", "class_change", "class_trust"),
-    "release": ("release_care", "release_export"),
+    "release": ("release_publish", "release_care", "release_export"),
     "rollout": ("rollout_halt",),
     "device": ("device_check",),
 }

@@ -4,21 +4,23 @@
 Signing needs no network and no board: only the file, the keys, and a person who reads what it says.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from fieldpost import durable
 from fieldpost.cli.board_access import bound_board
-from fieldpost.cli.ceremony import Request, decode_request, encode_signatures
+from fieldpost.cli.ceremony import Request, Signed, decode_request, encode_signatures
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker_home import MakerHome, default_home
 from fieldpost.cli.options import find_passphrase, find_pin_prompt, home_options, open_home
 from fieldpost.cli.own_chain import keep_link
+from fieldpost.cli.release_envelopes import settle_release
 from fieldpost.cli.signing import PROVISIONING, ceremonies_of, post_facts
-from fieldpost.cli.words import describe, describe_change
+from fieldpost.cli.words import describe, describe_change, describe_manifest
 from fieldpost.errors import Malformed, Misconfigured, NotFound
-from fieldpost.posts.envelope import Post, PostSignature, Statement
+from fieldpost.posts.envelope import Post, Statement
 from fieldpost.signers.keyfile import load_key_file
 
 _MOST_BYTES = 512 * 1024
@@ -65,10 +67,14 @@ def sign(
     fieldpost maker sign rotate.unsigned --key /media/stick/root-2.pem --out root-2.signatures
     """
     request = decode_request(_read(file))
-    words = describe(request.statement)
-    changes = (
-        describe_change(request.statement, request.previous) if request.previous is not None else []
-    )
+    words: dict[str, object] = {}
+    changes: list[str] = []
+    if request.statement is not None:
+        words |= describe(request.statement)
+        if request.previous is not None:
+            changes = describe_change(request.statement, request.previous)
+    if request.manifest is not None:
+        words |= describe_manifest(request.manifest, request.statement)
     if not as_json:
         show(words, as_json=False, title="You are asked to sign")
         if changes:
@@ -93,10 +99,8 @@ def _own_keys(home: Path | None) -> tuple[Path, ...]:
     return tuple(sorted(((home or default_home()) / "keys").glob("*.pem")))
 
 
-def _sign(
-    request: Request, keys: tuple[Path, ...], passphrase_file: Path | None
-) -> list[PostSignature]:
-    signatures: list[PostSignature] = []
+def _sign(request: Request, keys: tuple[Path, ...], passphrase_file: Path | None) -> list[Signed]:
+    signatures: list[Signed] = []
     skipped: list[str] = []
     ask = find_passphrase(passphrase_file, new=False)
     known: list[bytes] = []
@@ -157,31 +161,35 @@ def import_signatures(
     """
     maker = open_home(home, passphrase_file)
     ceremonies = ceremonies_of(maker)
-    requests: dict[bytes, tuple[Request, tuple[PostSignature, ...]]] = {}
+    requests: dict[bytes, tuple[Request, tuple[Signed, ...]]] = {}
     for path in files:
         request, signatures = ceremonies.add(_read(path))
         requests[request.digest] = (request, signatures)
     for digest, (request, signatures) in requests.items():
         missing = request.lacks(signature.kid for signature in signatures)
-        facts: dict[str, object] = {
-            "kind": request.statement.kind,
-            "about": request.statement.subject,
-            "signatures": len(signatures),
-        }
+        facts = request.title | {"signatures": len(signatures)}
         if missing:
             show(facts | {"still_needed": missing}, as_json=as_json, title="Not enough yet")
             continue
-        post = request.assemble(signatures)
-        if post.statement.kind == PROVISIONING:
-            facts |= _write(post, out)
+        if request.statement is not None and request.statement.kind == PROVISIONING:
+            facts |= _write(request.assemble(signatures), out)
         elif board_is_gone:
-            facts |= {"index": None, "kept": str(keep_link(maker, post))}
+            facts |= {"index": None, "kept": str(keep_link(maker, request.assemble(signatures)))}
         else:
-            board = bound_board(maker, as_json=as_json, board_id=post.statement.audience)
-            facts |= post_facts(maker, board, post)
+            facts |= _post(maker, request, signatures, as_json=as_json)
         ceremonies.close(digest)
         show(facts, as_json=as_json, title="Done")
-        _say_what_follows(maker, post.statement, as_json=as_json)
+        _say_what_follows(maker, request.statement, as_json=as_json)
+
+
+def _post(
+    maker: MakerHome, request: Request, signatures: Sequence[Signed], *, as_json: bool
+) -> dict[str, object]:
+    audience = None if request.statement is None else request.statement.audience
+    board = bound_board(maker, as_json=as_json, board_id=audience)
+    if request.manifest is not None:
+        return settle_release(maker, board, request, signatures)
+    return post_facts(maker, board, request.assemble(signatures))
 
 
 def _write(post: Post, out: Path | None) -> dict[str, object]:
@@ -191,7 +199,14 @@ def _write(post: Post, out: Path | None) -> dict[str, object]:
     return {"file": str(out)}
 
 
-def _say_what_follows(maker: MakerHome, statement: Statement, *, as_json: bool) -> None:
+def _say_what_follows(maker: MakerHome, statement: Statement | None, *, as_json: bool) -> None:
+    if statement is None:
+        line = "next: fieldpost release sign CLASS SEQUENCE, to post these signatures"
+        note(line, as_json=as_json)
+        return
+    if statement.kind == "release.publish":
+        line = "next: the same fieldpost release publish again, which uploads the images"
+        note(line, as_json=as_json)
     if statement.kind == "maker.set" and (maker.path / "rotation.json").exists():
         note("next: fieldpost maker rotate-keys, to go on with the new keys", as_json=as_json)
     if statement.kind == "maker.register":

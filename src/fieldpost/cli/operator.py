@@ -142,10 +142,7 @@ def import_signatures(
     desk = Desk(data, board_url, as_json=as_json)
     added = [desk.ceremonies.add(path.read_bytes()) for path in files]
     for request, signatures in {request.digest: (request, s) for request, s in added}.values():
-        facts: dict[str, object] = {
-            "kind": request.statement.kind,
-            "about": request.statement.subject,
-        }
+        facts = request.title
         missing = request.lacks(signature.kid for signature in signatures)
         if missing:
             show(facts | {"still_needed": missing}, as_json=as_json, title="Not enough yet")

@@ -103,6 +103,7 @@ def floor(
 @click.argument("class_name", metavar="CLASS")
 @click.argument("sequence", type=_SEQUENCE)
 @click.option("--yes", is_flag=True, help="Sign without asking; you know this release.")
+@export_option
 @home_options
 @json_option
 def sign(
@@ -110,6 +111,7 @@ def sign(
     class_name: str,
     sequence: int,
     yes: bool,
+    export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -119,8 +121,13 @@ def sign(
     `fieldpost maker rotate-keys` does this for all that is on offer and was signed on this
     machine; this command is for the others. Look at the images first.
 
+    Where several keys must sign and lie on several machines, --export-unsigned writes the manifest
+    for them; after `maker import` the same command posts what was gathered, or, with
+    --export-unsigned again, writes that post for them.
+
     \b
     fieldpost release sign bulb-a19:r2 2
+    fieldpost release sign bulb-a19:r2 2 --export-unsigned sign.unsigned
     """
     acting = act(home, passphrase_file, as_json=as_json)
     class_, _ = acting.class_(class_name)
@@ -137,8 +144,9 @@ def sign(
     if not yes:
         show(facts, as_json=False, title="You are about to sign")
         click.confirm("Sign it?", abort=True, err=True)
-    posted = sign_release(acting, release, envelope)
-    show(facts | posted, as_json=as_json, title="Release signed")
+    posted = sign_release(acting, class_, release, envelope.manifest, export=export)
+    title = "Release signed" if "unsigned" not in posted else "To be signed elsewhere"
+    show(facts | posted, as_json=as_json, title=title)
 
 
 commands = (withdraw, floor, sign)

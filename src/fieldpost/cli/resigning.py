@@ -9,10 +9,20 @@ published something, a rotation must not bless it.
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldpost import cbor, durable
+from fieldpost import cbor
 from fieldpost.cli.acting import Acting
+from fieldpost.cli.ceremony import Signed, request_of
+from fieldpost.cli.release_envelopes import check_size, keep_blocks, kept_envelope
+from fieldpost.cli.signing import (
+    ceremonies_of,
+    check_complete,
+    export_request,
+    needed_of,
+    sign_here,
+)
 from fieldpost.client.publisher import upload_manifest
-from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
+from fieldpost.errors import Malformed, NotFound, Untrusted
+from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
 from fieldpost.posts.release import ReleaseSign
 from fieldpost.records import map_keys
@@ -21,7 +31,12 @@ from fieldpost.records.head import decode_head
 from fieldpost.records.limits import MAX_ENVELOPE_BYTES
 from fieldpost.records.maker import KeySet, Role
 from fieldpost.records.release import ReleaseRecord, decode_release_record
-from fieldpost.suit.envelope import Envelope, decode_envelope, sign_manifest, verify_envelope
+from fieldpost.suit.envelope import (
+    AuthenticationBlock,
+    Envelope,
+    decode_envelope,
+    verify_envelope,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +72,11 @@ def resign_offers(acting: Acting) -> Resigned:
             if _is_signed(acting, release, keys):
                 continue
             name = f"{class_.name} {sequence}"
-            kept = manifest_path(acting, release.manifest)
-            if not kept.exists():
+            kept = kept_envelope(acting.maker, release.manifest)
+            if kept is None:
                 strange.append(name)
                 continue
-            sign_release(acting, release, decode_envelope(kept.read_bytes()))
+            sign_release(acting, class_, release, kept.manifest)
             signed.append(name)
     return Resigned(tuple(signed), tuple(strange))
 
@@ -89,11 +104,6 @@ def read_release(acting: Acting, class_id: bytes, sequence: int) -> ReleaseRecor
     return decode_release_record(value)
 
 
-def manifest_path(acting: Acting, digest: bytes) -> Path:
-    """Where the envelope is kept that was signed on this machine."""
-    return acting.maker.path / "manifests" / f"{digest.hex()}.suit"
-
-
 def fetch_envelope(acting: Acting, digest: bytes) -> Envelope:
     """The envelope as the node serves it, of the manifest with this digest."""
     path = f"/v1/manifests/{digest.hex()}"
@@ -118,34 +128,53 @@ def _is_signed(acting: Acting, release: ReleaseRecord, keys: KeySet) -> bool:
     return True
 
 
-def sign_release(acting: Acting, release: ReleaseRecord, envelope: Envelope) -> dict[str, object]:
+def sign_release(
+    acting: Acting,
+    class_: ClassRecord,
+    release: ReleaseRecord,
+    manifest: bytes,
+    *,
+    export: Path | None = None,
+) -> dict[str, object]:
     """Sign a manifest with current release keys, post that, and upload it; facts for the user.
 
-    Raises Misconfigured if too few release keys are here.
+    Signatures that were gathered already count. With `export` and too few keys here, the manifest
+    is exported; with enough, it is the post that is exported where it needs further keys. Raises
+    Misconfigured if too few release keys are here.
     """
     record, _ = acting.record()
-    keys = record.keys_of(Role.RELEASE)
-    signers = list(acting.signers(record, Role.RELEASE))[: keys.threshold]
-    if len(signers) < keys.threshold:
-        raise Misconfigured(
-            f"a manifest needs {keys.threshold} release keys and {len(signers)} of the current "
-            f"ones are in {acting.maker.path}/keys; bring the others back for as long as it takes"
-        )
-    blocks = tuple(
-        sorted((sign_manifest(envelope.manifest, s) for s in signers), key=lambda b: b.kid)
-    )
+    request = request_of(None, [needed_of(record, Role.RELEASE)], manifest=manifest)
+    kept = kept_envelope(acting.maker, release.manifest)
+    gathered = [_signed(block) for block in (kept.blocks if kept else ())]
+    signed = {one.kid: request.verify(one) for one in gathered if one.kid in request.keys}
+    if request.lacks(signed):
+        fresh = sign_here(request, acting.signers(record, Role.RELEASE))
+        signed |= {one.kid: one for one in fresh}
+    if export is not None and request.lacks(signed):
+        ceremonies = ceremonies_of(acting.maker)
+        signatures = tuple(signed.values())
+        return export_request(ceremonies, request, signatures, export, as_json=acting.as_json)
+    check_complete(acting.maker, request, tuple(signed.values()))
+    blocks = [block for kid in sorted(signed) if (block := signed[kid].block) is not None]
+    most = blocks[: max(group.count for group in request.needed)]
+    check_size(len(Envelope(manifest, tuple(most)).encode()), class_)
+    envelope = keep_blocks(acting.maker, manifest, blocks)
     facts = acting.post_in_role(
         Role.RELEASE,
         "release.sign",
         subjects.of_release(release.class_id, release.sequence),
         lambda nonce: ReleaseSign(
-            nonce=nonce, class_id=release.class_id, sequence=release.sequence, blocks=blocks
+            nonce=nonce,
+            class_id=release.class_id,
+            sequence=release.sequence,
+            blocks=tuple(blocks),
         ).encode(),
-        export=None,
+        export=export,
     )
-    fresh = Envelope(envelope.manifest, blocks).encode()
-    kept = manifest_path(acting, release.manifest)
-    durable.make_dirs(kept.parent)
-    durable.write_file(kept, fresh)
-    upload_manifest(acting.board.http, fresh, digest=release.manifest)
+    if export is None:
+        upload_manifest(acting.board.http, envelope.encode(), digest=release.manifest)
     return facts
+
+
+def _signed(block: AuthenticationBlock) -> Signed:
+    return Signed(block.kid, Algorithm(block.algorithm), None, block.signature)

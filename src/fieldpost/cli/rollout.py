@@ -1,24 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost rollout`: which devices of a channel are offered which release."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from fieldpost.cli.board_access import bound_board, publish
+from fieldpost.cli.acting import act
 from fieldpost.cli.console import json_option, moment, note, show, table
 from fieldpost.cli.device_class import choose_class, resolve_class
-from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import board_option, home_options, is_number, open_home, parse_share
+from fieldpost.cli.rollout_conditions import is_narrowed, narrow, offer_options
+from fieldpost.cli.signing import export_option
 from fieldpost.cli.views import ClassView, ReleaseRow, octets
 from fieldpost.errors import Conflict, Malformed, Misconfigured, NotFound
 from fieldpost.posts import subjects
-from fieldpost.posts.envelope import Statement, sign_post
 from fieldpost.posts.rollout import RolloutSet
 from fieldpost.records.device_class import decode_class_record
-from fieldpost.records.head import Conditions, Offer
+from fieldpost.records.head import Offer
 from fieldpost.records.maker import Role
 
 _FIRST_INTERVAL_S: Final = 86_400
@@ -55,10 +54,8 @@ def command() -> None:
     type=click.IntRange(1),
     help="Seconds between two check-ins of a device.  [default: as it is; at first a day]",
 )
-@click.option("--not-before", type=click.DateTime(), help="UTC time before which nobody installs.")
-@click.option("--from", "from_range", metavar="MIN-MAX", help="Running sequences it is for.")
-@click.option("--battery", type=click.IntRange(0, 100), help="Least battery charge in percent.")
-@click.option("--urgency", type=click.IntRange(0, 3), help="0 = whenever, 3 = now.")
+@offer_options
+@export_option
 @home_options
 @json_option
 def set_rollout(
@@ -68,98 +65,75 @@ def set_rollout(
     offers: tuple[str, ...],
     nothing: bool,
     interval: int | None,
-    not_before: datetime | None,
-    from_range: str | None,
-    battery: int | None,
-    urgency: int | None,
+    export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
+    **narrowed: Any,
 ) -> None:
     r"""Set what a channel offers; replaces what it offered.
 
-    --not-before, --from, --battery and --urgency apply to the newest offer. Refuses while the
-    board's node lacks bytes that an offer needs, so that no device is offered what it cannot get.
+    Options from --not-before to --window apply to the newest offer. Refuses while the board's node
+    lacks bytes that an offer needs, so that no device is offered what it cannot get.
 
     \b
     fieldpost rollout set bulb-a19:r2 --offer 2=25% --offer 1=100%
     fieldpost rollout set bulb-a19:r2 --offer 2=100%
     fieldpost rollout set bulb-a19:r2 --offer 2=0% --offer 1=100%     halts release 2
+    fieldpost rollout set bulb-a19:r2 --offer 3=100% --window 22:00-05:30 --postpone-hours 72
     """
-    _check_asked(offers, nothing=nothing, narrowed=(not_before, from_range, battery, urgency))
-    maker = open_home(home, passphrase_file)
-    board = bound_board(maker, as_json=as_json)
-    settings = maker.settings()
-    class_ = resolve_class(bytes.fromhex(settings.maker), class_name)
+    _check_asked(offers, nothing=nothing, narrowed=is_narrowed(narrowed))
+    acting = act(home, passphrase_file, as_json=as_json)
+    board, class_ = acting.board, resolve_class(acting.id, class_name)
     view = board.class_view(class_)
     if channel not in view.intervals:
         raise NotFound(f"{class_name} has no channel {channel}; it has {', '.join(view.intervals)}")
-    if interval is None:
-        interval = _usual_interval(view, channel)
+    interval_s = _usual_interval(view, channel) if interval is None else interval
     releases = {row.sequence: row for row in board.releases(class_)}
     parsed = _parse_offers(offers)
-    built = []
-    for place, (sequence, threshold) in enumerate(parsed):
-        release = _find(releases, sequence)
-        newest = place == 0
-        built.append(
-            Offer(
-                sequence=sequence,
-                manifest=octets(release.manifest),
-                threshold=threshold,
-                from_range=parse_range(from_range) if newest and from_range else None,
-                not_before=_seconds(not_before) if newest and not_before else None,
-                conditions=(
-                    Conditions(battery_percent=battery, urgency=urgency)
-                    if newest and (battery is not None or urgency is not None)
-                    else None
-                ),
-            )
+    built = [
+        Offer(
+            sequence=sequence, manifest=octets(_find(releases, sequence).manifest), threshold=share
         )
-    (signer,) = maker.signers(Role.ROLLOUT, 1)
-    rollout = RolloutSet(
-        nonce=next_nonce(
-            board,
-            maker=bytes.fromhex(settings.maker),
-            role=Role.ROLLOUT,
-            key=signer.public_key,
-            threshold=1,
-        ),
-        class_id=class_,
-        channel=channel,
-        offers=tuple(built),
-        interval_s=interval,
+        for sequence, share in parsed
+    ]
+    if built:
+        built[0] = narrow(built[0], **narrowed)
+    posted = acting.post_in_role(
+        Role.ROLLOUT,
+        "rollout.set",
+        subjects.of_channel(class_, channel),
+        lambda nonce: RolloutSet(
+            nonce=nonce,
+            class_id=class_,
+            channel=channel,
+            offers=tuple(built),
+            interval_s=interval_s,
+        ).encode(),
+        export=export,
     )
-    statement = Statement(
-        kind="rollout.set",
-        issuer=settings.maker,
-        subject=subjects.of_channel(class_, channel),
-        audience=board.id,
-        payload=rollout.encode(),
-    )
-    index, receipt = publish(maker, board, sign_post(statement, [signer]))
     show(
         {
             "class": class_.hex(),
             "channel": channel,
             "offers": [f"{sequence}={_percent(share)}" for sequence, share in parsed],
-            "interval_s": interval,
-            "index": index,
-            "receipt": str(receipt),
-        },
+            "interval_s": interval_s,
+        }
+        | posted,
         as_json=as_json,
-        title="Rollout set",
+        title="Rollout set" if export is None else "To be signed elsewhere",
     )
-    note(f"next: fieldpost fleet status {class_name}", as_json=as_json)
+    if export is None:
+        note(f"next: fieldpost fleet status {class_name}", as_json=as_json)
 
 
-def _check_asked(offers: tuple[str, ...], *, nothing: bool, narrowed: tuple[object, ...]) -> None:
+def _check_asked(offers: tuple[str, ...], *, nothing: bool, narrowed: bool) -> None:
     if nothing and offers:
         raise Misconfigured("--nothing and --offer exclude each other")
     if not nothing and not offers:
         raise Misconfigured("say what to offer: --offer SEQUENCE=SHARE, or --nothing at all")
-    if nothing and any(item is not None for item in narrowed):
-        raise Misconfigured("--not-before, --from, --battery and --urgency need an --offer")
+    if nothing and narrowed:
+        raise Misconfigured("options from --not-before to --window need an --offer")
 
 
 def _usual_interval(view: ClassView, channel: str) -> int:
@@ -167,10 +141,6 @@ def _usual_interval(view: ClassView, channel: str) -> int:
         return view.intervals[channel]
     bounds = decode_class_record(view.record)
     return min(max(_FIRST_INTERVAL_S, bounds.least_interval_s), bounds.most_interval_s)
-
-
-def _seconds(moment_: datetime) -> int:
-    return int(moment_.replace(tzinfo=UTC).timestamp())
 
 
 def _percent(threshold: int) -> str:
@@ -192,14 +162,6 @@ def parse_offer(text: str) -> tuple[int, int]:
     if not equals or not is_number(sequence):
         raise Malformed(f"{text!r} is no offer; write SEQUENCE=SHARE, for example 2=25%")
     return int(sequence), parse_share(share)
-
-
-def parse_range(text: str) -> tuple[int, int]:
-    """(first, last) running sequence of `1-4`. Raises Malformed."""
-    first, _, last = text.partition("-")
-    if not (is_number(first) and is_number(last)) or int(first) > int(last):
-        raise Malformed(f"{text!r} is no range; write MIN-MAX, for example 1-4")
-    return int(first), int(last)
 
 
 def _find(releases: dict[int, ReleaseRow], sequence: int) -> ReleaseRow:

@@ -21,6 +21,7 @@ from fieldpost.cli.board_access import Board, publish
 from fieldpost.cli.ceremony import (
     Needed,
     Request,
+    Signed,
     decode_request,
     decode_signatures,
     encode_signatures,
@@ -30,7 +31,7 @@ from fieldpost.cli.console import note
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.keys import Signer
-from fieldpost.posts.envelope import Post, PostSignature, Statement
+from fieldpost.posts.envelope import Post, Statement
 from fieldpost.records.maker import MakerRecord, Role
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +55,7 @@ class Ceremonies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def open(self, request: Request, signatures: Iterable[PostSignature]) -> None:
+    def open(self, request: Request, signatures: Iterable[Signed]) -> None:
         """Keep a request with what is signed of it already."""
         durable.make_dirs(self._folder)
         name = _name(request.digest)
@@ -72,7 +73,7 @@ class Ceremonies:
             )
         return decode_request(path.read_bytes())
 
-    def add(self, data: bytes) -> tuple[Request, tuple[PostSignature, ...]]:
+    def add(self, data: bytes) -> tuple[Request, tuple[Signed, ...]]:
         """Take the signatures of a file; the request, and all its signatures by now.
 
         Raises NotFound, Malformed, Untrusted for a signature that is no good one.
@@ -112,9 +113,9 @@ def needed_of(record: MakerRecord, role: Role, words: str = "") -> Needed:
     return Needed(named, keys.threshold, tuple(entry.key for entry in keys.keys))
 
 
-def sign_here(request: Request, signers: Iterable[Signer]) -> tuple[PostSignature, ...]:
+def sign_here(request: Request, signers: Iterable[Signer]) -> tuple[Signed, ...]:
     """Signatures by as few of `signers` as it takes."""
-    signatures: list[PostSignature] = []
+    signatures: list[Signed] = []
     kids: set[bytes] = set()
     for signer in signers:
         key = signer.public_key
@@ -128,7 +129,7 @@ def sign_here(request: Request, signers: Iterable[Signer]) -> tuple[PostSignatur
 def export_request(
     ceremonies: Ceremonies,
     request: Request,
-    signatures: Sequence[PostSignature],
+    signatures: Sequence[Signed],
     out: Path,
     *,
     as_json: bool,
@@ -164,20 +165,38 @@ def conclude(
     Raises Misconfigured with the way out if too few keys are here.
     """
     request = request_of(statement, needed, previous=previous)
+    return conclude_request(maker, board, request, signers, export=export, as_json=as_json)
+
+
+def conclude_request(
+    maker: MakerHome,
+    board: Board,
+    request: Request,
+    signers: Iterable[Signer],
+    *,
+    export: Path | None,
+    as_json: bool,
+) -> dict[str, object]:
+    """As `conclude`, for a request that was made already."""
     signatures = sign_here(request, signers)
     if export is not None:
         return export_request(ceremonies_of(maker), request, signatures, export, as_json=as_json)
     return post_facts(maker, board, complete(maker, request, signatures))
 
 
-def complete(maker: MakerHome, request: Request, signatures: Sequence[PostSignature]) -> Post:
-    """The signed post. Raises Misconfigured with the way out if too few keys are here."""
+def check_complete(maker: MakerHome, request: Request, signatures: Sequence[Signed]) -> None:
+    """Raises Misconfigured with the way out if too few keys are here."""
     missing = request.lacks(signature.kid for signature in signatures)
     if missing:
         raise Misconfigured(
             f"this needs {'; '.join(missing)}: bring the key files back to {maker.path}/keys, or "
             "run the command with --export-unsigned FILE and sign it where the keys are"
         )
+
+
+def complete(maker: MakerHome, request: Request, signatures: Sequence[Signed]) -> Post:
+    """The signed post. Raises Misconfigured with the way out if too few keys are here."""
+    check_complete(maker, request, signatures)
     return request.assemble(signatures)
 
 

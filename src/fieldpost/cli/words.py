@@ -32,6 +32,8 @@ from fieldpost.records.lot import decode_lot_record
 from fieldpost.records.maker import KeySet, MakerRecord, decode_maker_record
 from fieldpost.records.provisioning import decode_provisioning
 from fieldpost.records.release import decode_release_record
+from fieldpost.suit.envelope import manifest_digest
+from fieldpost.suit.manifest import decode_manifest
 from fieldpost.tlog.note import VerifierKey, format_vkey
 
 DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
@@ -74,6 +76,32 @@ def describe(statement: Statement) -> dict[str, object]:
         "about": statement.subject,
         "on_board": statement.audience,
         **_lines(decode(statement.payload)),
+    }
+
+
+def describe_manifest(manifest: bytes, statement: Statement | None) -> dict[str, object]:
+    """What a release manifest says that is signed with a statement, or by itself.
+
+    Raises Malformed unless it is the manifest that the statement publishes.
+    """
+    said = decode_manifest(manifest, decrypts=True)
+    digest = manifest_digest(manifest)
+    if statement is not None:
+        if statement.kind != "release.publish":
+            raise Malformed(f"a manifest is signed with a release, not with a {statement.kind}")
+        record = decode_release_record(statement.payload)
+        named = (record.manifest, record.sequence, record.class_id)
+        if named != (digest, said.sequence, said.class_id):
+            raise Malformed("the file shows another manifest than the release names")
+    return {
+        "release_of_class": said.class_id.hex(),
+        "release_sequence": said.sequence,
+        "release_manifest": digest.hex(),
+        "installs": [
+            f"{b'/'.join(one.id).decode(errors='backslashreplace')} sha256 {one.digest.hex()} "
+            f"{one.size} B"
+            for one in said.components
+        ],
     }
 
 

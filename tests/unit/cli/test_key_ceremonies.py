@@ -182,6 +182,7 @@ def test_whoever_signs_is_shown_what_really_changes(world: CliWorld, tmp_path: P
     world.call("maker", "set-policy", "--grace-days", "30", "--export-unsigned", str(unsigned))
     request = decode_request(unsigned.read_bytes())
     assert request.previous is not None
+    assert request.statement is not None
     assert describe_change(request.statement, request.previous) == [
         f"policy grace s: {90 * 86_400} -> {30 * 86_400}"
     ]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fieldpost.cli.maker import parse_threshold
 from fieldpost.cli.options import HexId, find_passphrase, parse_share
-from fieldpost.cli.rollout import parse_offer, parse_range
+from fieldpost.cli.rollout import parse_offer
+from fieldpost.cli.rollout_conditions import parse_range, parse_window
 from fieldpost.errors import Malformed, Misconfigured
 
 
@@ -118,3 +119,13 @@ def test_a_named_file_wins_over_the_environment(
     monkeypatch.setenv("FIELDPOST_PASSPHRASE", "from the environment")
     assert find_passphrase(tmp_path / "p", new=True)() == b"from the file"
     assert find_passphrase(None, new=False)() == b"from the environment"
+
+
+def test_a_window_is_two_times_of_day() -> None:
+    assert parse_window("22:00-05:30") == (79_200, 19_800)
+
+
+@pytest.mark.parametrize("text", ["", "22:00", "22:00-22:00", "24:00-1:00", "1:60-2:00", "a-b"])
+def test_what_is_no_window_is_refused(text: str) -> None:
+    with pytest.raises(Malformed, match="window"):
+        parse_window(text)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Envelopes of a maker's releases: kept at home, completed by keys elsewhere, and uploaded.
+
+HOME/manifests/<digest>.suit    the manifest, and every signature that was gathered over it
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fieldpost import durable
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.ceremony import Request, Signed
+from fieldpost.cli.maker_home import MakerHome
+from fieldpost.cli.signing import post_facts
+from fieldpost.client.publisher import upload_manifest
+from fieldpost.errors import Misconfigured
+from fieldpost.keys import SIGNATURE_BYTES, PublicKey
+from fieldpost.records.device_class import ClassRecord
+from fieldpost.suit.envelope import (
+    AuthenticationBlock,
+    Envelope,
+    decode_envelope,
+    manifest_digest,
+)
+
+
+def kept_envelope(maker: MakerHome, digest: bytes) -> Envelope | None:
+    """The envelope that was signed on this machine, or gathered on it."""
+    path = _path(maker, digest)
+    return decode_envelope(path.read_bytes()) if path.exists() else None
+
+
+def keep_blocks(
+    maker: MakerHome, manifest: bytes, blocks: Iterable[AuthenticationBlock]
+) -> Envelope:
+    """Add signatures to the kept envelope of a manifest; of one key the newer. Returns it."""
+    digest = manifest_digest(manifest)
+    kept = kept_envelope(maker, digest)
+    by_kid = {block.kid: block for block in (kept.blocks if kept else ())}
+    by_kid |= {block.kid: block for block in blocks}
+    envelope = Envelope(manifest, tuple(by_kid.values()))
+    path = _path(maker, digest)
+    durable.make_dirs(path.parent)
+    durable.write_file(path, envelope.encode())
+    return envelope
+
+
+def settle_release(
+    maker: MakerHome, board: Board, request: Request, signed: Sequence[Signed]
+) -> dict[str, object]:
+    """Keep what was signed of a manifest; post and upload, if the request has a post.
+
+    Returns what to tell the user.
+    """
+    assert request.manifest is not None
+    blocks = [block for one in signed if (block := one.block) is not None]
+    envelope = keep_blocks(maker, request.manifest, blocks)
+    if request.statement is None:
+        return {"manifest": envelope.digest.hex(), "signatures": len(envelope.blocks)}
+    facts = post_facts(maker, board, request.assemble(signed))
+    upload_manifest(board.http, envelope.encode(), digest=envelope.digest)
+    return facts
+
+
+def signed_bytes(manifest: bytes, keys: Iterable[PublicKey]) -> int:
+    """How long the envelope is once these keys signed it."""
+    blocks = tuple(
+        AuthenticationBlock(key.thumbprint(), int(key.algorithm), bytes(_length(key)))
+        for key in keys
+    )
+    return len(Envelope(manifest, blocks).encode())
+
+
+def largest_keys(keys: Iterable[PublicKey], count: int) -> list[PublicKey]:
+    """The `count` keys whose signatures take most room."""
+    return sorted(keys, key=_length, reverse=True)[:count]
+
+
+def check_size(count: int, class_: ClassRecord) -> None:
+    """Raises Misconfigured if devices of the class do not read so long an envelope."""
+    if count > class_.limits.envelope_bytes:
+        raise Misconfigured(
+            f"the signed manifest has {count} bytes, and devices of {class_.name} read "
+            f"{class_.limits.envelope_bytes}; fewer release keys, or Ed25519 ones, make it smaller"
+        )
+
+
+def _length(key: PublicKey) -> int:
+    return SIGNATURE_BYTES[key.algorithm]
+
+
+def _path(maker: MakerHome, digest: bytes) -> Path:
+    return maker.path / "manifests" / f"{digest.hex()}.suit"
