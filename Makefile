@@ -63,6 +63,7 @@ check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/python tools/draw_agent_states.py --check
 	$(BIN)/python tools/write_reference.py --check
 	$(BIN)/python tools/write_config_reference.py --check
+	$(BIN)/python tools/write_operations_reference.py --check
 	$(BIN)/python vectors/generate.py --check
 
 fmt: $(STAMP) ## format, and fix what can be fixed by machine
@@ -74,6 +75,7 @@ docs: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/python tools/draw_agent_states.py
 	$(BIN)/python tools/write_reference.py
 	$(BIN)/python tools/write_config_reference.py
+	$(BIN)/python tools/write_operations_reference.py
 	$(BIN)/python vectors/generate.py
 
 vectors: $(STAMP) ## write the test vectors and the worked example of the spec again

@@ -86,8 +86,21 @@ def status(
     metavar="HOST:PORT",
     help="Where to serve; port 0 takes any free one, and the ready line says which.",
 )
+@click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT",
+    help="Where to serve /metrics, for yourself alone.  [default: nowhere]",
+)
 @json_option
-def run(*, board_url: str, provisioning: Path, data: Path, listen: str, as_json: bool) -> None:
+def run(
+    *,
+    board_url: str,
+    provisioning: Path,
+    data: Path,
+    listen: str,
+    metrics_listen: str | None,
+    as_json: bool,
+) -> None:
     r"""Run your own fleet service, apart from any node, until SIGTERM or Ctrl-C.
 
     It takes your lots' leaves and your devices' reports; the board is read and never trusted.
@@ -97,18 +110,26 @@ def run(*, board_url: str, provisioning: Path, data: Path, listen: str, as_json:
     """
     import json
     import time
+    from contextlib import ExitStack
 
     from fieldpost.node.config import parse_listen
     from fieldpost.node.fleet_alone import open_fleet
+    from fieldpost.node.metrics_server import MetricsServer
     from fieldpost.node.server import Server
 
     address = parse_listen(listen)
-    with open_fleet(
-        board_url=board_url,
-        provisioning=provisioning.read_bytes(),
-        data=data,
-        clock=lambda: int(time.time()),
-    ) as alone:
+    with ExitStack() as stack:
+        alone = stack.enter_context(
+            open_fleet(
+                board_url=board_url,
+                provisioning=provisioning.read_bytes(),
+                data=data,
+                clock=lambda: int(time.time()),
+            )
+        )
+        if metrics_listen is not None:
+            private = parse_listen(metrics_listen)
+            stack.enter_context(MetricsServer(private, alone.metrics, lambda: None))
 
         def say_ready() -> None:
             ready = {"event": "ready", "url": server.url, "board": alone.board}

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost node config`: are a node's settings right, and where does each come from?"""
 
-import os
 from pathlib import Path
 
 import click
 
 from fieldpost.cli.console import json_option, printable, show_json, table
-from fieldpost.cli.node import given, settings_options
+from fieldpost.cli.node_settings import Sources, settings_options
 
 
 @click.group()
@@ -22,11 +21,7 @@ def config() -> None:
 def check(
     context: click.Context,
     *,
-    config_file: Path | None,
-    data: Path | None,
-    origin: str | None,
-    listen: tuple[str, ...],
-    mirrors: tuple[str, ...],
+    sources: Sources,
     as_json: bool,
 ) -> None:
     r"""Say everything that is wrong with the settings; nothing is started or changed.
@@ -38,11 +33,10 @@ def check(
     fieldpost node config check --config /etc/fieldpost/node.toml
     """
     from fieldpost.cli.failures import exit_code
-    from fieldpost.node.config_sources import Misconfigurations, load_config
+    from fieldpost.node.config_sources import Misconfigurations
 
-    options = given(data=data, origin=origin, listen=listen, mirrors=mirrors)
     try:
-        load_config(file=config_file, environment=os.environ, options=options)
+        sources.load()
     except Misconfigurations as found:
         if as_json:
             show_json({"ok": False, "wrong": found.troubles})
@@ -61,11 +55,7 @@ def check(
 @json_option
 def show_settings(
     *,
-    config_file: Path | None,
-    data: Path | None,
-    origin: str | None,
-    listen: tuple[str, ...],
-    mirrors: tuple[str, ...],
+    sources: Sources,
     as_json: bool,
 ) -> None:
     r"""Show every setting, its value, and where that comes from.
@@ -75,10 +65,7 @@ def show_settings(
     \b
     fieldpost node config show --config /etc/fieldpost/node.toml
     """
-    from fieldpost.node.config_sources import load_config
-
-    options = given(data=data, origin=origin, listen=listen, mirrors=mirrors)
-    sourced = load_config(file=config_file, environment=os.environ, options=options)
+    sourced = sources.load()
     rows = [
         {"setting": name, "value": _plain(value), "from": origin_of_value}
         for name, value, origin_of_value in sourced.values()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost node rebuild`: what a node can make anew from its log."""
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 
 from fieldpost.cli.console import json_option, progress, show
+from fieldpost.journal import configure
 
 data_option = click.option(
     "--data",
@@ -55,7 +55,7 @@ def rebuild(*, data: Path, as_json: bool) -> None:
     """
     from fieldpost.engines.rebuild import rebuild_board
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    configure(form="logfmt", level="warning")
     began = time.monotonic()
     with entries_bar(as_json=as_json) as watch:
         entries, keys = rebuild_board(data, watch=watch)

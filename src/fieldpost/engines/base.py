@@ -105,6 +105,15 @@ class Engine(Protocol):
         """Check that posts can be written now. Raises Unavailable that says why not."""
         ...
 
+    @property
+    def waiting(self) -> int:
+        """Posts that were taken and are not answered yet."""
+        ...
+
+    def observe(self, *, commit: Callable[[float], None], publish: Callable[[float], None]) -> None:
+        """Tell from now on how many seconds each commit of a batch and each publishing took."""
+        ...
+
     def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
         """Call `callback` with every head that is published from now on, on the engine's thread."""
         ...

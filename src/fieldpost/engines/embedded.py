@@ -28,6 +28,7 @@ from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import BoardWriter
 from fieldpost.errors import FieldpostError, Misconfigured, NotFound, Rejected, Unavailable
+from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.policy import DevicePolicy
@@ -41,6 +42,10 @@ _RETRY_S: Final = 1
 _ASK_S: Final = 10.0
 
 _log = logging.getLogger(__name__)
+
+
+def _ignore(_seconds: float) -> None:
+    """Nobody observes."""
 
 
 def _whole_seconds() -> int:
@@ -82,6 +87,8 @@ class EmbeddedEngine:
         self._behind: str | None = None
         self._asked = float("-inf")
         self._uptime = uptime
+        self._observe_commit: Callable[[float], None] = _ignore
+        self._observe_publish: Callable[[float], None] = _ignore
         self._directory = DirectoryLock(data)
         try:
             self._catch_up()
@@ -138,6 +145,15 @@ class EmbeddedEngine:
         trouble = self._behind or self._trouble
         if trouble is not None:
             raise Unavailable(trouble)
+
+    @property
+    def waiting(self) -> int:
+        """See Engine."""
+        return self._intake.waiting
+
+    def observe(self, *, commit: Callable[[float], None], publish: Callable[[float], None]) -> None:
+        """See Engine."""
+        self._observe_commit, self._observe_publish = commit, publish
 
     def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
         """See Engine."""
@@ -227,7 +243,7 @@ class EmbeddedEngine:
         caught = self._ask_mirrors()
         self._broken = self._broken or caught.grew
         if caught.behind is not None and caught.behind != self._behind:
-            _log.warning("no posts are taken: %s", caught.behind)
+            tell(_log, "no-posts-taken", error=caught.behind)
         self._behind = caught.behind
 
     def _open_first(self, watch: Watch | None) -> BoardWriter:
@@ -252,16 +268,19 @@ class EmbeddedEngine:
             self.refresh(self._clock.read(last=self._writer.state.last.time))
             self._trouble = None
         except FieldpostError as error:
+            # Tried again every second, told once.
+            if str(error) != self._trouble:
+                tell(_log, "head-not-refreshed", error=error)
             self._trouble = str(error)
-            _log.warning("the published head was not refreshed: %s", error)
 
     def _ask_again(self) -> None:
         try:
             with self._writing:
                 self._catch_up()
         except FieldpostError as error:
+            if str(error) != self._behind:
+                tell(_log, "no-posts-taken", error=error)
             self._behind = str(error)
-            _log.error("no posts are taken: %s", error)
 
     def _settle(self, batch: Collected) -> list[tuple[Waiting, Answer]]:
         """Write a batch; an answer for each of it."""
@@ -270,10 +289,10 @@ class EmbeddedEngine:
                 return self._write(batch)
             except FieldpostError as error:
                 self._trouble = str(error)
-                _log.warning("a batch of %d posts was not written: %s", len(batch.posts), error)
+                tell(_log, "batch-not-written", posts=len(batch.posts), error=error)
                 answer = Unavailable(str(error), _RETRY_S)
-            except Exception:  # noqa: BLE001 - a bug costs the batch that met it, not the node
-                _log.exception("a batch of %d posts was not written", len(batch.posts))
+            except Exception as bug:  # noqa: BLE001 - it costs the batch that met it, not the node
+                tell(_log, "batch-not-written", posts=len(batch.posts), error="a bug", trace=bug)
                 self._broken = True
                 answer = Unavailable("an internal error; the node's log has it", _RETRY_S)
             return [(waiting, answer) for waiting in batch.posts]
@@ -298,10 +317,12 @@ class EmbeddedEngine:
     ) -> list[Answer]:
         # Until the whole of it succeeded nobody knows how much of it is on the disk.
         self._broken = True
+        began = time.monotonic()
         outcomes = writer.commit(
             entries, time=now, check_signature=memory.check_signature, decode=memory.decode
         )
         self._broken = False
+        self._observe_commit(time.monotonic() - began)
         return [
             Rejected(outcome.code, outcome.name, outcome.detail)
             if isinstance(outcome, Refused)
@@ -310,7 +331,10 @@ class EmbeddedEngine:
         ]
 
     def _publish(self, writer: BoardWriter, now: int) -> None:
-        self._tell(writer, writer.publish(now))
+        began = time.monotonic()
+        head = writer.publish(now)
+        self._observe_publish(time.monotonic() - began)
+        self._tell(writer, head)
 
     def _tell(self, writer: BoardWriter, head: PublishedHead) -> None:
         assert writer.heads is not None  # something was just published
@@ -318,8 +342,8 @@ class EmbeddedEngine:
         for callback in self._subscribers:
             try:
                 callback(head)
-            except Exception:  # noqa: BLE001 - a reader's bug is no reason to stop writing
-                _log.exception("a subscriber failed")
+            except Exception as bug:  # noqa: BLE001 - a reader's bug is no reason to stop writing
+                tell(_log, "subscriber-failed", trace=bug)
 
     def _publish_first(self) -> PublishedHeads:
         """The heads to begin with: the newest size, or the old ones where that cannot be signed."""
@@ -331,7 +355,7 @@ class EmbeddedEngine:
             if writer.heads is None:
                 writer.close()
                 raise
-            _log.warning("begins with the head published before: %s", error)
+            tell(_log, "begins-with-old-head", error=error)
         except BaseException:
             writer.close()
             raise

@@ -99,6 +99,11 @@ class Intake:
         """Whether the intake is closed and everything in it was collected."""
         return self._drained
 
+    @property
+    def waiting(self) -> int:
+        """Posts that were taken and are not answered yet."""
+        return self._count
+
     def submit(self, entries: Sequence[bytes], done: Done) -> None:
         """Queue posts; `done` is called once, on whatever thread, with an answer for each.
 

@@ -28,6 +28,7 @@ from fieldpost.engines.published import PublishedHeads, assemble_head
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.writer import BoardWriter, change_of
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Rejected, Untrusted
+from fieldpost.journal import tell
 from fieldpost.keys import Signer
 from fieldpost.ledger.batch import Batch, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis
@@ -108,12 +109,7 @@ def _set_aside_other_version(path: Path, log: LogFiles, disk: Disk) -> None:
     version, size = found
     check_not_ahead(size, log)
     aside = set_aside(path, disk=disk)
-    _log.warning(
-        "state.db was of version %d, this program writes %d: kept as %s, and built anew",
-        version,
-        STATE_DB_VERSION,
-        aside.name,
-    )
+    tell(_log, "state-db-set-aside", version=version, writes=STATE_DB_VERSION, kept_as=aside.name)
 
 
 def check_not_ahead(size: int, log: LogFiles) -> None:
@@ -138,8 +134,8 @@ class _Words:
             self._first = done
         if now - self._last >= _WORD_S:
             self._last = now
-            rate = (done - self._first) / (now - self._began)
-            _log.warning("state.db: %d of %d entries applied, %.0f/s", done, total, rate)
+            rate = round((done - self._first) / (now - self._began))
+            tell(_log, "rebuilding", done=done, total=total, entries_per_s=rate)
 
 
 def load_ledger(log: LogFiles, db: StateDb, watch: Watch | None = None) -> LedgerState:

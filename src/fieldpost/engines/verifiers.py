@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Final
 
 from fieldpost.engines.verifier import READY, Check, encode_request, is_valid
+from fieldpost.journal import tell
 
 FEW: Final = 16
 MOST_PROCESSES: Final = 4
@@ -104,7 +105,7 @@ class _Process:
             )
             self.is_ready = self._read(1) == READY
         except OSError as error:
-            _log.warning("no verifying process: %s; this one verifies", error)
+            tell(_log, "verifies-alone", error=error)
 
     def _verify(self, checks: Sequence[Check]) -> Sequence[bool]:
         try:
@@ -112,7 +113,7 @@ class _Process:
                 self._write(encode_request(checks))
                 return [verdict == 1 for verdict in self._read(len(checks))]
         except (OSError, EOFError) as error:
-            _log.warning("a verifying process ended: %s; this one verifies", error)
+            tell(_log, "verifies-alone", error=error)
             self.is_ready = False
             self._end()
         return [is_valid(check) for check in checks]

@@ -36,8 +36,9 @@ from fieldpost.node.api import (
     problems,
     reports,
 )
-from fieldpost.node.callers import Callers, CountRequests, Requests
+from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.config import Limits, NodeConfig
+from fieldpost.node.following import FollowRequests
 from fieldpost.node.lots import NodeLots
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.posting import PostDesk
@@ -46,6 +47,7 @@ from fieldpost.node.reporting import ReportDesk
 from fieldpost.node.service import NodeService
 from fieldpost.node.start import open_engine
 from fieldpost.node.taking import ShortWay, Taker
+from fieldpost.node.vitals import announce_board, announce_process
 from fieldpost.store.blobs import FileBlobs
 
 _BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, makers, classes)
@@ -57,6 +59,8 @@ class Node:
     """A running node. `labels` says solo and trial, empty for neither."""
 
     app: Starlette
+    metrics: Metrics
+    check_ready: Callable[[], None]
     board: str
     labels: str
 
@@ -96,9 +100,10 @@ def open_node(
             metrics=metrics,
             data=config.data,
             clock=clock,
+            log_requests=config.log.access,
         )
         labels = views.board_labels(engine.board, views.board_record(engine.published()))
-        yield Node(app, engine.board, labels)
+        yield Node(app, metrics, app.state.check_ready, engine.board, labels)
 
 
 def build(
@@ -109,10 +114,11 @@ def build(
     metrics: Metrics,
     data: Path,
     clock: Callable[[], int],
+    log_requests: bool = False,
 ) -> Starlette:
     """The application of a whole node over `data`."""
     readiness = Readiness(engine, data, clock=clock, uptime=time.monotonic)
-    _announce(metrics, service, engine, readiness)
+    announce_board(metrics, service, engine, readiness)
     app = _application(
         [route for noun in (*_BOARD_NOUNS, *_FLEET_NOUNS) for route in noun.routes],
         fleet=fleet,
@@ -120,36 +126,11 @@ def build(
         metrics=metrics,
         check_ready=readiness.check,
         takers={posts.PATH.encode(): PostDesk(service)},
+        log_requests=log_requests,
     )
     app.state.node = service
     app.state.fast = service.fast
     return app
-
-
-def _announce(metrics: Metrics, service: NodeService, engine: Engine, readiness: Readiness) -> None:
-    """Is the board healthy, is freshness at risk, is there room, is it in demand?"""
-    metrics.gauge("fieldpost_ready", "1 if /readyz says so.", lambda: float(readiness.is_ready()))
-    metrics.gauge(
-        "fieldpost_log_size", "Entries of the published log.", lambda: engine.published().size
-    )
-    metrics.gauge(
-        "fieldpost_published_age_seconds", "Age of the newest cosignatures.", readiness.age_s
-    )
-    metrics.gauge(
-        "fieldpost_epoch_seconds",
-        "How often the board is cosigned anew; an age over twice that is a risk to freshness.",
-        readiness.epoch_s,
-    )
-    metrics.gauge(
-        "fieldpost_disk_free_bytes", "Room on the disk of the data.", readiness.free_bytes
-    )
-    metrics.counter("fieldpost_posts_total", "Posts by what became of them.")
-    metrics.counter("fieldpost_blob_bytes_total", "Bytes of blobs that were asked for.")
-    metrics.total(
-        "fieldpost_checkins_total",
-        "Check-ins answered, with a bundle or with 304.",
-        lambda: service.checkins_made + service.fast.hits,
-    )
 
 
 def build_fleet(
@@ -170,9 +151,11 @@ def _application(
     metrics: Metrics,
     check_ready: Callable[[], None],
     takers: Mapping[bytes, Taker] | None = None,
+    log_requests: bool = False,
 ) -> Starlette:
     callers = Callers()
     requests = Requests(metrics, callers)
+    announce_process(metrics)
     metrics.counter("fieldpost_requests_total", "Requests that the application answered.")
     metrics.table(
         "fieldpost_requests_by_network",
@@ -181,7 +164,16 @@ def _application(
         callers.busiest,
     )
     app = Starlette(
-        middleware=[Middleware(CountRequests, requests=requests)],
+        middleware=[
+            Middleware(
+                FollowRequests,
+                requests=requests,
+                observe=metrics.histogram(
+                    "fieldpost_request_seconds", "From a request's header to its whole answer."
+                ),
+                log_requests=log_requests,
+            )
+        ],
         routes=[*routes, *health.routes, *problems.routes],
         exception_handlers={
             FieldpostError: problems.answer_error,
@@ -194,6 +186,5 @@ def _application(
         {**(takers or {}), reports.PATH.encode(): ReportDesk(fleet, limits)}, requests
     )
     app.state.limits = limits
-    app.state.metrics = metrics
     app.state.check_ready = check_ready
     return app

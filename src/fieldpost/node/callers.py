@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks most, in bounded memory, and how requests end.
+"""Who asks most, in bounded memory, and for what.
 
 Clients are counted by network (IPv4 /24, IPv6 /48), which is enough to find who hammers a node and
 says less about people. The count is the Space-Saving sketch (Metwally, Agrawal and El Abbadi,
@@ -12,8 +12,6 @@ from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from threading import Lock
 from typing import Final
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fieldpost.node.metrics import Metrics
 
@@ -71,28 +69,6 @@ class Requests:
         """A request was answered."""
         labels = {"noun": noun_of(path), "status": f"{status // 100}xx"}
         self._metrics.count("fieldpost_requests_total", labels)
-
-
-class CountRequests:
-    """ASGI middleware that tells `Requests`."""
-
-    def __init__(self, app: ASGIApp, requests: Requests) -> None:
-        self._app = app
-        self._requests = requests
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        self._requests.came(scope["client"][0] if scope["client"] else "unknown")
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._requests.ended(scope["path"], message["status"])
-            await send(message)
-
-        await self._app(scope, receive, counted)
 
 
 _NOUNS: Final = frozenset(

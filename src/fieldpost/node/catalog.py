@@ -11,21 +11,24 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.lot import decode_lot_record
+from fieldpost.records.maker import decode_maker_record
 from fieldpost.records.release import decode_release_record
 from fieldpost.records.state_leaf import is_state_leaf
 
 _STEP: Final = 4_096
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS followed (board TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS releases (
   class BLOB NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (class, sequence)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lots (lot BLOB PRIMARY KEY, entry INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS makers (maker BLOB PRIMARY KEY, max_age INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 """
 
@@ -45,6 +48,7 @@ class Catalog:
         size: int,
     ) -> None:
         self._read_entries = read_entries
+        self._board = board
         self._lock = threading.Lock()
         try:
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -52,16 +56,18 @@ class Catalog:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(_SCHEMA)
             row = self._connection.execute("SELECT board, size FROM followed").fetchone()
-            if row is None or row[0] != board or row[1] > size:
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version != _VERSION or row is None or row[0] != board or row[1] > size:
                 self._forget(board)
         except sqlite3.Error as error:
             raise Unavailable(f"cannot use {path}: {error}; it may be deleted") from error
 
     def _forget(self, board: str) -> None:
         self._connection.execute("BEGIN")
-        for table in ("followed", "releases", "lots", "blobs"):
-            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own four names
+        for table in ("followed", "releases", "lots", "makers", "blobs"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
         self._connection.execute("INSERT INTO followed VALUES (?, 0)", (board,))
+        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         self._connection.execute("COMMIT")
 
     def close(self) -> None:
@@ -92,13 +98,19 @@ class Catalog:
         rows = self._ask(size, "SELECT entry FROM lots WHERE lot = ?", lot)
         if not rows:
             raise NotFound("no post has enrolled this lot")
-        return rows[0][0]
+        entry: int = rows[0][0]
+        return entry
 
-    def _ask(self, size: int, sql: str, value: bytes) -> list[tuple[int]]:
+    def least_max_age_s(self, *, size: int) -> int | None:
+        """The shortest `max_age` of any maker's policy for this board; None without makers."""
+        least: int | None = self._ask(size, "SELECT MIN(max_age) FROM makers")[0][0]
+        return least
+
+    def _ask(self, size: int, sql: str, *values: bytes) -> list[tuple[Any]]:
         with self._lock:
             try:
                 self._follow(size)
-                return self._connection.execute(sql, (value,)).fetchall()
+                return self._connection.execute(sql, values).fetchall()
             except sqlite3.Error as error:
                 raise Unavailable(f"the catalog failed: {error}; it may be deleted") from error
 
@@ -126,6 +138,13 @@ class Catalog:
             if statement.kind == "lot.enrol":
                 lot = decode_lot_record(statement.payload).id
                 self._connection.execute("INSERT OR IGNORE INTO lots VALUES (?, ?)", (lot, index))
+            if statement.kind in ("maker.register", "maker.set"):
+                policy = decode_maker_record(statement.payload).policy
+                maker = bytes.fromhex(statement.issuer)
+                self._connection.execute("DELETE FROM makers WHERE maker = ?", (maker,))
+                if policy.board == self._board:
+                    row = (maker, policy.max_age_s)
+                    self._connection.execute("INSERT INTO makers VALUES (?, ?)", row)
             if statement.kind != "release.publish":
                 return
             release = decode_release_record(statement.payload)

@@ -12,7 +12,8 @@ from typing import Final
 
 from fieldpost.checkin.chains import LEAST_PART_BYTES
 from fieldpost.errors import Misconfigured
-from fieldpost.node.setting import WrongSetting, check_values, required, setting, table
+from fieldpost.journal import FORMATS, LEVELS
+from fieldpost.node.setting import WrongSetting, check_values, choice, required, setting, table
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MIB: Final = 1024 * 1024
@@ -64,6 +65,30 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What the node says on stderr while it runs (docs/reference/events.md)."""
+
+    format: str = choice("logfmt", "how an event is written, one a line", FORMATS)
+    level: str = choice("info", "the least that is said", LEVELS)
+    access: bool = setting(default=False, what="an event for every request of the application")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """The files of a certificate. Without them the node speaks plain HTTP, as behind a proxy."""
+
+    certificate: Path | None = setting(None, "certificate chain in PEM, the node's own first")
+    key: Path | None = setting(None, "its private key in PEM, not encrypted")
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            here, there = ("key", "certificate") if self.key else ("certificate", "key")
+            raise WrongSetting(
+                f"tls.{there}", f"is not set, and tls.{here} is; set both or neither", f"tls.{here}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
     """One node. `origin` None: keep the board that is there, or make a trial board.
 
@@ -82,7 +107,12 @@ class NodeConfig:
         "folders and URLs of copies of this board: they are asked at the start what this node "
         "signed last, and what is missing here is fetched from them",
     )
+    metrics_listen: str | None = setting(
+        None, "where to serve /metrics, for yourself alone, as 127.0.0.1:8479; without it, nowhere"
+    )
     limits: Limits = table(Limits)
+    tls: TlsConfig = table(TlsConfig)
+    log: LogConfig = table(LogConfig)
 
     def addresses(self) -> tuple[tuple[str, int], ...]:
         """Where to serve: hosts and ports."""
@@ -98,6 +128,18 @@ class NodeConfig:
         fixed = [address for address in addresses if address[1]]
         if len(set(fixed)) != len(fixed):
             raise WrongSetting("listen", "names an address twice; leave one away")
+        if self.metrics_listen is not None:
+            self._check_metrics_listen(self.metrics_listen, fixed)
+
+    def _check_metrics_listen(self, text: str, taken: list[tuple[str, int]]) -> None:
+        try:
+            address = parse_listen(text)
+        except Misconfigured as error:
+            raise WrongSetting("metrics_listen", str(error)) from error
+        if address in taken:
+            raise WrongSetting(
+                "metrics_listen", "is one of `listen`; choose a port of its own", "listen"
+            )
 
 
 def parse_listen(text: str) -> tuple[str, int]:

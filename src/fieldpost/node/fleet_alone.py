@@ -22,6 +22,7 @@ class FleetAlone:
     """A fleet service, ready to be served."""
 
     app: Starlette
+    metrics: Metrics
     board: str
     limits: Limits
 
@@ -41,5 +42,6 @@ def open_fleet(
         fleet = FleetService(data / "fleet.db", board=lots.board, lots=lots, clock=clock)
         stack.callback(fleet.close)
         limits = Limits()
-        app = build_fleet(fleet=fleet, limits=limits, metrics=Metrics(), check_ready=lambda: None)
-        yield FleetAlone(app, lots.board, limits)
+        metrics = Metrics()
+        app = build_fleet(fleet=fleet, limits=limits, metrics=metrics, check_ready=lambda: None)
+        yield FleetAlone(app, metrics, lots.board, limits)

@@ -15,6 +15,7 @@ from typing import Final
 from fieldpost import cbor
 from fieldpost.engines.base import Answer, Receipt
 from fieldpost.errors import FieldpostError, Malformed, Rejected, Unavailable
+from fieldpost.journal import tell
 from fieldpost.node.api.answers import answer_json
 from fieldpost.node.api.problems import bug_response, problem_response
 from fieldpost.node.handover import Handover
@@ -109,8 +110,8 @@ class PostDesk:
             for waiting, _ in some:
                 waiting.answer(problem_response(error))
             return
-        except Exception:  # noqa: BLE001 - a bug costs its answers, which may be fetched later
-            _log.exception("%d receipts could not be made", len(some))
+        except Exception as bug:  # noqa: BLE001 - a bug costs its answers, which may be fetched later
+            tell(_log, "receipts-not-made", posts=len(some), trace=bug)
             for waiting, _ in some:
                 waiting.answer(bug_response())
             return

@@ -5,6 +5,7 @@ Asked by load balancers every few seconds, and by strangers as often as they lik
 tried at most every `_DISK_S` seconds, whoever asks.
 """
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Final
 from fieldpost.durable import OS, Disk, remove, write_file
 from fieldpost.engines.base import Engine
 from fieldpost.errors import Unavailable
+from fieldpost.journal import tell
 from fieldpost.ledger.reading import read_board
 
+_log = logging.getLogger(__name__)
 LEAST_FREE_BYTES: Final = 64 * 1024 * 1024
 _DISK_S: Final = 5.0
 
@@ -38,11 +41,31 @@ class Readiness:
         self._uptime = uptime
         self._disk = disk
         self._lock = Lock()
+        self._was_ready = True
         self._tried: float | None = None
         self._trouble: Unavailable | None = None
 
     def check(self) -> None:
-        """Raises Unavailable that says what is wrong and what to do. Writes to the disk."""
+        """Raises Unavailable that says what is wrong and what to do. Writes to the disk.
+
+        The operator's log has every change, once.
+        """
+        try:
+            self._check()
+        except Unavailable as error:
+            self._say(error)
+            raise
+        self._say(None)
+
+    def _say(self, error: Unavailable | None) -> None:
+        with self._lock:
+            was, self._was_ready = self._was_ready, error is None
+        if was and error is not None:
+            tell(_log, "not-ready", error=error)
+        elif not was and error is None:
+            tell(_log, "ready-again")
+
+    def _check(self) -> None:
         self._engine.check_ready()
         self._check_disk()
         age, most = self.age_s(), 2 * self.epoch_s()

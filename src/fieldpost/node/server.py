@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serving an application: uvicorn on uvloop and httptools, from the ready line to a calm end.
 
+SIGHUP loads the certificate again; so does a look at its files every minute.
 SIGTERM and SIGINT stop accepting, let running requests finish for `drain_s` seconds, and return,
 so that the caller can close what it opened. Nothing that was acknowledged depends on that end:
 every acknowledgement follows its fsync.
 """
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,6 +20,9 @@ from starlette.applications import Starlette
 from fieldpost.errors import Misconfigured
 from fieldpost.node.config import Limits
 from fieldpost.node.protocol import limited_protocol
+from fieldpost.node.tls import Certificate
+
+_LOOK_S: Final = 60.0
 
 
 class Server:
@@ -29,11 +34,13 @@ class Server:
         *,
         listen: Sequence[tuple[str, int]],
         limits: Limits,
+        certificate: Certificate | None = None,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._sockets = _listen(listen)
+        scheme = "http" if certificate is None else "https"
         self.urls = [
-            f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
+            f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
             for (host, _), bound in zip(listen, self._sockets, strict=True)
         ]
         config = uvicorn.Config(
@@ -52,8 +59,9 @@ class Server:
             timeout_keep_alive=limits.keep_alive_s,
             timeout_graceful_shutdown=limits.drain_s,
             backlog=2_048,
+            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
         )
-        self._server = _ReadyServer(config, on_ready)
+        self._server = _ReadyServer(config, on_ready, certificate)
 
     @property
     def url(self) -> str:
@@ -76,13 +84,32 @@ class Server:
 
 
 class _ReadyServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        certificate: Certificate | None,
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._certificate = certificate
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if threading.current_thread() is threading.main_thread():
+            # By default a hang-up would end the process; here it asks to look at files again.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew)
+        self._look_later()
         self._on_ready()
+
+    def _renew(self) -> None:
+        if self._certificate is not None:
+            self._certificate.renew()
+
+    def _look_later(self) -> None:
+        if self._certificate is not None:
+            self._certificate.renew_if_changed()
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look_later)
 
 
 def _listen(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:

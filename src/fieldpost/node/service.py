@@ -89,6 +89,11 @@ class NodeService:
         # Whoever moves to another board needs the proof of that under the policy that was.
         return self._engine.published(policy if policy.board == self.board else None)
 
+    def least_max_age_s(self) -> float:
+        """The shortest age at which some maker's devices call the board stale; infinite if none."""
+        least = self._catalog.least_max_age_s(size=self.head().size)
+        return float("inf") if least is None else least
+
     # --- posts ---
 
     def submit_many(

@@ -46,6 +46,7 @@ class _About:
     what: str
     least: float | None = None
     most: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,8 @@ class Setting:
     @property
     def wanted(self) -> str:
         """What a value must be, in words."""
+        if self.about.choices:
+            return " or ".join(f'"{choice}"' for choice in self.about.choices)
         words, example = _KINDS[self.kind]
         if self.about.least is None or self.about.most is None:
             return f"{words}, as {example}"
@@ -105,6 +108,8 @@ class Setting:
         return tuple if self.kind == tuple[str, ...] else self.kind
 
     def _is_within(self, value: Any) -> bool:
+        if self.about.choices:
+            return value in self.about.choices
         least, most = self.about.least, self.about.most
         return least is None or most is None or bool(least <= value <= most)
 
@@ -116,6 +121,12 @@ def setting(default: T, what: str, *, least: float | None = None, most: float | 
     if most is not None and least is None:
         least = 1
     made: T = field(default=default, metadata={_ABOUT: _About(what, least, most)})
+    return made
+
+
+def choice(default: str, what: str, choices: tuple[str, ...]) -> str:
+    """A field that is one of a few words."""
+    made: str = field(default=default, metadata={_ABOUT: _About(what, choices=choices)})
     return made
 
 

@@ -13,6 +13,7 @@ from fieldpost.client.publisher import Accepted, submit_post
 from fieldpost.client.transport import HttpClient
 from fieldpost.node.app import open_node
 from fieldpost.node.config import Limits, NodeConfig
+from fieldpost.node.metrics import Metrics
 from fieldpost.node.server import Server
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.identifiers import vendor_id
@@ -34,6 +35,7 @@ class Running:
     url: str
     board: str
     http: HttpClient
+    metrics: Metrics
     clock: list[int]
 
     def log(self) -> Log:
@@ -69,7 +71,7 @@ def running(data: Path, limits: Limits = LIMITS, origin: str | None = None) -> I
         try:
             assert ready.wait(10)
             with HttpClient(server.url, timeout_s=20) as http:
-                yield Running(server.url, node.board, http, clock)
+                yield Running(server.url, node.board, http, node.metrics, clock)
         finally:
             server.stop()
             thread.join(timeout=20)

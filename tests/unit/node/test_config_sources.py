@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldpost.errors import Misconfigured
 from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.config_sources import SETTINGS, Misconfigurations, Sourced, load_config
 from fieldpost.node.setting import Setting
@@ -73,7 +74,9 @@ def test_no_setting_holds_a_secret() -> None:
     assert not holders, "a setting names the file that holds a secret"
 
 
-@pytest.mark.parametrize("name", [n for n, s in SETTINGS.items() if s.kind in OTHER])
+@pytest.mark.parametrize(
+    "name", [n for n, s in SETTINGS.items() if s.kind in OTHER and not s.about.choices]
+)
 def test_every_plain_setting_can_be_set_from_file_and_environment(
     tmp_path: Path, name: str
 ) -> None:
@@ -82,6 +85,14 @@ def test_every_plain_setting_can_be_set_from_file_and_environment(
     if setting.about.least is not None and setting.about.least > 7:
         text, value = str(setting.about.least), setting.about.least
     assert setting.check(value) == setting.parse(text) == value
+
+
+@pytest.mark.parametrize("name", [n for n, s in SETTINGS.items() if s.about.choices])
+def test_a_setting_of_a_few_words_takes_no_other(name: str) -> None:
+    for word in SETTINGS[name].about.choices:
+        assert SETTINGS[name].parse(word) == word
+    with pytest.raises(Misconfigured, match=rf"{name}: must be \".* or .*, and is 'loud'"):
+        SETTINGS[name].parse("loud")
 
 
 @pytest.mark.parametrize("name", [n for n, s in SETTINGS.items() if s.about.most is not None])

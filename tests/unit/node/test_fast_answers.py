@@ -51,7 +51,7 @@ def read_answer(stream: object, sent: bytes) -> bytes:
 
 
 def counted(node: Running, name: str) -> int:
-    text = node.http.fetch("/metrics").decode()
+    text = node.metrics.render()
     found = re.findall(rf"^{re.escape(name)} (\d+)$", text, re.MULTILINE)
     return int(found[0]) if found else 0
 

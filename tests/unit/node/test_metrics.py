@@ -27,3 +27,27 @@ def test_a_counter_that_nothing_counted_is_zero() -> None:
 def test_a_counter_must_be_announced() -> None:
     with pytest.raises(KeyError):
         Metrics().count("surprise_total")
+
+
+def test_a_histogram_counts_what_lies_below_each_bound() -> None:
+    metrics = Metrics()
+    observe = metrics.histogram("wait_seconds", "Waiting.")
+    for seconds in (0.001, 0.002, 0.3, 60.0):
+        observe(seconds)
+    lines = metrics.render().splitlines()
+    assert 'wait_seconds_bucket{le="0.001"} 1' in lines
+    assert 'wait_seconds_bucket{le="0.0025"} 2' in lines
+    assert 'wait_seconds_bucket{le="10.0"} 3' in lines
+    assert lines[-3:] == [
+        'wait_seconds_bucket{le="+Inf"} 4',
+        "wait_seconds_sum 60.303",
+        "wait_seconds_count 4",
+    ]
+
+
+def test_large_numbers_keep_their_digits() -> None:
+    metrics = Metrics()
+    metrics.gauge("free_bytes", "Free.", lambda: 123_456_789_012)
+    metrics.gauge("never_seconds", "Never.", lambda: float("inf"))
+    assert "free_bytes 123456789012\n" in metrics.render()
+    assert "never_seconds +Inf\n" in metrics.render()

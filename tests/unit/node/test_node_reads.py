@@ -207,7 +207,7 @@ def test_the_process_tells_its_health(node: Running) -> None:
     assert node.http.fetch("/healthz") == b"ok\n"
     assert node.http.fetch("/readyz") == b"ready\n"
     with_class(node)
-    text = node.http.fetch("/metrics").decode()
+    text = node.metrics.render()
     size = re.search(r"^fieldpost_log_size (\d+)$", text, re.MULTILINE)
     assert size is not None
     assert int(size[1]) == len(node.entries())

@@ -103,7 +103,7 @@ def test_a_head_older_than_two_epochs_is_not_ready(node: Running, ahead: int, re
     else:
         with pytest.raises(Unavailable):
             node.http.fetch("/readyz")
-        assert b"fieldpost_ready 0" in node.http.fetch("/metrics")
+        assert "fieldpost_ready 0" in node.metrics.render()
     assert node.http.fetch("/healthz") == b"ok\n"
 
 
@@ -116,7 +116,7 @@ def test_an_engine_that_ended_is_not_ready(subject: Subject) -> None:
 
 def test_metrics_answer_what_an_operator_asks(node: Running) -> None:
     with_class(node)
-    text = node.http.fetch("/metrics").decode()
+    text = node.metrics.render()
     for line in (
         "fieldpost_ready 1",
         "fieldpost_epoch_seconds 60",

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What running programs tell their operators: events, one line each, under names that stay.
+
+    tell(_log, "head-not-refreshed", error="the disk is full")
+
+`EVENTS` lists them all (docs/reference/events.md is written from it). Facts are short and public:
+no secret, no key, no device id, no address of a client. What other libraries say is the event
+`library`.
+"""
+
+import json
+import logging
+import re
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+FORMATS: Final = ("logfmt", "json")
+LEVELS: Final = ("debug", "info", "warning", "error")
+_PLAIN: Final = re.compile(r"[^\s\"=\\]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of event: a level of `logging`, what happened, and its facts."""
+
+    level: int
+    text: str
+    facts: tuple[str, ...] = ()
+
+
+EVENTS: Final[dict[str, Event]] = {
+    "node-ready": Event(logging.INFO, "The node serves.", ("urls", "board", "labels", "metrics")),
+    "node-stopping": Event(logging.INFO, "Running requests are finished; the data is closed.", ()),
+    "node-stopped": Event(logging.INFO, "All that was acknowledged is on the disk.", ()),
+    "not-ready": Event(logging.WARNING, "Posts cannot be written, or the head ages.", ("error",)),
+    "ready-again": Event(logging.INFO, "What `not-ready` said is over.", ()),
+    "state-db-set-aside": Event(
+        logging.WARNING,
+        "state.db was written by another version; it is kept, and built anew.",
+        ("version", "writes", "kept_as"),
+    ),
+    "rebuilding": Event(
+        logging.WARNING,
+        "state.db is built from the log; said every ten seconds.",
+        ("done", "total", "entries_per_s"),
+    ),
+    "head-not-refreshed": Event(logging.WARNING, "The head was not cosigned anew.", ("error",)),
+    "begins-with-old-head": Event(
+        logging.WARNING, "The newest size could not be published at the start.", ("error",)
+    ),
+    "no-posts-taken": Event(
+        logging.ERROR,
+        "Mirrors know more than this node, and what is missing cannot be had.",
+        ("error",),
+    ),
+    "verifies-alone": Event(
+        logging.WARNING, "No process beside the node's own verifies signatures.", ("error",)
+    ),
+    "batch-not-written": Event(
+        logging.WARNING, "Posts were not written; their senders know.", ("posts", "error")
+    ),
+    "receipts-not-made": Event(
+        logging.ERROR, "A bug; the posts are in the log, their senders ask again.", ("posts",)
+    ),
+    "subscriber-failed": Event(logging.ERROR, "A bug in what follows the head.", ()),
+    "request": Event(
+        logging.INFO,
+        "A request was answered by the application (`log.access`).",
+        ("id", "method", "noun", "status", "ms", "bytes"),
+    ),
+    "request-failed": Event(
+        logging.ERROR, "A bug met a request; its sender got 500.", ("id", "method", "noun")
+    ),
+    "certificate-loaded": Event(logging.INFO, "TLS uses these files now.", ("file", "until")),
+    "certificate-not-loaded": Event(
+        logging.ERROR, "TLS goes on with the files before.", ("file", "error")
+    ),
+    "library": Event(logging.INFO, "What a library says.", ("logger", "message")),
+}
+
+
+def tell(
+    log: logging.Logger, event: str, *, trace: BaseException | None = None, **facts: object
+) -> None:
+    """Say an event with its facts. KeyError for one that is not listed: a bug."""
+    level = EVENTS[event].level
+    if log.isEnabledFor(level):
+        words = " ".join([event, *(f"{k}={_word(v)}" for k, v in facts.items())])
+        log.log(level, words, exc_info=trace, extra={"event": event, "facts": facts})
+
+
+def configure(*, form: str, level: str) -> None:
+    """Send everything of `level` and above to stderr, one line an event."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Logfmt())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Its starts and stops are told by us; its warnings are not.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # A bug that met a request is told with the request's id; once is enough.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: "Exception in ASGI application" not in record.getMessage()
+    )
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(_members(self, record), default=str, ensure_ascii=False)
+
+
+class _Logfmt(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return " ".join(f"{k}={_word(v)}" for k, v in _members(self, record).items())
+
+
+def _members(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    members: dict[str, Any] = {
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "event": getattr(record, "event", "library"),
+    }
+    if hasattr(record, "facts"):
+        members |= {k: v for k, v in record.facts.items() if v is not None}
+    else:
+        members |= {"logger": record.name, "message": record.getMessage()}
+    if record.exc_info and record.exc_info[0] is not None:
+        members["trace"] = formatter.formatException(record.exc_info)
+    return members
+
+
+def _word(value: object) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
