@@ -39,3 +39,10 @@ def test_the_first_page_names_both_commands_and_the_state_of_the_project() -> No
     screen = "\n".join((REPOSITORY / "README.md").read_text().splitlines()[:30])
     for words in ("make demo", "make test", "unaudited", "flow.svg"):
         assert words in screen, f"README.md's first screen does not show: {words}"
+
+
+def test_the_index_of_the_guides_names_every_guide() -> None:
+    guides = REPOSITORY / "docs" / "guides"
+    index = (guides / "README.md").read_text(encoding="utf-8")
+    missing = {page.name for page in guides.glob("*.md") if f"({page.name})" not in index}
+    assert missing == {"README.md"}

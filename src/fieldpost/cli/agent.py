@@ -352,7 +352,9 @@ def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:
         if as_json:
             line = json.dumps({"event": event, **facts})
         else:
-            said = [f"{name} {fact}" for name, fact in facts.items() if fact not in (None, "")]
+            said = [
+                f"{name} {_words(fact)}" for name, fact in facts.items() if fact not in (None, "")
+            ]
             text = f"{event}: {', '.join(said)}" if said else event
             # Some of the words are a server's.
             line = "".join(letter if letter.isprintable() else "?" for letter in text)
@@ -364,6 +366,10 @@ def _narrator(*, as_json: bool) -> Callable[[str, Facts], None]:
             pass
 
     return tell
+
+
+def _words(fact: object) -> str:
+    return " and ".join(map(str, fact)) if isinstance(fact, list | tuple) else str(fact)
 
 
 def _booter(mode: str, root: Path, *, as_json: bool) -> Callable[[], NoReturn]:

@@ -61,11 +61,13 @@ def show_board(
         return
     view = board.view()
     label = "solo: one operator, no witness; nobody else vouches for one history"
+    successor = board.record()[0].successor_origin
     show(
         {
             "board": view.board,
             "kind": label if view.solo else f"{len(view.operators)} operators",
             "trial": "yes: its name is its own invention" if view.trial else "no",
+            "closed": f"yes: it goes on at {successor}" if successor else None,
             "entries": view.size,
             "time": moment(view.time),
             "epoch": view.epoch,

@@ -80,6 +80,7 @@ def join(
             "board": belief.board,
             "role": role,
             "key": key.raw.hex(),
+            "thumbprint": key.thumbprint().hex(),
             "key_file": str(maker.path / "keys" / f"{role}-1.pem"),
         },
         as_json=as_json,

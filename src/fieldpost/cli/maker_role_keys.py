@@ -86,7 +86,8 @@ def add_key(
     facts = {"role": role, "key": short(public), "limits": _limits(scope, classes)}
     holder = Needed("new key", 1, (public,))
     posted = _post(acting, (record, link), changed, added=[holder], export=export)
-    show(facts | posted, as_json=as_json, title="Key added" if export is None else "To be signed")
+    done = "Key added" if export is None else "To be signed elsewhere"
+    show(facts | posted, as_json=as_json, title=done)
 
 
 @click.command(name="remove-key")
@@ -132,7 +133,7 @@ def remove_key(
     show(
         {"role": role, "key": short(found[0].key)} | posted,
         as_json=as_json,
-        title="Key removed" if export is None else "To be signed",
+        title="Key removed" if export is None else "To be signed elsewhere",
     )
     note("next: look at what it posted, for example `fieldpost class show`", as_json=as_json)
 

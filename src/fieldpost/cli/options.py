@@ -103,6 +103,11 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 9
 
 
+def format_share(threshold: int) -> str:
+    """A threshold in 0…2^32 as `parse_share` reads it: `25%`."""
+    return f"{threshold / 2**32 * 100:g}%"
+
+
 def parse_share(text: str) -> int:
     """A share of devices, `25%` or `100%`, as a threshold in 0…2^32. Raises Malformed.
 

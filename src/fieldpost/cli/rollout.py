@@ -9,7 +9,14 @@ import click
 from fieldpost.cli.acting import act
 from fieldpost.cli.console import json_option, moment, note, show, table
 from fieldpost.cli.device_class import choose_class, resolve_class
-from fieldpost.cli.options import board_option, home_options, is_number, open_home, parse_share
+from fieldpost.cli.options import (
+    board_option,
+    format_share,
+    home_options,
+    is_number,
+    open_home,
+    parse_share,
+)
 from fieldpost.cli.rollout_conditions import is_narrowed, narrow, offer_options
 from fieldpost.cli.signing import export_option
 from fieldpost.cli.views import ClassView, ReleaseRow, octets
@@ -116,7 +123,7 @@ def set_rollout(
         {
             "class": class_.hex(),
             "channel": channel,
-            "offers": [f"{sequence}={_percent(share)}" for sequence, share in parsed],
+            "offers": [f"{sequence}={format_share(share)}" for sequence, share in parsed],
             "interval_s": interval_s,
         }
         | posted,
@@ -141,10 +148,6 @@ def _usual_interval(view: ClassView, channel: str) -> int:
         return view.intervals[channel]
     bounds = decode_class_record(view.record)
     return min(max(_FIRST_INTERVAL_S, bounds.least_interval_s), bounds.most_interval_s)
-
-
-def _percent(threshold: int) -> str:
-    return f"{threshold / 2**32 * 100:g}%"
 
 
 def _parse_offers(texts: tuple[str, ...]) -> list[tuple[int, int]]:
@@ -203,7 +206,7 @@ def show_rollout(
         {
             "channel": offer.channel,
             "sequence": offer.sequence,
-            "share": _percent(offer.threshold),
+            "share": format_share(offer.threshold),
             "not_before": None if offer.not_before is None else moment(offer.not_before),
             "interval_s": offer.interval_s,
             "changes": offer.changes,

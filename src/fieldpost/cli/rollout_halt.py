@@ -9,7 +9,7 @@ import click
 
 from fieldpost.cli.acting import Acting, act
 from fieldpost.cli.console import json_option, show
-from fieldpost.cli.options import home_options
+from fieldpost.cli.options import format_share, home_options
 from fieldpost.errors import Conflict, NotFound
 from fieldpost.posts import subjects
 from fieldpost.posts.rollout import RolloutSet
@@ -115,7 +115,7 @@ def _change(
         ).encode(),
         export=None,
     )
-    shares = [f"{offer.sequence}={offer.threshold / 2**32:.4g}" for offer in offers]
+    shares = [f"{offer.sequence}={format_share(offer.threshold)}" for offer in offers]
     show(
         {"class": class_.id.hex(), "channel": channel, "offers": shares} | posted,
         as_json=acting.as_json,

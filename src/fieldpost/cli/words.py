@@ -117,10 +117,21 @@ def describe_change(statement: Statement, previous: bytes) -> list[str]:
     skipped = {"kind", "by", "about", "on_board", "previous", "epoch", "earlier_links"}
     names = [name for name in {**old, **new} if name not in skipped]
     return [
-        f"{name.replace('_', ' ')}: {_plain(old.get(name))} -> {_plain(new.get(name))}"
+        f"{name.replace('_', ' ')}: {words}"
         for name in names
-        if old.get(name) != new.get(name)
+        for words in _difference(old.get(name), new.get(name))
     ]
+
+
+def _difference(old: object, new: object) -> list[str]:
+    """What stood and what stands, of lists only what goes and what comes."""
+    if old == new:
+        return []
+    if not isinstance(old, list) or not isinstance(new, list):
+        return [f"{_plain(old)} -> {_plain(new)}"]
+    gone = [f"- {item}" for item in old if item not in new]
+    come = [f"+ {item}" for item in new if item not in old]
+    return gone + come or [f"{_plain(old)} -> {_plain(new)}"]
 
 
 def _previous_of(statement: Statement) -> object:

@@ -72,7 +72,8 @@ def test_a_halt_and_a_resumption_keep_everything_else(world: CliWorld) -> None:
     world.publish("1.0")
     world.publish("1.1")
     world.offer("2=25%", "1=100%")
-    world.call("rollout", "halt", "bulb:r1", "--sequence", "2")
+    halted = world.call("rollout", "halt", "bulb:r1", "--sequence", "2")
+    assert "2=0%" in halted["offers"], "shares are said as they are given"
     assert offered(world) == [(2, 0), (1, 2**32)]
     with pytest.raises(Conflict):
         world.call("rollout", "halt", "bulb:r1", "--sequence", "2")

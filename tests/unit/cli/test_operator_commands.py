@@ -106,6 +106,7 @@ def test_a_closed_board_takes_nothing_more_and_says_where_to_go(world: CliWorld)
     with pytest.raises(Rejected, match="closed"):
         world.publish("1.1")
     assert world.check_in().belief.board_view().successor_origin == "board.example/2"
+    assert "goes on at board.example/2" in world.text("board", "show", "--board", world.url)
     with pytest.raises(Conflict, match=r"board\.example/2"):
         world.call(*close, *desk(world))
 
