@@ -42,9 +42,13 @@ def verify_upload(data: bytes, release: NamedRelease) -> Envelope:
     Untrusted("wrong-digest" | "wrong-release") where the manifest is not what was posted.
     """
     known = release.keys.by_kid()
-    envelope = served(complete(decode_envelope(data), release), release)
+    sent = decode_envelope(data)
+    envelope = complete(signed_by(sent, known), release)
+    if envelope != sent or len(data) > release.limits.envelope_bytes:
+        envelope = served(envelope, release)
+        data = envelope.encode()
     digest, manifest = verify_envelope(
-        envelope.encode(),
+        data,
         keys=known,
         threshold=release.keys.threshold,
         most_bytes=release.limits.envelope_bytes,
