@@ -48,7 +48,7 @@ def read_status(home: Home) -> dict[str, object]:
         "version": running.version if running else None,
         "digest": running.images[0].digest.hex() if running else None,
         "components": [
-            {"component": name_of(image.id), "digest": image.digest.hex(), "bytes": image.size}
+            {"component": name_of(image.id), "bytes": image.size, "digest": image.digest.hex()}
             for image in running.images
         ]
         if running and len(running.images) > 1

@@ -6,46 +6,29 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from fieldpost.agent.channel import change_channel
-from fieldpost.agent.enrolment import Base, enrol, load_device_key
+from fieldpost.agent.enrolment import load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.leaving import MOST_LINKS_BYTES, read_links
 from fieldpost.agent.loop import open_agent, run_forever, run_once
 from fieldpost.agent.memory import load_memory
 from fieldpost.agent.offline import OfflineUpdate
 from fieldpost.agent.permission import postpone
-from fieldpost.agent.selftest import is_fit, run_selftest
-from fieldpost.agent.slots.base import ONLY, name_of
 from fieldpost.agent.status import read_status
 from fieldpost.agent.world import Facts, World
-from fieldpost.cli.console import json_option, moment, note, printable, show
+from fieldpost.cli.agent_home import device_home_option
+from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.identity.challenge import sign_challenge
 from fieldpost.identity.leaf import format_device_id
-from fieldpost.keys import Algorithm
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ALGORITHMS: Final = {"ed25519": Algorithm.ED25519, "p256": Algorithm.ESP256}
-_PROVISIONING_BYTES: Final = 65_536
 REVERTED: Final = 1
-UNFIT: Final = 1
-
-
-def _home_option(command: F) -> F:
-    return click.option(
-        "--home",
-        "root",
-        type=click.Path(path_type=Path, file_okay=False),
-        envvar="FIELDPOST_AGENT_HOME",
-        required=True,
-        help="Folder of this device: key, memory, slots, agent.toml.",
-    )(command)
 
 
 def _rebooted_option(command: F) -> F:
@@ -65,112 +48,8 @@ def command() -> None:
     """  # noqa: D301 - click wants the escape itself
 
 
-def _key_in_token(uri: str, serial: str) -> Callable[[Algorithm], str]:
-    """What finds or makes this device's key in its secure element; the URI that names it."""
-    from fieldpost.signers.pkcs11_uri import parse_token_uri
-    from fieldpost.signers.tokens import KeyMaker
-
-    parsed = parse_token_uri(uri)
-    if parsed.names_key:
-        return lambda _: parsed.format()
-    maker = KeyMaker.on(uri)
-    return lambda algorithm: maker.make(algorithm, f"fieldpost device {serial}")
-
-
-@command.command(name="enrol")
-@_home_option
-@click.option(
-    "--provisioning",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The record that `fieldpost class trust` wrote.",
-)
-@click.option("--serial", required=True, help="This device's serial number.")
-@click.option(
-    "--algorithm",
-    type=click.Choice(list(_ALGORITHMS)),
-    default="ed25519",
-    show_default=True,
-    help="Of the device's own key.",
-)
-@click.option(
-    "--token",
-    metavar="URI",
-    help="The key is in a secure element: pkcs11:token=LABEL;object=LABEL?module-path=FILE names "
-    "one that is there; without object and id a new one is made.",
-)
-@click.option(
-    "--base",
-    "bases",
-    multiple=True,
-    metavar="[NAME=]IMAGE",
-    help="The image that the factory put on the device; several, each with its component's name.",
-)
-@click.option("--base-sequence", type=click.IntRange(min=0), help="The release that it is.")
-@click.option("--base-version", help="What people call that release.")
-@json_option
-def enrol_device(
-    *,
-    root: Path,
-    provisioning: Path,
-    serial: str,
-    algorithm: str,
-    token: str | None,
-    bases: tuple[str, ...],
-    base_sequence: int | None,
-    base_version: str | None,
-    as_json: bool,
-) -> None:
-    """Make this device's key and its enrolment request, and write what it trusts.
-
-    The request goes to the maker, whose `lot enrol` puts the device on the board. The key never
-    leaves the device.
-    """
-    if provisioning.stat().st_size > _PROVISIONING_BYTES:
-        raise Misconfigured(f"{provisioning} is too large for a provisioning record")
-    factory = None
-    if bases:
-        if base_sequence is None:
-            raise Misconfigured("say which release the image is: --base-sequence N")
-        factory = Base(images=_images(bases), sequence=base_sequence, version=base_version or "")
-    elif base_sequence is not None or base_version is not None:
-        raise Misconfigured("--base-sequence and --base-version go with --base IMAGE")
-    made = enrol(
-        Home(root),
-        provisioning=provisioning.read_bytes(),
-        serial=serial,
-        algorithm=_ALGORITHMS[algorithm],
-        make_key=None if token is None else _key_in_token(token, serial),
-        base=factory,
-    )
-    show(
-        {
-            "device": format_device_id(made.device),
-            "device_id": made.device.hex(),
-            "class": made.class_id.hex(),
-            "board": made.board,
-            "request": str(made.request),
-        },
-        as_json=as_json,
-        title="Device set up",
-    )
-    note(f"next: the maker enrols {made.request.name} with `fieldpost lot enrol`", as_json=as_json)
-
-
-def _images(bases: tuple[str, ...]) -> dict[str, Path]:
-    images: dict[str, Path] = {}
-    for text in bases:
-        name, separator, path = text.rpartition("=")
-        if not separator:
-            name = name_of(ONLY)
-        if name in images:
-            raise Misconfigured(f"the component {name} was given twice: --base NAME=IMAGE")
-        images[name] = Path(path)
-    return images
-
-
 @command.command()
-@_home_option
+@device_home_option
 @_rebooted_option
 @json_option
 def once(*, root: Path, rebooted: bool, as_json: bool) -> None:
@@ -190,7 +69,7 @@ def once(*, root: Path, rebooted: bool, as_json: bool) -> None:
 
 
 @command.command()
-@_home_option
+@device_home_option
 @_rebooted_option
 @json_option
 def run(*, root: Path, rebooted: bool, as_json: bool) -> None:  # noqa: ARG001 - a loop goes on
@@ -203,7 +82,7 @@ def run(*, root: Path, rebooted: bool, as_json: bool) -> None:  # noqa: ARG001 -
 
 
 @command.command()
-@_home_option
+@device_home_option
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def apply(*, root: Path, file: Path, as_json: bool) -> None:
@@ -222,7 +101,7 @@ def apply(*, root: Path, file: Path, as_json: bool) -> None:
 
 
 @command.command()
-@_home_option
+@device_home_option
 @json_option
 def status(*, root: Path, as_json: bool) -> None:
     """Show what runs, what is believed, and whether this device is enrolled.
@@ -234,12 +113,20 @@ def status(*, root: Path, as_json: bool) -> None:
         seconds = facts["time"]
         facts["time"] = moment(seconds) if isinstance(seconds, int) else None
         facts["enrolled"] = "yes" if facts["enrolled"] else "no: in no lot that it knows of"
-        facts["failed"] = facts["failed"] or None
+        for name in ("components", "failed"):
+            facts[name] = _lines(facts[name])
     show(facts, as_json=as_json, title="Device")
 
 
+def _lines(rows: object) -> list[str] | None:
+    """Rows of facts for people: their values, side by side."""
+    if not isinstance(rows, list) or not rows:
+        return None
+    return [" ".join(str(value) for value in row.values()) for row in rows]
+
+
 @command.command()
-@_home_option
+@device_home_option
 @json_option
 def release(*, root: Path, as_json: bool) -> None:
     """Let a frozen agent go on, after you looked at its `evidence` folder.
@@ -254,7 +141,7 @@ def release(*, root: Path, as_json: bool) -> None:
 
 
 @command.command()
-@_home_option
+@device_home_option
 @click.argument("links", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def follow(*, root: Path, links: Path, as_json: bool) -> None:
@@ -273,7 +160,7 @@ def follow(*, root: Path, links: Path, as_json: bool) -> None:
 
 
 @command.command()
-@_home_option
+@device_home_option
 @click.option("--challenge", "challenge_hex", required=True, help="16 to 64 bytes in hex.")
 @json_option
 def prove(*, root: Path, challenge_hex: str, as_json: bool) -> None:
@@ -295,32 +182,8 @@ def prove(*, root: Path, challenge_hex: str, as_json: bool) -> None:
     show(facts | {"proof": proof.hex()}, as_json=as_json, title="Proof")
 
 
-@command.command()
-@_home_option
-@click.option("--need-clock", is_flag=True, help="Fail where the clock cannot be right.")
-@click.option("--online", is_flag=True, help="Ask the board for one check-in, too.")
-@json_option
-def selftest(*, root: Path, need_clock: bool, online: bool, as_json: bool) -> None:
-    """Check a device at the end of the factory line: key, request, provisioning, slot, clock.
-
-    Ends with 0 if the device may leave, with 1 if not.
-    """
-    world = World(emit=_narrator(as_json=as_json))
-    checks = run_selftest(Home(root), world, needs_clock=need_clock, asks_board=online)
-    fit = is_fit(checks)
-    if as_json:
-        show({"fit": fit, "checks": [asdict(check) for check in checks]}, as_json=True)
-    else:
-        for check in checks:
-            word = "ok" if check.passed else "FAILED" if check.needed else "none"
-            click.echo(printable(f"  {check.name:<14}{word:<8}{check.detail}"))
-        click.echo("fit to leave" if fit else "NOT fit to leave")
-    if not fit:
-        sys.exit(UNFIT)
-
-
 @command.command(name="postpone")
-@_home_option
+@device_home_option
 @click.argument("seconds", type=click.IntRange(min=0))
 @json_option
 def put_off(*, root: Path, seconds: int, as_json: bool) -> None:
@@ -335,7 +198,7 @@ def put_off(*, root: Path, seconds: int, as_json: bool) -> None:
 
 
 @command.command()
-@_home_option
+@device_home_option
 @click.argument("name")
 @json_option
 def channel(*, root: Path, name: str, as_json: bool) -> None:

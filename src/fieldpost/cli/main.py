@@ -54,6 +54,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "release": ("release_publish", "release_care", "release_export"),
     "rollout": ("rollout_halt",),
     "device": ("device_check",),
+    "agent": ("agent_factory",),
 }
 
 
