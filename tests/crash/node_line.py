@@ -26,7 +26,8 @@ from fieldpost.ledger.batch import Included
 from fieldpost.ledger.reading import find_link, read_board
 from fieldpost.ledger.replay import replay
 from fieldpost.node.catalog import Catalog
-from fieldpost.node.uploads import Uploads
+from fieldpost.node.config import Limits
+from fieldpost.node.uploads import Upload, Uploads
 from fieldpost.posts.envelope import Statement, sign_post
 from fieldpost.records import map_keys
 from fieldpost.records.identifiers import origin_of
@@ -54,14 +55,11 @@ class Promises:
     manifests: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
 class _Everything:
-    """A catalog in which every blob is named, and has `size` bytes."""
+    """A catalog in which every blob is named."""
 
-    size: int
-
-    def blob_size(self, digest: bytes, *, size: int) -> int:
-        return self.size
+    def check_named(self, digest: bytes, *, size: int) -> None:
+        """It is."""
 
 
 class NodeLine:
@@ -127,13 +125,14 @@ class NodeLine:
     def upload(self, blob: bytes) -> None:
         """A blob in two pieces, taken up where it stands, as a client does that asks with HEAD."""
         digest = sha256(blob).digest()
-        uploads = Uploads(self.blobs(), cast(Catalog, _Everything(len(blob))), at_once=1)
-        while not (state := uploads.state(digest, log_size=0)).complete:
+        catalog = cast(Catalog, _Everything())
+        uploads = Uploads(self.blobs(), catalog, limits=Limits(), root=self.data)
+        upload = Upload(digest, maker=bytes(16), size=len(blob))
+        while not (state := uploads.state(digest, maker=upload.maker, log_size=0)).complete:
             end = len(blob) if state.offset else len(blob) // 2
-            piece = [blob[state.offset : end]] if state.offset < end else []
-            self.blobs().upload(digest, state.offset, piece, size=len(blob))
+            uploads.save(upload, state.offset, blob[state.offset : end])
             if end == len(blob):
-                uploads.finish(digest, end, log_size=0)
+                uploads.finish(upload)
                 break
         self.promises.blobs[digest] = blob
 

@@ -16,6 +16,7 @@ from fieldpost.cli.dns_txt import encode_question
 from fieldpost.identity.challenge import sign_challenge
 from fieldpost.keys import Algorithm
 from fieldpost.posts.envelope import decode_post
+from fieldpost.posts.permit import Permit, sign_permit
 from fieldpost.records.counters import Attestation, DailyCount, DomainHolder
 from fieldpost.records.maker import Role
 from fieldpost.signers.pkcs8 import format_private_key
@@ -34,7 +35,7 @@ from tests.conftest import REPOSITORY
 
 DEVICE: Final = DeterministicSigner(Algorithm.ED25519, "device 0")
 CHALLENGE: Final = b"\x07" * 32
-PASSPHRASE: Final = b"correct horse"
+NOW: Final = 1_800_000_000
 Seeds = tuple[bytes, ...]
 
 
@@ -256,6 +257,14 @@ _FAMILIES: Final[dict[str, Any]] = {
     "cbor": lambda: _hexes(vectors("cbor")["good"]) + _hexes(vectors("cbor")["bad"]),
     "post": _posts,
     "live post": _live_posts,
+    "permit": lambda: [
+        sign_permit(
+            Permit(digest=b"\x01" * 32, size=9, not_after=NOW),
+            maker=b"\x02" * 16,
+            board="b.test/1#00",
+            signer=DEVICE,
+        )
+    ],
     "bundle": _bundles,
     "provisioning": _provisioning,
     "belief": lambda: [belief().encode()],

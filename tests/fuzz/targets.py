@@ -19,6 +19,7 @@ from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.older import verify_older
 from fieldpost.checkin.verify import verify_bundle
 from fieldpost.checkin.way_out import believe_links
+from fieldpost.engines.verification import read_post
 from fieldpost.errors import (
     Malformed,
     Untrusted,
@@ -37,6 +38,7 @@ from fieldpost.posts.blob import decode_blob_gone
 from fieldpost.posts.device import decode_device_status
 from fieldpost.posts.envelope import decode_post
 from fieldpost.posts.fleet import decode_fleet_summary
+from fieldpost.posts.permit import decode_permit, verify_permit
 from fieldpost.posts.release import (
     decode_release_floor,
     decode_release_sign,
@@ -171,6 +173,11 @@ def _verify_signature(data: bytes) -> None:
             continue
 
 
+def _verify_permit(data: bytes) -> object:
+    shown = decode_permit(data)
+    return verify_permit(shown, _KEY, digest=b"\x01" * 32, board="b.test/1#00", now=seeds.NOW)
+
+
 def _verify_proof(data: bytes) -> None:
     rows = [row for row in seeds.vectors("state-map")["proofs"] if row["root"]]
     for row in rows[10:40:10]:
@@ -195,6 +202,11 @@ TARGETS: Final[dict[str, Target]] = {
     "keys.verify_signature": Target(_verify_signature, "signature"),
     # posts
     "posts.envelope.decode_post": Target(decode_post, "post"),
+    "posts.permit.decode_permit": Target(decode_permit, "permit"),
+    "posts.permit.verify_permit": Target(_verify_permit, "permit", _TRUST),
+    "engines.verification.read_post": Target(
+        lambda d: read_post(d, seeds.world().state.map), "live post"
+    ),
     "ledger.batch.apply_batch": Target(_apply, "live post"),
     "posts.release.decode_release_floor": Target(decode_release_floor, "release.floor"),
     "posts.release.decode_release_sign": Target(decode_release_sign, "release.sign"),

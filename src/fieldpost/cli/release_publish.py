@@ -30,8 +30,9 @@ from fieldpost.cli.signing import (
     needed_of,
     sign_here,
 )
+from fieldpost.cli.uploading import send_blob
 from fieldpost.cli.views import ReleaseRow
-from fieldpost.client.publisher import upload_blob, upload_manifest
+from fieldpost.client.publisher import upload_manifest
 from fieldpost.errors import Conflict, Misconfigured
 from fieldpost.keys import Signer
 from fieldpost.posts import subjects
@@ -219,10 +220,16 @@ def _upload(acting: Acting, images: Images, wanted: _Wanted) -> None:
     for item in images.stored:
         label, size = f"uploading {item.words()}", item.artifact.size
         with progress(label, size, as_json=acting.as_json) as advance:
-            upload_blob(acting.board.http, item.path, digest=item.artifact.digest, progress=advance)
+            send_blob(
+                acting.maker,
+                acting.board,
+                item.path,
+                digest=item.artifact.digest,
+                progress=advance,
+            )
     for document in (wanted.sbom, wanted.notes):
         if document is not None:
-            upload_blob(acting.board.http, document.path, digest=document.digest)
+            send_blob(acting.maker, acting.board, document.path, digest=document.digest)
 
 
 def _facts(

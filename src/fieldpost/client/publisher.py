@@ -9,6 +9,7 @@ decides whose keys to believe.
 
 import os
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -101,12 +102,14 @@ def upload_blob(
     path: Path,
     *,
     digest: bytes,
+    permit: bytes,
     progress: Callable[[int], None] = lambda _: None,
     attempts: int = 5,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
     """Send the bytes of a file that a published release names by SHA-256.
 
+    `permit` is the maker's, for this blob (`fieldpost.posts.permit.sign_permit`).
     `progress` is called with advances in bytes, what the node has already included. After a
     network failure it asks how far the node got and goes on, `attempts` times without progress,
     with growing pauses. Raises NotFound if no release names the digest, Unavailable, Conflict.
@@ -116,14 +119,16 @@ def upload_blob(
         size = os.fstat(file.fileno()).st_size
         while True:
             try:
-                offset, done = _reached(http, digest)
+                offset, done = _reached(http, digest, permit)
                 if offset > size:
                     raise Malformed(f"{path} has {size} bytes, but the node has {offset} already")
                 while not done:
                     if offset > reached:
                         progress(offset - reached)
                         reached, failures = offset, 0
-                    offset, done = _send_piece(http, file, digest, offset=offset, size=size)
+                    offset, done = _send_piece(
+                        http, file, digest, permit=permit, offset=offset, size=size
+                    )
                 progress(size - reached)
                 return
             except (Unavailable, Conflict) as error:
@@ -136,13 +141,13 @@ def upload_blob(
 def is_stored(http: HttpClient, digest: bytes) -> bool:
     """Whether the node holds all of a blob."""
     try:
-        return _reached(http, digest)[1]
+        return _reached(http, digest, None)[1]
     except NotFound:
         return False
 
 
-def _reached(http: HttpClient, digest: bytes) -> tuple[int, bool]:
-    answer = http.send("HEAD", _blob(digest))
+def _reached(http: HttpClient, digest: bytes, permit: bytes | None) -> tuple[int, bool]:
+    answer = http.send("HEAD", _blob(digest), headers=_shown(permit))
     offset = answer.headers.get("upload-offset", "")
     if not (offset.isascii() and offset.isdigit()):
         raise Unavailable("the node does not say how much of the blob it has")
@@ -150,7 +155,7 @@ def _reached(http: HttpClient, digest: bytes) -> tuple[int, bool]:
 
 
 def _send_piece(
-    http: HttpClient, file: BinaryIO, digest: bytes, *, offset: int, size: int
+    http: HttpClient, file: BinaryIO, digest: bytes, *, permit: bytes, offset: int, size: int
 ) -> tuple[int, bool]:
     file.seek(offset)
     piece = file.read(PIECE_BYTES)
@@ -160,9 +165,19 @@ def _send_piece(
         _blob(digest),
         piece,
         content_type="application/partial-upload",
-        headers={"Upload-Offset": str(offset), "Upload-Complete": "?1" if last else "?0"},
+        headers={
+            "Upload-Offset": str(offset),
+            "Upload-Complete": "?1" if last else "?0",
+            **_shown(permit),
+        },
     )
     return offset + len(piece), last
+
+
+def _shown(permit: bytes | None) -> dict[str, str]:
+    if permit is None:
+        return {}
+    return {"Authorization": f"Bearer {urlsafe_b64encode(permit).rstrip(b'=').decode()}"}
 
 
 def _blob(digest: bytes) -> str:

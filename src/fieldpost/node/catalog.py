@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from fieldpost.records.release import decode_release_record
 from fieldpost.records.state_leaf import is_state_leaf
 
 _STEP: Final = 4_096
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS followed (board TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS releases (
@@ -29,8 +30,22 @@ CREATE TABLE IF NOT EXISTS releases (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lots (lot BLOB PRIMARY KEY, entry INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS makers (maker BLOB PRIMARY KEY, max_age INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, size INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS named (
+  digest BLOB, maker BLOB, class BLOB, sequence INTEGER, size INTEGER,
+  PRIMARY KEY (digest, maker, class, sequence)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS named_by_maker ON named (maker, digest);
+CREATE INDEX IF NOT EXISTS named_by_release ON named (class, sequence);
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A release that names a blob, and the blob's bytes; None where the release does not say."""
+
+    class_id: bytes
+    sequence: int
+    size: int | None
 
 
 class Catalog:
@@ -64,7 +79,7 @@ class Catalog:
 
     def _forget(self, board: str) -> None:
         self._connection.execute("BEGIN")
-        for table in ("followed", "releases", "lots", "makers", "blobs"):
+        for table in ("followed", "releases", "lots", "makers", "named"):
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
         self._connection.execute("INSERT INTO followed VALUES (?, 0)", (board,))
         self._connection.execute(f"PRAGMA user_version = {_VERSION}")
@@ -82,16 +97,25 @@ class Catalog:
         )
         return [row[0] for row in rows]
 
-    def blob_size(self, digest: bytes, *, size: int) -> int | None:
-        """The bytes of a blob that a release names; None where the release does not say.
-
-        Raises NotFound if no release in the log of `size` names it.
-        """
-        rows = self._ask(size, "SELECT size FROM blobs WHERE digest = ?", digest)
-        if not rows:
+    def check_named(self, digest: bytes, *, size: int) -> None:
+        """Raises NotFound if no release in the log of `size` names this blob."""
+        if not self._ask(size, "SELECT 1 FROM named WHERE digest = ? LIMIT 1", digest):
             raise NotFound("no posted release names this blob; publish the release first")
-        found: int | None = rows[0][0]
-        return found
+
+    def named_by(self, maker: bytes, digest: bytes, *, size: int) -> list[Named]:
+        """Where a maker's releases in the log of `size` name a blob."""
+        sql = "SELECT class, sequence, size FROM named WHERE digest = ? AND maker = ?"
+        return [Named(*row) for row in self._ask(size, sql, digest, maker)]
+
+    def blobs_of_release(self, named: Named, *, size: int) -> list[tuple[bytes, int | None]]:
+        """The blobs of a release, and their bytes where it says so."""
+        sql = "SELECT digest, size FROM named WHERE class = ? AND sequence = ?"
+        return [(row[0], row[1]) for row in self._ask(size, sql, named.class_id, named.sequence)]
+
+    def blobs_of_maker(self, maker: bytes, *, size: int) -> list[bytes]:
+        """Every blob that a release of this maker names."""
+        rows = self._ask(size, "SELECT DISTINCT digest FROM named WHERE maker = ?", maker)
+        return [row[0] for row in rows]
 
     def lot_entry(self, lot: bytes, *, size: int) -> int:
         """The index of the entry that enrolled a lot. Raises NotFound in the log of `size`."""
@@ -106,7 +130,7 @@ class Catalog:
         least: int | None = self._ask(size, "SELECT MIN(max_age) FROM makers")[0][0]
         return least
 
-    def _ask(self, size: int, sql: str, *values: bytes) -> list[tuple[Any]]:
+    def _ask(self, size: int, sql: str, *values: bytes | int) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 self._follow(size)
@@ -153,4 +177,8 @@ class Catalog:
             )
             blobs: list[tuple[bytes, int | None]] = [(a.digest, a.size) for a in release.artifacts]
             blobs += [(digest, None) for digest in (release.sbom, release.notes) if digest]
-            self._connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", blobs)
+            where = (bytes.fromhex(statement.issuer), release.class_id, release.sequence)
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO named VALUES (?, ?, ?, ?, ?)",
+                [(digest, *where, size) for digest, size in blobs],
+            )

@@ -17,6 +17,7 @@ from fieldpost.node.setting import WrongSetting, check_values, choice, required,
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MIB: Final = 1024 * 1024
+GIB: Final = 1024 * MIB
 HOUR_S: Final = 3_600
 
 
@@ -52,6 +53,22 @@ class Limits:
     )
     checkin_cache_entries: int = setting(65_536, "check-ins kept ready", most=10_000_000)
     uploads_at_once: int = setting(16, "uploads at the same time", most=10_000)
+    uploads_per_maker: int = setting(4, "of them, uploads of one maker", most=10_000)
+    blob_bytes: int = setting(4 * GIB, "bytes of one artifact that is kept here", most=4 * GIB)
+    document_bytes: int = setting(
+        64 * MIB, "bytes of an SBOM or of notes, whose size no release states", most=GIB
+    )
+    release_blob_bytes: int = setting(
+        8 * GIB, "bytes of all artifacts and documents of one release", most=1024 * GIB
+    )
+    maker_blob_bytes: int = setting(
+        64 * GIB, "bytes of all that one maker keeps here", most=1024 * 1024 * GIB
+    )
+    reserve_bytes: int = setting(
+        256 * MIB,
+        "bytes of the disk that uploads leave to the log and its state",
+        most=1024 * 1024 * GIB,
+    )
 
     def __post_init__(self) -> None:
         check_values(self, "limits.")

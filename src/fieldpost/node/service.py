@@ -11,10 +11,10 @@ from pathlib import Path
 from threading import Lock
 
 from fieldpost.engines.base import Answer, Engine, PublishedHead
-from fieldpost.errors import NotFound, Unavailable
+from fieldpost.errors import NotFound, Unavailable, Untrusted
 from fieldpost.ledger.reading import read_board
 from fieldpost.node import views
-from fieldpost.node.catalog import Catalog
+from fieldpost.node.catalog import Catalog, Named
 from fieldpost.node.checkins import Checkins, Prepared, prepare
 from fieldpost.node.config import Limits
 from fieldpost.node.fast import FastAnswers
@@ -27,10 +27,11 @@ from fieldpost.node.manifests import (
     verify_upload,
 )
 from fieldpost.node.metrics import Metrics
-from fieldpost.node.uploads import Uploads, UploadState
+from fieldpost.node.uploads import Upload, Uploads, UploadState
+from fieldpost.posts.permit import Permit, decode_permit, verify_permit
 from fieldpost.records import map_keys
 from fieldpost.records.lot import LotRecord
-from fieldpost.records.maker import Role
+from fieldpost.records.maker import Role, Scope
 from fieldpost.store.blobs import BlobStore
 from fieldpost.store.log_files import read_bundle, read_file
 from fieldpost.suit.envelope import Envelope, decode_envelope
@@ -63,7 +64,7 @@ class NodeService:
         self._catalog = Catalog(
             catalog, self._read_entries, board=engine.board, size=engine.published().size
         )
-        self._uploads = Uploads(blobs, self._catalog, at_once=limits.uploads_at_once)
+        self._uploads = Uploads(blobs, self._catalog, limits=limits, root=log)
         self._checkins = Checkins(limits.checkin_cache_entries)
         self.checkins_made = 0
         self.fast = FastAnswers(limits.checkin_cache_entries)
@@ -217,21 +218,46 @@ class NodeService:
             posted=views.posted_blocks(head, class_id, record.sequence),
         )
 
-    def upload_state(self, digest: bytes) -> UploadState:
-        """How far the upload of a blob is."""
-        return self._uploads.state(digest, log_size=self.head().size)
+    def upload_state(self, digest: bytes, permit: bytes | None) -> UploadState:
+        """How far a blob is; with a permit, how far its maker's upload is."""
+        log_size = self.head().size
+        maker = None if permit is None else self._verify_permit(digest, permit)[1]
+        return self._uploads.state(digest, maker=maker, log_size=log_size)
 
-    def check_upload(self, digest: bytes, offset: int) -> int:
-        """The most bytes of a blob, if its upload may go on at `offset`."""
-        return self._uploads.check(digest, offset, log_size=self.head().size)
+    def check_upload(self, digest: bytes, permit: bytes, offset: int) -> Upload:
+        """The upload that a permit admits, if it may go on at `offset`."""
+        found, maker, named = self._verify_permit(digest, permit)
+        log_size = self.head().size
+        return self._uploads.check(found, named, offset, maker=maker, log_size=log_size)
 
-    def uploading(self, digest: bytes) -> AbstractContextManager[None]:
-        """Be the only one who uploads this blob."""
-        return self._uploads.running(digest)
+    def _verify_permit(self, digest: bytes, data: bytes) -> tuple[Permit, bytes, list[Named]]:
+        """The permit, its maker, and the maker's releases of which the signing key may send blobs.
 
-    def finish_upload(self, digest: bytes, uploaded: int) -> None:
+        Raises Malformed, NotFound, and Untrusted as `verify_permit` and for a key's scope.
+        """
+        head, now, shown = self.head(), self._clock(), decode_permit(data)
+        named = self._uploads.named(shown.maker, digest, log_size=head.size)
+        keys = views.maker_record(head, shown.maker).keys_of(Role.RELEASE)
+        entry = next((k for k in keys.keys if k.key.thumbprint() == shown.kid), None)
+        key = None if entry is None else entry.key
+        permit = verify_permit(shown, key, digest=digest, board=self.board, now=now)
+        scope = None if entry is None else entry.scope
+        named = [release for release in named if _is_within(scope, release.class_id, now)]
+        if not named:
+            raise Untrusted("scope", "the key is not for this class, or its time is over")
+        return permit, shown.maker, named
+
+    def uploading(self, upload: Upload) -> AbstractContextManager[None]:
+        """Be the only one who uploads this blob for its maker."""
+        return self._uploads.running(upload.digest, upload.maker)
+
+    def save_piece(self, upload: Upload, offset: int, data: bytes) -> int:
+        """Keep a piece of a blob; how much is here then."""
+        return self._uploads.save(upload, offset, data)
+
+    def finish_upload(self, upload: Upload) -> None:
         """Publish a blob that has all its bytes."""
-        self._uploads.finish(digest, uploaded, log_size=self.head().size)
+        self._uploads.finish(upload)
 
     # --- records ---
 
@@ -285,3 +311,11 @@ class NodeService:
         head = self.head()
         record = views.lot_record(head, lot)
         return record, self._catalog.lot_entry(lot, size=head.size)
+
+
+def _is_within(scope: Scope | None, class_id: bytes, now: int) -> bool:
+    """Whether a release key may act for a class now."""
+    if scope is None:
+        return True
+    right_class = scope.classes is None or class_id in scope.classes
+    return right_class and (scope.not_after is None or now <= scope.not_after)

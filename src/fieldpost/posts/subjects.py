@@ -37,5 +37,5 @@ def of_advisory(class_id: bytes, number: int) -> str:
 
 
 def of_blob(digest: bytes) -> str:
-    """`blob.gone`: the blob's SHA-256 in hex."""
+    """`blob.gone` and upload permits: the blob's SHA-256 in hex."""
     return digest.hex()

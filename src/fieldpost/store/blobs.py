@@ -2,7 +2,7 @@
 """Content-addressed blobs, and manifests by the digest that names them.
 
     BLOBS/sha256/ab/cd/<hex>      finished: the bytes have this SHA-256
-    BLOBS/partial/<hex>           an upload under way, trusted by nobody
+    BLOBS/partial/<hex>.<maker>   an upload under way, trusted by nobody; one for each maker
     BLOBS/manifests/ab/<hex>      SUIT envelopes by SUIT digest; signatures may be added later
 
 A blob gets its name in one step, after its whole content was hashed and is on the disk. What may
@@ -50,20 +50,22 @@ class BlobStore(Protocol):
         """The bytes [start, end) of a finished blob, fewer where it ends. Raises NotFound."""
         ...
 
-    def uploaded_bytes(self, digest: bytes) -> int:
-        """How much of an unfinished upload is here; 0 if it has not begun."""
+    def uploaded_bytes(self, digest: bytes, *, maker: bytes) -> int:
+        """How much of a maker's unfinished upload is here; 0 if it has not begun."""
         ...
 
-    def upload(self, digest: bytes, offset: int, chunks: Iterable[bytes], *, size: int) -> int:
-        """Take up the upload of a blob of `size` bytes at `offset`; returns what is here then.
+    def upload(
+        self, digest: bytes, offset: int, chunks: Iterable[bytes], *, size: int, maker: bytes
+    ) -> int:
+        """Take up a maker's upload of a blob of `size` bytes at `offset`; returns what is here.
 
         Raises Conflict, with the offset that stands, for another offset or a finished blob;
         Malformed for bytes beyond `size`, which are not kept.
         """
         ...
 
-    def finish(self, digest: bytes, *, size: int) -> None:
-        """Publish an upload that has all its bytes. A finished blob stays as it is.
+    def finish(self, digest: bytes, *, size: int, maker: bytes) -> None:
+        """Publish a maker's upload that has all its bytes. A finished blob stays as it is.
 
         Raises Conflict, with the offset that stands, while bytes are missing; Malformed if the
         bytes have another digest: then the upload is removed and begins anew.
@@ -113,27 +115,29 @@ class FileBlobs:
         except OSError as error:
             raise Unavailable(f"cannot read blob {digest.hex()}: {error.strerror}") from error
 
-    def uploaded_bytes(self, digest: bytes) -> int:
+    def uploaded_bytes(self, digest: bytes, *, maker: bytes) -> int:
         """See BlobStore."""
-        return _size(self._partial(digest)) or 0
+        return _size(self._partial(digest, maker)) or 0
 
-    def upload(self, digest: bytes, offset: int, chunks: Iterable[bytes], *, size: int) -> int:
+    def upload(
+        self, digest: bytes, offset: int, chunks: Iterable[bytes], *, size: int, maker: bytes
+    ) -> int:
         """See BlobStore. Chunks that arrived are kept, also when `chunks` raises."""
         if self.is_stored(digest):
             raise Conflict(f"blob {digest.hex()} is here already", str(self.stored_bytes(digest)))
-        partial = self._partial(digest)
+        partial = self._partial(digest, maker)
         make_dirs(partial.parent, disk=self._disk)
         return append_stream(partial, offset, _limit(chunks, size - offset), disk=self._disk)
 
-    def finish(self, digest: bytes, *, size: int) -> None:
-        """See BlobStore."""
-        partial, final = self._partial(digest), self.path(digest)
+    def finish(self, digest: bytes, *, size: int, maker: bytes) -> None:
+        """See BlobStore. What others had sent of the blob is removed."""
+        partial, final = self._partial(digest, maker), self.path(digest)
         if self.is_stored(digest):
             # Whoever named it may have failed, or been killed, before the name was durable.
             make_dirs(final.parent, disk=self._disk)
             remove_leftovers(final.parent, disk=self._disk)
             return
-        uploaded = self.uploaded_bytes(digest)
+        uploaded = self.uploaded_bytes(digest, maker=maker)
         if uploaded < size:
             raise Conflict(f"{uploaded} of {size} bytes are here", str(uploaded))
         if uploaded > size or _digest(partial) != digest:
@@ -147,6 +151,8 @@ class FileBlobs:
             with suppress(Unavailable):
                 remove(partial, disk=self._disk)
             raise
+        for other in partial.parent.glob(f"{_hex(digest)}.*"):
+            remove(other, disk=self._disk)
 
     def save_manifest(self, digest: bytes, envelope: bytes) -> None:
         """See BlobStore."""
@@ -158,8 +164,8 @@ class FileBlobs:
         """See BlobStore."""
         return read_file(self._manifest(digest))
 
-    def _partial(self, digest: bytes) -> Path:
-        return self._root / "partial" / _hex(digest)
+    def _partial(self, digest: bytes, maker: bytes) -> Path:
+        return self._root / "partial" / f"{_hex(digest)}.{maker.hex()}"
 
     def _manifest(self, digest: bytes) -> Path:
         name = _hex(digest)

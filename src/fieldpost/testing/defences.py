@@ -39,6 +39,7 @@ from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
 from fieldpost.ledger.rules import board, maker, release, rollout
+from fieldpost.node import service, uploads
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
@@ -182,6 +183,11 @@ class Defence(Enum):
     REPORT_BOARD = (reports, "verify_report", lenient.for_any_board)
     REPORT_ORDER = (database.FleetDb, "seen", lenient.never_seen)
     DEVICE_STATUS = (reports, "_REFUSED", ())
+
+    # --- the node ---
+    UPLOAD_PERMIT = (service, "verify_permit", lenient.any_permit)
+    MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
+    DISK_RESERVE = (uploads.Uploads, "check_room", _pass)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in for a check that was switched off: the same function, and it lets all pass.
 
-Each replaces one function of the ledger, the encodings, the agent or the fleet service, by
+Each replaces one function of the ledger, the encodings, the agent, the fleet or the node, by
 `defences.without` alone. It does the rest of the work of what it replaces, so that an attack that
 succeeds does so for want of that one check.
 """
@@ -21,6 +21,7 @@ from fieldpost.ledger.context import Context, Reader, Writes
 from fieldpost.ledger.reading import read_release
 from fieldpost.posts.attestation import MakerAttest
 from fieldpost.posts.envelope import Post
+from fieldpost.posts.permit import Permit, SignedPermit
 from fieldpost.posts.rollout import RolloutSet
 from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.counters import DailyCount, ReleaseCounters
@@ -100,3 +101,8 @@ class _EveryName:
 
 
 EVERY_NAME = _EveryName()
+
+
+def any_permit(shown: SignedPermit, _key: Any, **_named: Any) -> Permit:
+    """What a permit says, whoever signed it."""
+    return shown.permit

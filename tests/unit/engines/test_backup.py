@@ -31,8 +31,8 @@ def board(tmp_path: Path) -> BoardOnDisk:
     """A published board of size 10 with one blob."""
     made = written(tmp_path / "data", lots=2)
     blobs, digest = FileBlobs(made.data / "blobs"), sha256(BLOB).digest()
-    blobs.upload(digest, 0, [BLOB], size=len(BLOB))
-    blobs.finish(digest, size=len(BLOB))
+    blobs.upload(digest, 0, [BLOB], size=len(BLOB), maker=bytes(16))
+    blobs.finish(digest, size=len(BLOB), maker=bytes(16))
     return made
 
 

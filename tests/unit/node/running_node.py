@@ -2,11 +2,13 @@
 """A whole node on loopback: the real engine, stores, application and server, in this process."""
 
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from fieldpost.client.log import Log
 from fieldpost.client.publisher import Accepted, submit_post
@@ -16,6 +18,7 @@ from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.server import Server
 from fieldpost.posts.envelope import decode_post
+from fieldpost.posts.permit import Permit, sign_permit
 from fieldpost.records.identifiers import vendor_id
 from fieldpost.records.maker import Role
 from fieldpost.records.release import ReleaseRecord, decode_release_record
@@ -79,11 +82,15 @@ def running(data: Path, limits: Limits = LIMITS, origin: str | None = None) -> I
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A release on the board: its record, its image, and the envelope that its maker signed."""
+    """A release on the board: its record, its image, and the envelope that its maker signed.
+
+    `permit` is the maker's to send the image, for an hour.
+    """
 
     record: ReleaseRecord
     image: bytes
     envelope: bytes
+    permit: bytes
 
 
 def with_class(node: Running) -> MirroredBoard:
@@ -118,4 +125,18 @@ def publish(
     )
     node.post(world, entry)
     record = decode_release_record(decode_post(entry).statement.payload)
-    return Published(record, image, envelope)
+    return Published(record, image, envelope, permit_of(world, image))
+
+
+def permit_of(world: MirroredBoard, data: bytes, **changes: Any) -> bytes:
+    """A permit of the world's maker to send `data`; `changes` to it or to how it is signed."""
+    signing: dict[str, Any] = {"maker": world.maker.id, "board": world.state.board}
+    signing["signer"] = world.maker.quorum(Role.RELEASE)[0]
+    signing |= {name: changes.pop(name) for name in list(changes) if name in signing}
+    permit = Permit(digest=sha256(data).digest(), size=len(data), not_after=NOW + 3_600)
+    return sign_permit(replace(permit, **changes), **signing)
+
+
+def bearer(permit: bytes) -> dict[str, str]:
+    """The header that shows a permit."""
+    return {"Authorization": f"Bearer {urlsafe_b64encode(permit).rstrip(b'=').decode()}"}

@@ -38,9 +38,15 @@ def test_releases_and_blobs_are_found_as_far_as_the_log_goes(tmp_path: Path) -> 
     assert catalog.sequences(class_id, size=before) == [12, 10], "only what is published"
     assert catalog.sequences(class_id, size=len(world.entries)) == [13, 12, 10]
     for digest, size in blobs(world):
-        assert catalog.blob_size(digest, size=len(world.entries)) == size
+        everything = len(world.entries)
+        catalog.check_named(digest, size=everything)
+        named = catalog.named_by(world.maker.id, digest, size=everything)
+        assert {release.size for release in named} == {size}
+        assert catalog.named_by(b"\x01" * 16, digest, size=everything) == []
+        assert (digest, size) in catalog.blobs_of_release(named[0], size=everything)
+        assert digest in catalog.blobs_of_maker(world.maker.id, size=everything)
     with pytest.raises(NotFound):
-        catalog.blob_size(b"\x00" * 32, size=len(world.entries))
+        catalog.check_named(b"\x00" * 32, size=len(world.entries))
     catalog.close()
 
 

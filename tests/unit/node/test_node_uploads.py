@@ -13,7 +13,16 @@ from fieldpost.errors import Conflict, Malformed, NotFound, Unavailable, Untrust
 from fieldpost.keys import Algorithm
 from fieldpost.suit.envelope import AuthenticationBlock, decode_envelope, sign_manifest
 from fieldpost.testing.signers import DeterministicSigner
-from tests.unit.node.running_node import LIMITS, Published, Running, publish, running, with_class
+from tests.unit.node.running_node import (
+    LIMITS,
+    Published,
+    Running,
+    bearer,
+    permit_of,
+    publish,
+    running,
+    with_class,
+)
 
 
 def blob_path(release: Published) -> str:
@@ -26,13 +35,25 @@ def write(folder: Path, data: bytes) -> Path:
     return path
 
 
-def patch(node: Running, path: str, data: bytes, *, offset: int, complete: bool) -> None:
+def patch(
+    node: Running,
+    release: Published,
+    data: bytes,
+    *,
+    offset: int,
+    complete: bool,
+    permit: bytes | None = None,
+) -> None:
     node.http.send(
         "PATCH",
-        path,
+        blob_path(release),
         data,
         content_type="application/partial-upload",
-        headers={"Upload-Offset": str(offset), "Upload-Complete": "?1" if complete else "?0"},
+        headers={
+            "Upload-Offset": str(offset),
+            "Upload-Complete": "?1" if complete else "?0",
+            **bearer(permit or release.permit),
+        },
     )
 
 
@@ -43,11 +64,11 @@ def test_an_image_goes_up_and_comes_down(node: Running, tmp_path: Path) -> None:
     advances: list[int] = []
     # The node takes at most 64 KiB in one piece here, so the client's piece is refused first.
     with pytest.raises(Malformed):
-        upload_blob(node.http, write(tmp_path, release.image), digest=digest)
+        upload_blob(node.http, write(tmp_path, release.image), digest=digest, permit=release.permit)
     for start in range(0, len(release.image), 65_536):
         piece = release.image[start : start + 65_536]
         last = start + len(piece) == len(release.image)
-        patch(node, blob_path(release), piece, offset=start, complete=last)
+        patch(node, release, piece, offset=start, complete=last)
         advances.append(len(piece))
     assert sum(advances) == len(release.image)
     assert is_stored(node.http, digest)
@@ -57,14 +78,14 @@ def test_an_image_goes_up_and_comes_down(node: Running, tmp_path: Path) -> None:
 def test_a_publisher_reports_progress_and_resumes(tmp_path: Path) -> None:
     with running(tmp_path / "data", replace(LIMITS, piece_bytes=8 * 1024 * 1024)) as node:
         release = publish(node, with_class(node), size=100_000)
-        patch(node, blob_path(release), release.image[:40_000], offset=0, complete=False)
+        patch(node, release, release.image[:40_000], offset=0, complete=False)
         advances: list[int] = []
         digest = sha256(release.image).digest()
         path = write(tmp_path, release.image)
-        upload_blob(node.http, path, digest=digest, progress=advances.append)
+        upload_blob(node.http, path, digest=digest, permit=release.permit, progress=advances.append)
         assert advances == [40_000, 60_000]
         assert node.http.fetch(blob_path(release)) == release.image
-        upload_blob(node.http, path, digest=digest, progress=advances.append)
+        upload_blob(node.http, path, digest=digest, permit=release.permit, progress=advances.append)
         assert sum(advances) == 200_000, "what is there already counts as progress"
 
 
@@ -87,43 +108,45 @@ def test_a_lost_answer_costs_nothing_but_time(tmp_path: Path) -> None:
         waits: list[float] = []
         with Flaky(node.url) as http:
             digest, path = sha256(release.image).digest(), write(tmp_path, release.image)
-            upload_blob(http, path, digest=digest, wait=waits.append)
+            upload_blob(http, path, digest=digest, permit=release.permit, wait=waits.append)
         assert waits
         assert node.http.fetch(blob_path(release)) == release.image
 
 
 def test_a_blob_that_no_release_names_is_not_taken(node: Running) -> None:
-    publish(node, with_class(node))
-    path = f"/v1/blobs/sha256/{sha256(b'free hosting').hexdigest()}"
-    with pytest.raises(NotFound, match="publish the release first"):
-        patch(node, path, b"free hosting", offset=0, complete=True)
+    world = with_class(node)
+    free = replace(publish(node, world), image=b"free hosting")
+    permit = permit_of(world, free.image)
+    with pytest.raises(NotFound, match="publish it first"):
+        patch(node, free, free.image, offset=0, complete=True, permit=permit)
     with pytest.raises(NotFound):
-        node.http.send("HEAD", path)
+        node.http.send("HEAD", blob_path(free))
 
 
 def test_bytes_with_another_digest_are_thrown_away(node: Running) -> None:
     release = publish(node, with_class(node), size=100)
     with pytest.raises(Malformed):
-        patch(node, blob_path(release), b"x" * 100, offset=0, complete=True)
-    assert node.http.send("HEAD", blob_path(release)).headers["upload-offset"] == "0"
-    patch(node, blob_path(release), release.image, offset=0, complete=True)
+        patch(node, release, b"x" * 100, offset=0, complete=True)
+    found = node.http.send("HEAD", blob_path(release), headers=bearer(release.permit))
+    assert found.headers["upload-offset"] == "0"
+    patch(node, release, release.image, offset=0, complete=True)
     assert node.http.fetch(blob_path(release)) == release.image
 
 
 def test_more_bytes_than_the_release_says_are_refused(node: Running) -> None:
     release = publish(node, with_class(node), size=100)
     with pytest.raises(Malformed):
-        patch(node, blob_path(release), release.image + b"x", offset=0, complete=True)
+        patch(node, release, release.image + b"x", offset=0, complete=True)
 
 
 def test_a_wrong_offset_is_answered_with_the_one_that_stands(node: Running) -> None:
     release = publish(node, with_class(node), size=100)
-    patch(node, blob_path(release), release.image[:30], offset=0, complete=False)
+    patch(node, release, release.image[:30], offset=0, complete=False)
     with pytest.raises(Conflict) as refused:
-        patch(node, blob_path(release), release.image[50:], offset=50, complete=True)
+        patch(node, release, release.image[50:], offset=50, complete=True)
     assert refused.value.current == "30"
     with pytest.raises(Conflict):
-        patch(node, blob_path(release), b"", offset=30, complete=True)
+        patch(node, release, b"", offset=30, complete=True)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +167,13 @@ def test_an_upload_says_where_and_whether_it_ends(node: Running, headers: dict[s
             blob_path(release),
             release.image,
             content_type="application/partial-upload",
-            headers=headers,
+            headers=headers | bearer(release.permit),
         )
 
 
 def test_a_download_can_be_resumed(node: Running) -> None:
     release = publish(node, with_class(node), size=1_000)
-    patch(node, blob_path(release), release.image, offset=0, complete=True)
+    patch(node, release, release.image, offset=0, complete=True)
     with node.http.stream(blob_path(release), offset=400, most_bytes=1_000) as download:
         assert (download.start, download.total) == (400, 1_000)
         assert b"".join(download.chunks) == release.image[400:]

@@ -3,6 +3,7 @@
 
 Uploads follow draft-ietf-httpbis-resumable-upload: HEAD tells Upload-Offset and Upload-Complete,
 PATCH with `application/partial-upload` appends at Upload-Offset, and Upload-Complete: ?1 ends it.
+Who sends shows a permit by the maker (`fieldpost.posts.permit`) as a bearer token.
 """
 
 from asyncio import to_thread, wait_for
@@ -16,10 +17,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from fieldpost.errors import Malformed
 from fieldpost.node.api.answers import FOREVER, is_known
+from fieldpost.node.api.problems import Unauthorized
 from fieldpost.node.api.ranges import parse_range
-from fieldpost.node.api.requests import check_type, path_bytes, stream_body
+from fieldpost.node.api.requests import bearer_token, check_type, path_bytes, stream_body
 from fieldpost.node.api.service_of import limits_of, service_of
 from fieldpost.node.service import NodeService
+from fieldpost.node.uploads import Upload
+from fieldpost.posts.permit import MAX_PERMIT_BYTES
 
 CHUNK_BYTES: Final = 256 * 1024
 BUFFER_BYTES: Final = 4 * 1024 * 1024
@@ -43,7 +47,7 @@ async def blob(request: Request) -> Response:
     service = service_of(request)
     digest = path_bytes(request, "digest", 32)
     if request.method == "HEAD":
-        return await _head(service, digest)
+        return await _head(service, digest, bearer_token(request, most_bytes=MAX_PERMIT_BYTES))
     size = await to_thread(service.blobs.stored_bytes, digest)
     headers = _headers(digest)
     if is_known(request.headers.get("if-none-match"), headers["ETag"]):
@@ -89,8 +93,8 @@ async def _chunks(
         start += len(data)
 
 
-async def _head(service: NodeService, digest: bytes) -> Response:
-    upload = await to_thread(service.upload_state, digest)
+async def _head(service: NodeService, digest: bytes, permit: bytes | None) -> Response:
+    upload = await to_thread(service.upload_state, digest, permit)
     headers = {
         "Upload-Offset": str(upload.offset),
         "Upload-Complete": "?1" if upload.complete else "?0",
@@ -107,12 +111,17 @@ async def append(request: Request) -> Response:
     digest = path_bytes(request, "digest", 32)
     check_type(request, PARTIAL)
     offset, complete = _upload_headers(request)
-    with service.uploading(digest):
-        size = await to_thread(service.check_upload, digest, offset)
+    permit = bearer_token(request, most_bytes=MAX_PERMIT_BYTES)
+    if permit is None:
+        raise Unauthorized(
+            "no-permit", "an upload shows a permit by a release key of its maker: Bearer …"
+        )
+    upload = await to_thread(service.check_upload, digest, permit, offset)
+    with service.uploading(upload):
         buffer = bytearray()
         body = stream_body(
             request,
-            most_bytes=min(limits.piece_bytes, size - offset),
+            most_bytes=min(limits.piece_bytes, upload.size - offset),
             silence_s=limits.body_silence_s,
             total_s=limits.upload_s,
         )
@@ -120,24 +129,22 @@ async def append(request: Request) -> Response:
             async for part in body:
                 buffer += part
                 if len(buffer) >= BUFFER_BYTES:
-                    offset = await _save(service, digest, offset, buffer, size)
+                    offset = await _save(service, upload, offset, buffer)
         finally:
             # Also what a client sent before it went away is kept: it resumes after that.
-            offset = await _save(service, digest, offset, buffer, size)
+            offset = await _save(service, upload, offset, buffer)
         if complete:
-            await to_thread(service.finish_upload, digest, offset)
+            await to_thread(service.finish_upload, upload)
     headers = {"Upload-Offset": str(offset), "Upload-Complete": "?1" if complete else "?0"}
     return Response(None, 204, headers | {"Cache-Control": "no-store"})
 
 
-async def _save(
-    service: NodeService, digest: bytes, offset: int, buffer: bytearray, size: int
-) -> int:
+async def _save(service: NodeService, upload: Upload, offset: int, buffer: bytearray) -> int:
     if not buffer:
         return offset
     data = bytes(buffer)
     buffer.clear()
-    return await to_thread(service.blobs.upload, digest, offset, [data], size=size)
+    return await to_thread(service.save_piece, upload, offset, data)
 
 
 def _upload_headers(request: Request) -> tuple[int, bool]:

@@ -28,6 +28,7 @@ from fieldpost.errors import (
     Unavailable,
     Untrusted,
 )
+from fieldpost.node.uploads import DiskFull, TooMuch
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -42,6 +43,10 @@ class WrongType(Malformed):
 
 class TooSlow(Unavailable):
     """A request's body did not come in time."""
+
+
+class Unauthorized(Untrusted):
+    """A request lacks the token that its place needs."""
 
 
 class BadRange(Malformed):
@@ -65,6 +70,15 @@ class Problem:
 PROBLEMS: Final[dict[type[FieldpostError], Problem]] = {
     TooLarge: Problem(
         413, "malformed", "Too large", "send less; the limits are in docs/spec/limits.md"
+    ),
+    TooMuch: Problem(
+        413, "malformed", "No room for it", "send less, or ask the operator for more room"
+    ),
+    DiskFull: Problem(
+        507, "unavailable", "The disk is full", "try again later, or use another node"
+    ),
+    Unauthorized: Problem(
+        401, "untrusted", "No permit", "show a permit: `fieldpost release publish` makes one"
     ),
     WrongType: Problem(
         415, "malformed", "Wrong content type", "send the content type that the detail names"
@@ -151,6 +165,8 @@ def problem_response(error: FieldpostError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s or 1)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, BadRange):
         headers["Content-Range"] = f"bytes */{error.size}"
     return _answer(problem_document(error), headers)

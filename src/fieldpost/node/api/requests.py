@@ -5,6 +5,8 @@ A client that stops sending is cut off after some silence, one that drips after 
 """
 
 import asyncio
+import re
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -14,6 +16,7 @@ from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.node.api.problems import TooLarge, TooSlow, WrongType
 
 _NUMBER: Final = frozenset("0123456789")
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -64,6 +67,22 @@ async def stream_body(
             raise TooLarge(f"a body of more than {most_bytes} bytes")
         if part:
             yield part
+
+
+def bearer_token(request: Request, *, most_bytes: int) -> bytes | None:
+    """The bearer token of a request (RFC 6750), base64url without padding; None without one.
+
+    Raises Malformed.
+    """
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    if len(text) > (most_bytes + 2) // 3 * 4 or not _BASE64URL.fullmatch(text):
+        raise Malformed(f"a token is base64url without padding, of at most {most_bytes} bytes")
+    try:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError as error:
+        raise Malformed("a token is base64url without padding") from error
 
 
 def path_bytes(request: Request, name: str, length: int) -> bytes:
