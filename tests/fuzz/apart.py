@@ -53,5 +53,9 @@ APART: Final[dict[str, str]] = {
     },
     "node.fleet_alone.open_fleet": "opens a service; its provisioning goes through believe",
     "signers.tokens.open_token_key": "opens a token; its URI is fed",
+    **dict.fromkeys(
+        ("engines.mirrors.open_mirror", "node.mirrors.open_mirror"),
+        "opens a folder or a URL; the log's formats in it are fed",
+    ),
     "store.growing_edge.read_edge": "hashes of the node's own log, whose tiles are fed",
 }
