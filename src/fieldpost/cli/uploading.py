@@ -36,7 +36,7 @@ def send_blob(
     signer = next(maker.present(Role.RELEASE), None)
     if signer is None:
         raise Misconfigured(
-            "sending bytes to the node needs one release key here, to sign a permit for them; bring "
+            "sending bytes to the node needs a release key here, to sign a permit for them; bring "
             "one back, or run the same command where one is"
         )
     permit = sign_permit(

@@ -28,7 +28,7 @@ PERMIT = Permit(digest=DIGEST, size=5, not_after=NOW + 60)
 
 
 def shown(**changes: Any) -> bytes:
-    signing = {"maker": MAKER, "board": BOARD, "signer": SIGNER} | changes
+    signing: dict[str, Any] = {"maker": MAKER, "board": BOARD, "signer": SIGNER} | changes
     return sign_permit(signing.pop("permit", PERMIT), **signing)
 
 
