@@ -201,6 +201,26 @@ def test_a_zstd_bomb_fills_no_disk(tmp_path: Path, bomb: tuple[Path, Plan]) -> N
         assert slots.running() is None
 
 
+def test_a_form_that_is_not_what_its_record_says_does_not_hide_the_image(tmp_path: Path) -> None:
+    """Records say how bytes are packed, and rest on one key; the manifest says what comes out."""
+    image = image_of(NEW)
+    forms = (
+        Stored(digest=image.digest, size=5, encoding=Encoding.ZSTD),
+        Stored(digest=image.digest, size=len(NEW), encoding=Encoding.IDENTITY),
+    )
+    staged = Staged(sequence=2, version="2.0", manifest=bytes(32), images=(image,), change_count=1)
+    slots, home = FileSlots(tmp_path / "slots", boot=never), Home(tmp_path / "home")
+    path = tmp_path / "image"
+    path.write_bytes(NEW)
+    alone = Plan(staged=staged, forms={image: forms[:1]}, sources=())
+    with pytest.raises(Malformed, match="no zstd"):
+        install(alone, slots=slots, home=home, obtain=lambda *_: path)
+    assert not slots.holds(alone.release)
+    both = Plan(staged=staged, forms={image: forms}, sources=())
+    install(both, slots=slots, home=home, obtain=lambda *_: path)
+    assert slots.holds(both.release)
+
+
 def test_control_without_the_limit_the_bomb_goes_off(bomb: tuple[Path, Plan]) -> None:
     path, plan = bomb
     most = plan.release.size

@@ -22,7 +22,11 @@ from fieldpost.records.device_class import Encoding
 # What every zstd decoder should take (RFC 8878 §3.1.1.1.2), and what a device's memory allows.
 _MOST_WINDOW_BYTES: Final = 8 * 1024 * 1024
 _SYNC_BYTES: Final = 4 * 1024 * 1024
+# A source may take so long, however slow the line is; what it gave until then is kept. One that
+# drips does not keep a device from the next source for longer than the bytes are worth.
+_LEAST_STREAM_S: Final = 120.0
 _MOST_STREAM_S: Final = 3_600.0
+_LEAST_BYTES_PER_S: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ def _fetch_rest(
             path,
             offset=file.size,
             most_bytes=stored.size,
-            total_s=_MOST_STREAM_S + held_s,
+            total_s=patience_s(stored.size - file.size) + held_s,
         ) as body,
     ):
         if body.start != file.size:
@@ -140,6 +144,11 @@ def _fetch_rest(
             file.sync()
     if file.size != stored.size:
         raise Unavailable(f"{url} ended after {file.size} of {stored.size} bytes")
+
+
+def patience_s(count: int) -> float:
+    """How many seconds one source may take for `count` bytes."""
+    return min(_LEAST_STREAM_S + count / _LEAST_BYTES_PER_S, _MOST_STREAM_S)
 
 
 def _wait(failures: Iterable[FieldpostError]) -> int | None:

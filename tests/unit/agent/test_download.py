@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from fieldpost.agent.download import Stored, blob_urls, clean, download, unpack
+from fieldpost.agent.download import Stored, blob_urls, clean, download, patience_s, unpack
 from fieldpost.agent.sources import Sources
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Malformed, Misbehaviour, NotFound, Unavailable, Untrusted
@@ -61,6 +61,13 @@ def test_a_source_that_sends_more_than_was_named_is_cut_off(
         with pytest.raises(Unavailable):
             download(tmp_path, STORED, urls(greedy.url))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= len(DATA)
+
+
+def test_a_source_has_time_for_a_slow_line_and_never_more_than_an_hour() -> None:
+    """1 kB/s is what the slowest cellular modems manage."""
+    assert patience_s(0) == 120
+    assert patience_s(100_000) == 220
+    assert patience_s(40 * 1024 * 1024) == 3_600
 
 
 def test_the_makers_own_places_come_before_the_boards() -> None:
