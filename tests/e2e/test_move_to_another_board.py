@@ -76,7 +76,9 @@ def test_a_fleet_moves_while_its_board_lives(tmp_path: Path) -> None:
         maker = fleet.maker
         assert maker("maker", "set-policy", "--move-to", new, "--json").error["exit"] == 78
         fleet.prepare(new)
-        assert maker("maker", "set-policy", "--contact", "me", "--json").error["exit"] == 78
+        for words in (("set-policy", "--contact", "me"), ("rotate-keys", "--role", "care")):
+            refused = maker("maker", *words, "--json").error
+            assert (refused["exit"], "maker use" in refused["detail"]) == (78, True)
         assert (
             maker("class", "trust", "bulb", "--out", tmp_path / "x", "--json").error["exit"] == 78
         )

@@ -14,7 +14,7 @@ from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import open_home
 from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.signing import conclude, conclude_request, needed_of
-from fieldpost.errors import NotFound
+from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.keys import Signer
 from fieldpost.posts.envelope import Statement
 from fieldpost.records import map_keys
@@ -42,6 +42,16 @@ class Acting:
                 "the board does not know this maker; `fieldpost maker register --board URL`"
             )
         return decode_maker_record(value).without_earlier_links(), link
+
+    def record_to_replace(self) -> tuple[MakerRecord, Link]:
+        """As `record`, for a link. Raises Misconfigured where links are posted elsewhere."""
+        record, link = self.record()
+        if record.policy.board != self.board.id:
+            raise Misconfigured(
+                f"your devices are on {record.policy.board}, and links are posted there: "
+                "`fieldpost maker use` that board first"
+            )
+        return record, link
 
     def class_(self, name: str) -> tuple[ClassRecord, Link]:
         """One of the maker's classes and its link, proven. Raises NotFound, Untrusted."""

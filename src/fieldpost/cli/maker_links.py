@@ -15,7 +15,7 @@ from fieldpost.cli.signing import (
     needed_of,
     sign_here,
 )
-from fieldpost.errors import Misconfigured, NotFound
+from fieldpost.errors import NotFound
 from fieldpost.keys import SIGNATURE_BYTES
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement
@@ -38,13 +38,7 @@ class LinkHere:
 
     def before(self) -> tuple[MakerRecord, Link]:
         """The record that is replaced, proven by the board."""
-        record, link = self._acting.record()
-        if record.policy.board != self._acting.board.id:
-            raise Misconfigured(
-                f"your devices are on {record.policy.board}, and links are posted there: "
-                "`fieldpost maker use` that board first"
-            )
-        return record, link
+        return self._acting.record_to_replace()
 
     def post(
         self, before: MakerRecord, record: MakerRecord, link: Link, export: Path | None

@@ -65,7 +65,7 @@ def add_key(
         --export-unsigned add.unsigned
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    record, link = acting.record()
+    record, link = acting.record_to_replace()
     scope = Scope(
         classes=tuple(sorted(resolve_class(acting.id, name) for name in classes)) or None,
         channels=channels or None,
@@ -114,7 +114,7 @@ def remove_key(
     fieldpost maker remove-key enrol 1f0c55d2
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    record, link = acting.record()
+    record, link = acting.record_to_replace()
     chosen = EVERYDAY[role]
     held = record.keys_of(chosen)
     wanted = thumbprint.replace(" ", "").lower()

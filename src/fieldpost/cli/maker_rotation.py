@@ -115,8 +115,18 @@ def rotate_keys(
     show(facts | again.facts(), as_json=as_json, title="Keys rotated" if rotation else "Up to date")
     for line in again.advice():
         note(line, as_json=as_json)
-    if rotation is not None and "root" in rotation.keys:
-        note(f"next: move new root keys apart, print {maker.path}/recovery.txt", as_json=as_json)
+    if rotation is not None:
+        _say_what_follows(acting, rotation)
+
+
+def _say_what_follows(acting: Acting, rotation: Rotation) -> None:
+    for id_, url in acting.maker.boards().items():
+        if id_ != acting.board.id:
+            line = f"next: fieldpost maker register --board {url}, which learns of it there"
+            note(line, as_json=acting.as_json)
+    if "root" in rotation.keys:
+        sheet = acting.maker.path / "recovery.txt"
+        note(f"next: move new root keys apart, print {sheet}", as_json=acting.as_json)
 
 
 def _counts(
@@ -143,7 +153,7 @@ def _begin(
     keys: NewKeys,
 ) -> Rotation:
     maker = acting.maker
-    record, link = acting.record()
+    record, link = acting.record_to_replace()
     made = make_keys(
         maker,
         {role: number for role, (_, number) in counts.items()},

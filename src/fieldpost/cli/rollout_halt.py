@@ -10,6 +10,7 @@ import click
 from fieldpost.cli.acting import Acting, act
 from fieldpost.cli.console import json_option, show
 from fieldpost.cli.options import format_share, home_options
+from fieldpost.cli.signing import export_option
 from fieldpost.errors import Conflict, NotFound
 from fieldpost.posts import subjects
 from fieldpost.posts.rollout import RolloutSet
@@ -23,6 +24,7 @@ from fieldpost.records.maker import Role
 @click.argument("class_name", metavar="CLASS")
 @click.option("--channel", default="stable", show_default=True, help="Channel that it is about.")
 @click.option("--sequence", type=click.IntRange(1), help="One offer.  [default: all of them]")
+@export_option
 @home_options
 @json_option
 def halt(
@@ -30,6 +32,7 @@ def halt(
     class_name: str,
     channel: str,
     sequence: int | None,
+    export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -40,13 +43,22 @@ def halt(
     fieldpost rollout halt bulb-a19:r2 --sequence 2
     """
     acting = act(home, passphrase_file, as_json=as_json)
-    _change(acting, class_name, channel, sequence, lambda _class, _offer: 0, title="Halted")
+    _change(
+        acting,
+        class_name,
+        channel,
+        sequence,
+        lambda _class, _offer: 0,
+        title="Halted",
+        export=export,
+    )
 
 
 @click.command(name="resume")
 @click.argument("class_name", metavar="CLASS")
 @click.option("--channel", default="stable", show_default=True, help="Channel that it is about.")
 @click.option("--sequence", type=click.IntRange(1), help="One offer.  [default: all of them]")
+@export_option
 @home_options
 @json_option
 def resume(
@@ -54,6 +66,7 @@ def resume(
     class_name: str,
     channel: str,
     sequence: int | None,
+    export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -71,7 +84,7 @@ def resume(
         value = acting.proven.value(map_keys.release_counters(class_id, offer.sequence))
         return 0 if value is None else ReleaseCounters.decode(value).highest.get(channel, 0)
 
-    _change(acting, class_name, channel, sequence, highest, title="Resumed")
+    _change(acting, class_name, channel, sequence, highest, title="Resumed", export=export)
 
 
 def _change(
@@ -82,6 +95,7 @@ def _change(
     share: Callable[[bytes, Offer], int],
     *,
     title: str,
+    export: Path | None,
 ) -> None:
     class_, _ = acting.class_(class_name)
     value = acting.proven.value(map_keys.head(class_.id, channel))
@@ -113,13 +127,13 @@ def _change(
             offers=offers,
             interval_s=head.interval_s,
         ).encode(),
-        export=None,
+        export=export,
     )
     shares = [f"{offer.sequence}={format_share(offer.threshold)}" for offer in offers]
     show(
         {"class": class_.id.hex(), "channel": channel, "offers": shares} | posted,
         as_json=acting.as_json,
-        title=title,
+        title=title if export is None else "To be signed elsewhere",
     )
 
 

@@ -70,13 +70,16 @@ def describe(statement: Statement) -> dict[str, object]:
     decode = DECODERS.get(statement.kind)
     if decode is None:
         raise Malformed(f"this version does not know what a {statement.kind} is; sign nothing")
-    return {
+    head = {
         "kind": statement.kind,
         "by": statement.issuer,
         "about": statement.subject,
         "on_board": statement.audience,
-        **_lines(decode(statement.payload)),
     }
+    # What the payload says never stands in for what the statement is.
+    noun = statement.kind.partition(".")[0]
+    lines = _lines(decode(statement.payload))
+    return head | {f"{noun}_{name}" if name in head else name: v for name, v in lines.items()}
 
 
 def describe_manifest(manifest: bytes, statement: Statement | None) -> dict[str, object]:

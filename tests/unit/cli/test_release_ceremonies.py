@@ -121,6 +121,7 @@ def test_whoever_signs_a_release_sees_its_images(world: CliWorld, tmp_path: Path
         *("maker", "sign", str(unsigned), "--out", str(tmp_path / "s"), "--yes"),
         *("--key", str(world.home / "keys/release-1.pem")),
     )["says"]
+    assert (said["kind"], said["release_kind"]) == ("release.publish", "feature")
     assert said["release_sequence"] == 1
     assert said["installs"][0].startswith("image sha256 ")
 
