@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REFERENCE = PAGE.read_text(encoding="utf-8")
 COMMANDS = dict(commands())
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
+OPERATIONS = sorted((REPOSITORY / "docs" / "operations").glob("*.md"))
 CITED = re.compile(r"\bdocs/[a-z0-9_/-]+\.[a-z]+\b")
 SPOKEN = re.compile(r"\bfieldpost((?: [a-z][a-z-]*)+)")
 
@@ -67,7 +68,13 @@ def spoken(text: str) -> set[str]:
     return {words.strip() for part in code for words in SPOKEN.findall(part)}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/glossary.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("README.md", "docs/tutorial.md", "docs/glossary.md"),
+        *(f"docs/operations/{page.name}" for page in OPERATIONS),
+    ],
+)
 def test_commands_that_a_page_names_exist(page: str) -> None:
     nouns = {name.removeprefix("fieldpost ") for name in COMMANDS}
     unknown = {

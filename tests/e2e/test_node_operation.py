@@ -57,7 +57,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         tmp_path,
         'data = "board"\nlisten = ["127.0.0.1:0", "[::1]:0"]\nmetrics_listen = "127.0.0.1:0"\n'
         f'[tls]\ncertificate = "{authority.chain.name}"\nkey = "{authority.key.name}"\n'
-        '[log]\nformat = "json"\naccess = true\n',
+        '[log]\nformat = "json"\nlevel = "info"\naccess = true\n',
         authority,
     )
     yield made

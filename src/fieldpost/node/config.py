@@ -86,8 +86,10 @@ class LogConfig:
     """What the node says on stderr while it runs (docs/reference/events.md)."""
 
     format: str = choice("logfmt", "how an event is written, one a line", FORMATS)
-    level: str = choice("info", "the least that is said", LEVELS)
-    access: bool = setting(default=False, what="an event for every request of the application")
+    level: str = choice("warning", "the least that is said", LEVELS)
+    access: bool = setting(
+        default=False, what="an event for every request of the application, at level info"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

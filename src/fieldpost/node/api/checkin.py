@@ -16,6 +16,7 @@ from fieldpost.node.api.requests import path_bytes, query_bytes
 from fieldpost.node.api.service_of import fast_of, service_of
 from fieldpost.node.checkins import Prepared
 
+ASK_AGAIN: Final = "public, no-cache, no-transform"
 CONTENT_TYPE: Final = "application/vnd.fieldpost.checkin+cbor"
 
 
@@ -67,7 +68,8 @@ def _answer(request: Request, prepared: Prepared) -> Response:
         request,
         prepared.body,
         content_type=CONTENT_TYPE,
-        cache=_cache(request, prepared),
+        # Who has just posted asks what stands now: an answer may be kept, and must be asked about.
+        cache=ASK_AGAIN,
         etag=prepared.etag,
     )
 

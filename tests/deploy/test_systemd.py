@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped unit: systemd reads it, finds it well sandboxed, and it runs commands that exist."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fieldpost.cli.main import fieldpost
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+UNIT = DEPLOY / "systemd" / "fieldpost.service"
+PROGRAM = "/opt/fieldpost/bin/fieldpost"
+EXPOSURE = 20  # tenths; systemd calls 0 to 20 "OK"
+
+
+def analyze(*words: str) -> "subprocess.CompletedProcess[str]":
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: run  make system-deps")
+    return subprocess.run(
+        ["systemd-analyze", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that is here, since systemd looks for it."""
+    copy = tmp_path / UNIT.name
+    copy.write_text(UNIT.read_text().replace(PROGRAM, "/bin/true"))
+    return copy
+
+
+def test_systemd_reads_the_unit_without_a_word(unit: Path) -> None:
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stderr) == (0, "")
+    unit.write_text(unit.read_text().replace("ProtectHome=yes", "ProtectHouse=yes"))
+    assert "ProtectHouse" in analyze("verify", "--man=no", str(unit)).stderr
+
+
+def test_the_sandbox_leaves_little(unit: Path) -> None:
+    words = ["security", "--offline=yes", f"--threshold={EXPOSURE}", "--no-pager"]
+    done = analyze(*words, str(unit))
+    assert done.returncode == 0, done.stdout[-400:]
+    unit.write_text(
+        unit.read_text()
+        .replace("ProtectSystem=strict\n", "")
+        .replace("PrivateUsers=yes\n", "")
+        .replace("SystemCallFilter=@system-service\n", "")
+        .replace("RestrictNamespaces=yes\n", "")
+    )
+    assert analyze(*words, str(unit)).returncode != 0
+
+
+def test_its_commands_are_ours_and_take_the_shipped_settings() -> None:
+    commands = re.findall(r"^Exec\w+=(.*)$", UNIT.read_text(), re.MULTILINE)
+    ours = [shlex.split(line)[1:] for line in commands if line.startswith(PROGRAM)]
+    assert [words[:2] for words in ours] == [["node", "config"], ["node", "run"]]
+    for words in ours:
+        config = words[words.index("--config") + 1]
+        assert config == "/etc/fieldpost/node.toml"
+    check = [
+        word if not word.endswith("node.toml") else str(DEPLOY / "node.toml") for word in ours[0]
+    ]
+    assert CliRunner().invoke(fieldpost, check).exit_code == 0
+
+
+def test_exit_codes_that_no_restart_mends_are_not_restarted() -> None:
+    from fieldpost.cli.failures import FAMILIES, USAGE
+    from fieldpost.errors import Misconfigured
+
+    line = next(x for x in UNIT.read_text().splitlines() if x.startswith("RestartPreventExit"))
+    assert line.split("=")[1].split() == [str(USAGE), str(FAMILIES[Misconfigured][0])]
