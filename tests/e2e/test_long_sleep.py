@@ -13,7 +13,7 @@ ROTATIONS = 5
 
 
 def test_devices_follow_five_maker_links_and_five_board_links_and_update(tmp_path: Path) -> None:
-    """One over the network, one from a file; every key that they knew is gone."""
+    """To a release of two images; one over the network, one from a file. All old keys are gone."""
     node, online, offline = tmp_path / "node", tmp_path / "online", tmp_path / "offline"
     with running_node(node) as url:
         maker = make_maker(tmp_path / "maker", url)
@@ -26,9 +26,11 @@ def test_devices_follow_five_maker_links_and_five_board_links_and_update(tmp_pat
         for _ in range(ROTATIONS):
             maker.must("maker", "rotate-keys", "--role", "all", "--no-passphrase")
             maker.must("operator", "rotate-keys", "--key", "all", *desk)
-        image, update = tmp_path / "1.0.bin", tmp_path / "bulb.update"
-        image.write_text("image 1.0")
-        maker.must("release", "publish", "bulb", image, "--version", "1.0")
+        update, images = tmp_path / "bulb.update", []
+        for name in ("application", "radio"):
+            (tmp_path / name).write_text(f"{name} 1.0")
+            images += ["--component", f"{name}={tmp_path / name}"]
+        maker.must("release", "publish", "bulb", *images, "--version", "1.0")
         maker.must("rollout", "set", "bulb", "--offer", "1=100%")
         maker.must("release", "export", "bulb", "--out", update)
         for words in (("once", "--home", online), ("apply", "--home", offline, update)):
@@ -37,4 +39,7 @@ def test_devices_follow_five_maker_links_and_five_board_links_and_update(tmp_pat
     for device in (online, offline):
         status = maker.must("agent", "status", "--home", device)
         assert status["sequence"] == 1
-        assert (device / "slots" / "current" / "image").read_text() == "image 1.0"
+        names = [item["component"] for item in status["components"]]
+        assert names == ["application", "radio"]
+        files = sorted((device / "slots" / "current").glob("image*"))
+        assert [path.read_text() for path in files] == ["application 1.0", "radio 1.0"]

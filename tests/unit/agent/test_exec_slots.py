@@ -362,7 +362,7 @@ def test_the_commands_stand_in_the_settings() -> None:
         ('[slot]\nkind = "magic"', "kind"),
         ('[slot]\nkind = "exec"', "needs a command install"),
         (f'[slot]\nkind = "exec"\n{GOOD}\nshell = true', "no setting 'shell'"),
-        (f'[slot]\nkind = "exec"\n{GOOD}\ncomponents = ["a b"]', "names no component"),
+        (f'[slot]\nkind = "exec"\n{GOOD}\ncomponents = ["a//b"]', "names no component"),
         ('[slot]\nkind = "exec"\ninstall = "cp x y"', "list of words"),
     ],
 )

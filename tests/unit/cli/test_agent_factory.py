@@ -51,7 +51,7 @@ def test_a_device_leaves_with_one_image_or_with_several_by_name(folder: Path) ->
     ("bases", "complaint"),
     [
         (("{}/app", "image={}/radio"), "given twice"),
-        (("a b={}/app",), "names no component"),
+        (("a//b={}/app",), "names no component"),
         (("{}/nowhere",), "there is no image"),
         (tuple(f"c{n}={{}}/app" for n in range(17)), "at most 16"),
     ],

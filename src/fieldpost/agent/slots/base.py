@@ -62,14 +62,14 @@ Fill = Callable[[Image, Write], None]
 
 
 def name_of(component: tuple[bytes, ...]) -> str:
-    """A component id for people and commands: parts of letters, digits, `.`, `_` and `-` as they
-    are, others as `0x` and hex, joined by `/`. Never part of a path of ours."""
+    """A component id for people and commands: parts of printable ASCII as they are, others as `0x`
+    and hex, joined by `/`. Never part of a path of ours."""
     return "/".join(_part(part) for part in component)
 
 
 def _part(part: bytes) -> str:
     text = part.decode("latin-1")
-    plain = text.isascii() and all(letter.isalnum() or letter in "._-" for letter in text)
+    plain = text.isascii() and text.isprintable() and "/" not in text
     return text if plain and not text.startswith("0x") else f"0x{part.hex()}"
 
 
