@@ -42,9 +42,7 @@ def test_a_node_comes_back_from_an_old_backup_with_everything_that_was_acknowled
     with running_node(new, "--mirror", str(mirror)) as url:
         maker.ask_at(url)
         assert size(new) == before
-        classes = str(maker.must("maker", "show")["classes"])
-        assert "bulb" in classes
-        assert "lamp" in classes
+        assert len(maker.must("maker", "show")["classes"]) == 2
         maker.must("class", "add", "torch", "--support-end", "2035-01-01")
     assert size(new) > before
     (new / "state.db").write_bytes(b"not a database")
