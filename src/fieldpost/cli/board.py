@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost board`: what a board is, and a check of everything it ever said."""
 
-from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from fieldpost.cli.board_access import Board, policy_of
-from fieldpost.cli.console import json_option, moment, progress, show
-from fieldpost.cli.log_audit import Read, read_log
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.console import json_option, moment, show, table
+from fieldpost.cli.failures import FAMILIES
+from fieldpost.cli.log_audit import Read
 from fieldpost.cli.options import board_option, home_options, open_home
-from fieldpost.errors import Malformed, Misconfigured
-from fieldpost.ledger.replay import replay
-from fieldpost.records import map_keys
-from fieldpost.records.board import decode_board_record
-from fieldpost.records.identifiers import board_id
-from fieldpost.records.state_leaf import is_state_leaf
-from fieldpost.tlog.hashing import leaf_hash
-from fieldpost.tlog.note import parse_note
-from fieldpost.tlog.treehead import parse_checkpoint
+from fieldpost.errors import Misconfigured, Untrusted
 
 _BUNDLE_BYTES = 256 * (65_535 + 2)
+DAMAGED = FAMILIES[Untrusted][0]
 
 
 @click.group(name="board")
@@ -83,7 +77,9 @@ def show_board(
 @board_option
 @home_options
 @json_option
+@click.pass_context
 def verify(
+    ctx: click.Context,
     *,
     directory: Path | None,
     board_url: str | None,
@@ -91,65 +87,54 @@ def verify(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Verify all of a board: DIRECTORY (a copy of its log) or the one at --board.
+    r"""Verify all of a board: DIRECTORY, or the board at --board.
 
     Every entry is hashed, every signature checked, every rule applied again, every state compared,
-    and the newest checkpoint must carry the operators' quorum. Nothing is believed.
+    and the newest checkpoint must carry the operators' quorum. Nothing is believed. DIRECTORY is a
+    copy of a log, or a node's data folder or backup, of which every file is checked then, also
+    while the node runs; what is damaged is named, with what to do (exit code 3).
 
     \b
     fieldpost board verify --board https://board.example
     fieldpost board verify ./copy-of-the-log
+    fieldpost board verify /var/lib/fieldpost
     """
-    read = _reader(directory) if directory else _fetcher(_choose(board_url, home, passphrase_file))
-    facts = _verify(read, as_json=as_json)
-    show(facts, as_json=as_json, title="Verified: the log proves every word of the state")
+    # It needs the whole ledger, which no other command here does.
+    from fieldpost.cli.board_audit import verify_data, verify_log
+
+    if directory is None:
+        read = _fetcher(_choose(board_url, home, passphrase_file))
+        facts = verify_log(read, as_json=as_json).facts
+        show(facts, as_json=as_json, title="Verified: the log proves every word of the state")
+        return
+    if not (directory / "log").is_dir():
+        facts = verify_log(_reader(directory), as_json=as_json).facts
+        show(facts, as_json=as_json, title="Verified: the log proves every word of the state")
+        return
+    facts, damaged = verify_data(directory, _reader(directory / "log"), as_json=as_json)
+    rows = [asdict(finding) for finding in damaged]
+    show(
+        facts | {"damaged": rows if as_json else [row["file"] for row in rows] or None},
+        as_json=as_json,
+        title="Damaged" if rows else "Verified: every file is what the log makes it",
+    )
+    if rows:
+        if not as_json:
+            table(rows, as_json=False, empty="")
+        ctx.exit(DAMAGED)
 
 
-def _reader(directory: Path) -> Read:
-    root = directory / "log" if (directory / "log").is_dir() else directory
-
+def _reader(root: Path) -> Read:
     def read(path: str) -> bytes:
         try:
             return (root / path).read_bytes()
         except OSError as error:
-            raise Misconfigured(f"{root / path} cannot be read: {error.strerror}") from error
+            raise Misconfigured(
+                f"{root / path} cannot be read: {error.strerror}; copy it from a mirror or a backup"
+            ) from error
 
     return read
 
 
 def _fetcher(board: Board) -> Read:
     return lambda path: board.http.fetch(f"/log/{path}", most_bytes=_BUNDLE_BYTES)
-
-
-def _verify(read: Read, *, as_json: bool) -> dict[str, object]:
-    note = read("checkpoint")
-    try:
-        claimed = parse_checkpoint(parse_note(note).text)
-    except Malformed as error:
-        raise Malformed(f"checkpoint is damaged: {error}") from error
-    if claimed.size == 0:
-        raise Malformed("the log is empty; a board begins with its genesis")
-    entries = read_log(read, claimed, as_json=as_json)
-    with progress("applying every rule again", claimed.size, as_json=as_json) as advance:
-        state = replay(None, _counted(entries, advance))
-    record_bytes = state.map.value(map_keys.board())
-    if record_bytes is None:
-        raise AssertionError("a replayed board has a record")
-    record = decode_board_record(record_bytes)
-    checkpoint, times = policy_of(record).verify(note, origin=record.origin)
-    return {
-        "board": board_id(record.origin, leaf_hash(entries[0])),
-        "entries": checkpoint.size,
-        "posts": sum(not is_state_leaf(entry) for entry in entries),
-        "root": checkpoint.root.hex(),
-        "keys_in_state": len(state.map),
-        "map_root": state.map.root.hex(),
-        "solo": record.is_solo,
-        "cosigned_at": [moment(time) for time in times.values()],
-    }
-
-
-def _counted(entries: list[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
-    for entry in entries:
-        yield entry
-        advance(1)

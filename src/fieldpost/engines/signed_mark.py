@@ -14,7 +14,7 @@ from typing import Final
 from fieldpost.durable import OS, Disk, write_file
 from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.store.log_files import LogFiles, read_file
-from fieldpost.tlog.tree import read_compact_range
+from fieldpost.tlog.tree import CompactRange, read_compact_range
 
 _FORM: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})\n")
 _WHAT_TO_DO: Final = (
@@ -46,6 +46,10 @@ class SignedMark:
             raise Misconfigured(f"the log lacks tiles ({error}): {_WHAT_TO_DO}") from error
         if root != self._root:
             raise Misconfigured(f"the log is another one than {self._path} says: {_WHAT_TO_DO}")
+
+    def is_of(self, range_: CompactRange) -> bool:
+        """Whether this is what was signed: a size with its root."""
+        return (self.size, self._root) == (range_.size, range_.root())
 
     def record(self, size: int, root: bytes) -> None:
         """Make durable that (size, root) is about to be signed.

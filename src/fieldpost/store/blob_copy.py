@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, open_partial, publish, remove, write_file
-from fieldpost.errors import Malformed, Unavailable
+from fieldpost.errors import Malformed, Unavailable, Untrusted
 from fieldpost.store.log_files import read_file
 from fieldpost.suit.envelope import decode_envelope
 
@@ -75,7 +75,7 @@ def _copy_blob(path: Path, file: Path, disk: Disk) -> None:
 def _check_manifest(path: Path, data: bytes) -> None:
     try:
         envelope = decode_envelope(data)
-    except Malformed as error:
+    except (Malformed, Untrusted) as error:
         raise Malformed(f"{path} is damaged: {error}") from error
     if envelope.digest.hex() != path.name or envelope.encode() != data:
         raise Malformed(f"{path} is damaged: it is another manifest than its name says")

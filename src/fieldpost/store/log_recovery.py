@@ -57,7 +57,7 @@ def open_log(root: Path, *, disk: Disk = OS) -> LogFiles:
         raise Misconfigured(f"{root} lacks part of what it signed ({error}); {_WHAT_TO_DO}") from (
             error
         )
-    bundles = list(_bundles_behind(root, base.size))
+    bundles = list(bundles_behind(root, base.size))
     entries = [entry for bundle in bundles for entry in bundle]
     if tuple(entries[: len(base.bundle)]) != base.bundle:
         raise Misconfigured(f"{root} holds two different bundles at its end; {_WHAT_TO_DO}")
@@ -102,7 +102,7 @@ def _read_signed_edge(root: Path, signed: Checkpoint | None) -> GrowingEdge:
     return edge
 
 
-def _bundles_behind(root: Path, size: int) -> Iterator[list[bytes]]:
+def bundles_behind(root: Path, size: int) -> Iterator[list[bytes]]:
     """The bundles from the one that entry `size` belongs to, as far as they go without a gap."""
     index = size // FULL_WIDTH
     while (bundle := _widest_bundle(root, index)) is not None:

@@ -30,7 +30,7 @@ def copy_database(source: Path, target: Path, *, disk: Disk = OS) -> None:
             here.backup(there, pages=_PAGES)
             # Without a journal beside it the copy is one file; whoever opens it makes its own.
             there.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         remove(temporary, disk=disk)
         raise Unavailable(f"cannot copy {source} to {target}: {error}") from error
     publish(temporary, target, disk=disk)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from fieldpost import cbor
-from fieldpost.errors import Misconfigured, NotFound, Unavailable
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 
 STATE_DB_VERSION: Final = 2
 _UPSERT: Final = (
@@ -135,11 +135,21 @@ class StateDb:
         Known for the size that `commit` was last told to keep, and for all larger ones.
         """
         query = "SELECT vals FROM replaced WHERE size > ? ORDER BY size DESC"
-        rows = self._call(lambda db: db.execute(query, (size,)).fetchall())
-        old: dict[bytes, bytes | None] = {}
-        for (vals,) in rows:
-            old.update(_decode_replaced(vals))
-        return old
+
+        def read(db: sqlite3.Connection) -> dict[bytes, bytes | None]:
+            old: dict[bytes, bytes | None] = {}
+            for (vals,) in db.execute(query, (size,)):
+                old.update(_decode_replaced(vals))
+            return old
+
+        return self._call(read)
+
+    def replaced(self) -> dict[int, dict[bytes, bytes | None]]:
+        """All that `replaced_since` knows, by the size of the log after each batch."""
+        query = "SELECT size, vals FROM replaced"
+        return self._call(
+            lambda db: {size: _decode_replaced(vals) for size, vals in db.execute(query)}
+        )
 
     def heads(self) -> dict[int, bytes]:
         """The notes of older published sizes that are still needed, by size."""
@@ -208,7 +218,7 @@ class StateDb:
                 return query(self._db)
             except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
                 raise Unavailable(f"cannot use {self._path}: {error}") from error
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError, Malformed, TypeError) as error:
                 raise Misconfigured(
                     f"{self._path} is damaged ({error}): stop the node and run `fieldpost node "
                     "rebuild`, which makes it anew from the log"
@@ -262,11 +272,13 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def _decode_replaced(data: bytes) -> dict[bytes, bytes | None]:
+    """Key, old value, key, old value… Raises Malformed for what `commit` never wrote."""
     items = cbor.decode(data)
-    assert isinstance(items, tuple)  # written by `commit`: key, old value, key, old value…
+    if not isinstance(items, tuple) or len(items) % 2:
+        raise Malformed("no pairs of keys and values")
     old: dict[bytes, bytes | None] = {}
     for key, value in zip(items[::2], items[1::2], strict=True):
-        assert isinstance(key, bytes)
-        assert value is None or isinstance(value, bytes)
+        if not isinstance(key, bytes) or not isinstance(value, bytes | None):
+            raise Malformed("no pairs of keys and values")
         old[key] = value
     return old

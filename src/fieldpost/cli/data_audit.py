@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every file of a node's data folder, or of a backup, checked against the log; damage is named.
+
+The log proves itself. What it explains is compared with it: state.db and catalog.db row by row,
+blobs and manifests by the digests that name them, keys by the board's record, lots and newest
+reports by the keys that signed them. Each finding says what to do about that file.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldpost.engines.keys_audit import wrong_keys
+from fieldpost.engines.state_audit import StateAudit
+from fieldpost.errors import FieldpostError, Malformed, NotFound, Unavailable
+from fieldpost.fleet.audit import wrong_fleet
+from fieldpost.ledger.batch import Batch, LedgerState
+from fieldpost.node.catalog_audit import wrong_catalog
+from fieldpost.node.manifest_audit import wrong_manifest
+from fieldpost.records import map_keys
+from fieldpost.records.board import BoardRecord, decode_board_record
+from fieldpost.records.lot import decode_lot_record
+from fieldpost.store.blob_copy import check_file, stored_files
+from fieldpost.store.log_leftovers import wrong_files
+from fieldpost.store.sqlite_copy import copy_database
+from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
+from fieldpost.tlog.hashing import leaf_hash
+from fieldpost.tlog.note import VerifierKey, format_note, parse_note
+from fieldpost.tlog.tree import CompactRange, MemoryTree, read_compact_range
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One file that is not what it should be, why, and what to do."""
+
+    file: str
+    what: str
+    advice: str
+
+
+class DataAudit:
+    """The check of one folder. `follow` sees every batch of the log, `findings` says the rest."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._scratch = tempfile.TemporaryDirectory(prefix="fieldpost-audit-")
+        self._folder = Path(self._scratch.name)
+        path = data / "state.db"
+        self._state = StateAudit(path, self._folder) if path.exists() else None
+        self._records: dict[int, BoardRecord] = {}
+
+    def close(self) -> None:
+        """Remove what was made for the comparison."""
+        self._scratch.cleanup()
+
+    def follow(self, before: LedgerState | None, batch: Batch) -> None:
+        """The next batch of the log."""
+        if self._state is None:
+            return
+        map_, size = (before.map, before.size) if before else (None, 0)
+        self._state.follow(map_, size, batch)
+        if batch.state.size in self._state.notes:
+            self._records[batch.state.size] = record_of(batch.state)
+
+    def findings(self, entries: Sequence[bytes], state: LedgerState) -> Iterator[Finding]:
+        """All that is damaged. `entries` are all that lie there, `state` is after them."""
+        data, record = self._data, record_of(state)
+        tree = MemoryTree(map(leaf_hash, entries))
+        for path, what in wrong_files(data / "log", entries):
+            yield Finding(str(path), what, "remove it; the node makes it again if it needs it")
+        if self._state is not None:
+            for what in [*self._wrong_heads(tree), *self._state.finish()]:
+                yield Finding(
+                    str(data / "state.db"), what, "stop the node and run `fieldpost node rebuild`"
+                )
+        yield from self._databases(entries, state)
+        yield from self._blobs(state)
+        if (data / "keys").is_dir():
+            for path, what in wrong_keys(data / "keys", record, tree):
+                yield Finding(str(path), what, "put it back from your copy of the keys")
+
+    def _wrong_heads(self, tree: MemoryTree) -> Iterator[str]:
+        assert self._state is not None  # the caller looked
+        for size, note in self._state.notes.items():
+            record = self._records.get(size)
+            if record is None:
+                yield f"it keeps a head of size {size}, where no batch ends"
+            else:
+                try:
+                    check_note(note, record, read_compact_range(tree, size=size))
+                except FieldpostError as error:
+                    yield f"the head of size {size} in it is damaged: {error}"
+
+    def _databases(self, entries: Sequence[bytes], state: LedgerState) -> Iterator[Finding]:
+        def lot_of(lot: bytes) -> tuple[bytes, int, bytes] | None:
+            value = state.map.value(map_keys.lot(lot))
+            if value is None:
+                return None
+            record = decode_lot_record(value)
+            return record.class_id, record.count, record.root
+
+        for name, advice in (
+            ("catalog.db", "stop the node and remove it; it is filled again from the log"),
+            ("fleet.db", "stop the node and put it back from a backup; it is nowhere else"),
+        ):
+            path, copy = self._data / name, self._folder / name
+            if not path.exists():
+                continue
+            try:
+                copy_database(path, copy)
+            except Unavailable as error:
+                yield Finding(str(path), str(error), advice)
+                continue
+            wrong = (
+                wrong_catalog(copy, entries, state.board, self._folder)
+                if name == "catalog.db"
+                else wrong_fleet(copy, lot_of, state.board)
+            )
+            for what in wrong:
+                yield Finding(str(path), what, advice)
+
+    def _blobs(self, state: LedgerState) -> Iterator[Finding]:
+        for path in stored_files(self._data / "blobs"):
+            try:
+                check_file(path)
+                what = None
+                if "manifests" in path.parts:
+                    what = wrong_manifest(path.read_bytes(), state.map)
+            except Malformed as error:
+                what = str(error)
+            except NotFound:
+                continue
+            if what is not None:
+                yield Finding(str(path), what, "remove it; its maker uploads it again")
+
+
+def check_note(note: bytes, record: BoardRecord, range_: CompactRange) -> None:
+    """Check a note that this board's node wrote: nothing in it may be unknown, spare or wrong.
+
+    Raises Malformed and Untrusted.
+    """
+    parsed = parse_note(note)
+    checkpoint = parse_checkpoint(parsed.text)
+    keys: dict[tuple[str, bytes], VerifierKey] = {}
+    for operator in record.operators:
+        for key in (operator.log_key, *operator.cosigner_keys):
+            keys[key.name, key.key_id] = key
+    for witness in record.witnesses:
+        keys[witness.key.name, witness.key.key_id] = witness.key
+    _, verified = open_checkpoint(note, keys.values(), origin=record.origin)
+    if format_note(parsed) != note or len(verified) != len(parsed.signatures):
+        raise Malformed("it has a line that nobody of this board signed")
+    if (checkpoint.size, checkpoint.root) != (range_.size, range_.root()):
+        raise Malformed("it states another root than the entries have")
+
+
+def record_of(state: LedgerState) -> BoardRecord:
+    """The board's record after a batch."""
+    value = state.map.value(map_keys.board())
+    if value is None:
+        raise AssertionError("a replayed board has a record")
+    return decode_board_record(value)

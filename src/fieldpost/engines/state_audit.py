@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is state.db what the log makes of it? Every row is compared with a database made anew.
+
+    audit = StateAudit(data / "state.db", scratch_folder)
+    for each batch of the log: audit.follow(map before, size before, batch)
+    wrong = audit.finish()
+
+A copy is looked at, so that a running node is not held up. What differs in no row, as bytes that
+SQLite does not use, changes nothing that a node ever reads.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+from fieldpost.engines.writer import change_of
+from fieldpost.errors import Misconfigured, Unavailable
+from fieldpost.ledger.batch import Batch
+from fieldpost.statemap import StateMap
+from fieldpost.store.sqlite_copy import copy_database
+from fieldpost.store.state_db import StateChange, StateDb
+from fieldpost.store.state_files import state_db_version
+
+_AT_ONCE: Final = 256
+# What every row of these tables must be follows from the log alone.
+_TABLES: Final = (
+    ("sqlite_master", "type, name, sql"),
+    ("log", "one, size"),
+    ("state", "key, value"),
+    ("receipt", "digest, position, size"),
+    ("link", "record, epoch, position"),
+)
+
+
+class StateAudit:
+    """One state database, and beside it what it should be. `notes`: older heads in it, by size."""
+
+    def __init__(self, path: Path, scratch: Path) -> None:
+        self._found = scratch / "found.db"
+        self._made = scratch / "made.db"
+        self._wrong: list[str] = []
+        self._changes: list[StateChange] = []
+        self._replaced: dict[int, dict[bytes, bytes | None]] = {}
+        self._size = 0
+        self.notes: dict[int, bytes] = {}
+        try:
+            copy_database(path, self._found)
+            known = state_db_version(self._found)
+            self._size = known[1] if known else 0
+            db = StateDb(self._found)
+            try:
+                self.notes = db.heads()
+                self._replaced = db.replaced()
+            finally:
+                db.close()
+        except (Unavailable, Misconfigured, ValueError, AssertionError) as error:
+            self._wrong.append(str(error).replace(str(self._found), path.name))
+        self._expected = StateDb(self._made)
+
+    def follow(self, before: StateMap | None, size: int, batch: Batch) -> None:
+        """The next batch of the log, which begins at `size` over the map `before`."""
+        if batch.state.size > self._size or self._wrong:
+            return
+        change = change_of(before, size, batch)
+        kept = self._replaced.pop(change.size, None)
+        if kept is not None and kept != change.replaced:
+            self._wrong.append(f"what the batch of size {change.size} replaced is told wrongly")
+        self._changes.append(change)
+        if len(self._changes) >= _AT_ONCE:
+            self._write()
+
+    def finish(self) -> list[str]:
+        """What is wrong, in words; nothing for a database that the log explains."""
+        self._write()
+        at = self._expected.size()
+        self._expected.close()
+        if not self._wrong and at != self._size:
+            self._wrong.append(f"it is of size {self._size}, where no batch of the log ends")
+        if self._replaced and not self._wrong:
+            self._wrong.append(f"it tells of a batch of size {min(self._replaced)}, there is none")
+        if not self._wrong:
+            self._wrong += _differences(self._found, self._made)
+        return self._wrong
+
+    def _write(self) -> None:
+        if self._changes:
+            self._expected.commit_many(self._changes, keep=self._size)
+            self._changes.clear()
+
+
+def _differences(found: Path, made: Path) -> Iterator[str]:
+    with closing(sqlite3.connect(found)) as here, closing(sqlite3.connect(made)) as there:
+        try:
+            for row in here.execute("PRAGMA integrity_check").fetchall():
+                if row != ("ok",):
+                    yield f"SQLite says: {row[0]}"
+                    return
+            for table, columns in _TABLES:
+                query = f"SELECT {columns} FROM {table} ORDER BY 1, 2"  # noqa: S608 - our own names
+                for row, wanted in zip_longest(here.execute(query), there.execute(query)):
+                    if row != wanted:
+                        yield f"a row of its table {table} is not what the log says"
+                        break
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            yield f"SQLite says: {error}"

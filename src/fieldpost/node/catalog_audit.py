@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is catalog.db what the log makes of it? Compared with one that is filled anew."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from fieldpost.errors import Unavailable
+from fieldpost.node.catalog import Catalog
+
+_TABLES: Final = ("followed", "releases", "lots", "makers", "named")
+_QUERIES: Final = (
+    ("sqlite_master", "SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2"),
+    # One row, or by their primary keys.
+    *((table, f"SELECT * FROM {table}") for table in _TABLES),  # noqa: S608 - our own names
+)
+
+
+def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Path) -> Iterator[str]:
+    """What is wrong in a copy of a catalog that nobody writes; `entries` is the whole log."""
+    try:
+        with closing(sqlite3.connect(path)) as found:
+            checked = found.execute("PRAGMA integrity_check").fetchall()
+            if checked != [("ok",)]:
+                yield f"SQLite says: {checked[0][0]}"
+                return
+            followed, size = found.execute("SELECT board, size FROM followed").fetchone()
+            if followed != board or not 0 <= size <= len(entries):
+                yield "it is of another board, or of a longer log"
+                return
+            made = _make(scratch / "catalog made anew.db", entries, board, size)
+            with closing(sqlite3.connect(made)) as wanted:
+                for table, query in _QUERIES:
+                    if found.execute(query).fetchall() != wanted.execute(query).fetchall():
+                        yield f"its table {table} is not what the log says"
+    except (sqlite3.Error, UnicodeDecodeError, TypeError, ValueError, Unavailable) as error:
+        yield f"SQLite says: {error}"
+
+
+def _make(path: Path, entries: Sequence[bytes], board: str, size: int) -> Path:
+    catalog = Catalog(path, lambda start, end: entries[start:end], board=board, size=size)
+    try:
+        catalog.sequences(bytes(16), size=size)  # whoever asks makes it follow
+    finally:
+        catalog.close()
+    return path
