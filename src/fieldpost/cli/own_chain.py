@@ -18,6 +18,7 @@ from fieldpost import durable
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import note
 from fieldpost.cli.maker_home import MakerHome
+from fieldpost.cli.views import octets
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, NotFound, Rejected, Untrusted
 from fieldpost.keys import SIGNATURE_BYTES, verify_signature
 from fieldpost.ledger.context import Context
@@ -132,8 +133,8 @@ def _at_home(maker: MakerHome) -> list[bytes]:
 
 
 def _on_board(board: Board, maker_id: bytes) -> list[bytes]:
-    record = board.json_object(f"/v1/makers/{maker_id.hex()}").get("record")
-    earlier = decode_maker_record(bytes.fromhex(str(record))).earlier_links
+    record = octets(str(board.json_object(f"/v1/makers/{maker_id.hex()}").get("record")))
+    earlier = decode_maker_record(record).earlier_links
     return [*earlier, *board.links(f"/v1/makers/{maker_id.hex()}/links")]
 
 
