@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: what Fieldpost does in a second, side by side with what it cannot do without.
+"""`make bench`: what Fieldpost does in a second, beside its bar and what it cannot do without.
 
-Everything runs on this machine, on loopback and below the current directory, for about a minute.
+Everything runs on this machine, on loopback and below the current directory.
 docs/benchmarks.md says what was measured when, and on what.
 """
 
@@ -9,24 +9,36 @@ import os
 import platform
 import ssl
 import sys
+from collections.abc import Callable, Iterable
 
 import click
 
-from benchmarks import engine, kernel, over_http
+from benchmarks import engine, kernel, over_http, posts, publish
+from benchmarks.measure import Result
+
+# A benchmark is a file with `results`, and a line here.
+BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
+    "kernel": kernel.results,
+    "engine": engine.results,
+    "http": over_http.results,
+    "posts": posts.results,
+    "publish": publish.results,
+}
 
 
 @click.command()
-@click.option("--only", type=click.Choice(["kernel", "engine", "http"]), help="One part alone.")
-def main(*, only: str | None) -> None:
+@click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="These alone.")
+def main(*, only: tuple[str, ...]) -> None:
     """Measure, and print a line for each result."""
     print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}")
-    parts = {"kernel": kernel.results, "engine": engine.results, "http": over_http.results}
-    for name, results in parts.items():
-        if only in (None, name):
+    print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, ", end="")
+    print(f"load {os.getloadavg()[0]:.1f}")
+    for name, results in BENCHMARKS.items():
+        if not only or name in only:
             for result in results():
                 print(result.line())
                 sys.stdout.flush()
 
 
-main()
+if __name__ == "__main__":
+    main()

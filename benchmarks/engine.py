@@ -39,12 +39,12 @@ def results() -> Iterator[Result]:
         try:
             yield Result(
                 what="engine, one post at a time (1/median wait)",
-                unit="posts",
+                unit="posts/s",
                 ours=measure_idle(engine, posts[:_IDLE_POSTS]),
             )
             yield Result(
                 what="engine, 2,000 posts in flight, durable",
-                unit="posts",
+                unit="posts/s",
                 ours=measure_load(engine, posts[_IDLE_POSTS:]),
                 against="rules and signatures alone, one thread",
                 theirs=rules,

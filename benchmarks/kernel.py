@@ -58,7 +58,7 @@ def _state_map() -> Result:
 
     return Result(
         what=f"state map of {_KEYS:,} keys, batches of {_WRITES} writes",
-        unit="writes",
+        unit="writes/s",
         ours=rate(update),
         against="its SHA-256 alone",
         theirs=rate(hash_alone),
@@ -81,7 +81,7 @@ def _check_in() -> Result:
 
     return Result(
         what=f"check-in verified, {len(bundle.cosignatures)} Ed25519 cosignatures",
-        unit="bundles",
+        unit="bundles/s",
         ours=rate(
             repeated(lambda: verify_bundle(belief, data, key=board.head_key, now=board.time))
         ),
@@ -106,7 +106,7 @@ def _lot() -> Result:
 
     return Result(
         what=f"lot of {_KEYS:,} devices, tree built",
-        unit="devices",
+        unit="devices/s",
         ours=rate(build),
         against="its SHA-256 alone",
         theirs=rate(hash_alone),

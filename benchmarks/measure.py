@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a benchmark is timed and shown: ours, beside what it is measured against, and the ratio."""
+"""How a benchmark is timed and shown: ours, the bar, what it is measured against, and the ratio."""
 
 import time
 from collections.abc import Callable
@@ -8,20 +8,33 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Two rates in `unit` per second. Without a baseline the rate stands alone."""
+    """One measured quantity in `unit`, and beside it another that was measured in the same run.
+
+    `bar` is what it must reach, or must not exceed where `at_most` says that less is better.
+    """
 
     what: str
     unit: str
     ours: float
+    bar: float | None = None
+    at_most: bool = False
     against: str = ""
     theirs: float | None = None
 
     def line(self) -> str:
         """One line of the table."""
-        shown = f"{self.what:<44} {self.ours:>12,.0f} {self.unit}/s"
-        if self.theirs is None:
-            return shown
-        return f"{shown}   {self.ours / self.theirs:6.2f} x {self.against} ({self.theirs:,.0f}/s)"
+        shown = f"{self.what:<52} {_number(self.ours):>10} {self.unit:<10}"
+        if self.bar is not None:
+            met = self.ours <= self.bar if self.at_most else self.ours >= self.bar
+            sign, verdict = "≤" if self.at_most else "≥", "met" if met else "MISSED"
+            shown += f" bar {sign} {_number(self.bar)} {verdict} ({self.ours / self.bar:.2f} x)"
+        if self.theirs is not None:
+            shown += f"   {self.ours / self.theirs:.2f} x {self.against} ({_number(self.theirs)})"
+        return shown.rstrip()
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def rate(work: Callable[[], int], *, rounds: int = 3) -> float:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 CONNECTIONS = 64
@@ -31,15 +32,44 @@ http {{
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A node process that serves at `url`."""
+
+    url: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """Seconds of processors that it and the processes it started have used so far (Linux)."""
+        return sum(_cpu_s(pid) for pid in (self.pid, *_children(self.pid)))
+
+    def peak_mb(self) -> float:
+        """The most memory that it, without those it started, ever held; in 10^6 bytes (Linux)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s*([0-9]+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1_024 / 1e6
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
 @contextmanager
-def node(data: Path) -> Iterator[str]:
-    """A node process over `data`; its URL."""
+def node(data: Path) -> Iterator[Serving]:
+    """A node process over `data`."""
     command = [sys.executable, "-m", "fieldpost.cli", "node", "run", "--json"]
     options = ["--data", str(data), "--listen", "127.0.0.1:0"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield str(json.loads(process.stdout.readline())["url"])
+            yield Serving(str(json.loads(process.stdout.readline())["url"]), process.pid)
         finally:
             process.terminate()
 

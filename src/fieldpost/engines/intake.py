@@ -8,6 +8,7 @@ So signatures of the next batch are verified while the disk works on this one. `
 lone post at once; after a recent batch it waits for more, but no longer than the pace allows.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,8 @@ PACE_S: Final = 0.05
 _READ_AT_ONCE: Final = 256
 _QUIET_S: Final = 0.003
 _RETRY_S: Final = 1
+
+_log = logging.getLogger(__name__)
 
 Done = Callable[[Sequence[Answer]], None]
 
@@ -149,7 +152,10 @@ class Intake:
                     self._count -= len(request.answers)
                     finished.append(request)
         for request in finished:
-            request.done(request.answers)
+            try:
+                request.done(request.answers)
+            except Exception:  # noqa: BLE001 - a caller's bug is no reason to stop writing
+                _log.exception("an answer was not taken")
 
     def close(self) -> None:
         """Take no more posts; `collect` gives what is here. Does not wait."""

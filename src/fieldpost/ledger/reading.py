@@ -75,6 +75,7 @@ class Maker:
 _board = lru_cache(maxsize=8)(decode_board_record)
 _release = lru_cache(maxsize=_CACHED)(decode_release_record)
 _device_class = lru_cache(maxsize=_CACHED)(decode_class_record)
+_class_counters = lru_cache(maxsize=_CACHED)(ClassCounters.decode)
 
 
 @lru_cache(maxsize=_CACHED)
@@ -149,7 +150,7 @@ def read_class_counters(read: Reader, class_id: bytes) -> ClassCounters:
     """The counters of a class that exists."""
     value = read.value(map_keys.class_counters(class_id))
     assert value is not None  # class.set wrote it with the class
-    return ClassCounters.decode(value)
+    return _class_counters(value)
 
 
 def read_classes_of(read: Reader, maker_id: bytes) -> tuple[bytes, ...]:

@@ -8,6 +8,7 @@ posts at once wakes it once.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Handover:
@@ -24,7 +25,9 @@ class Handover:
         # Appended before the question and cleared before the work: nothing is forgotten between.
         if not self._is_awake:
             self._is_awake = True
-            self._loop.call_soon_threadsafe(self._run)
+            # A loop that is closed has nobody left who waits.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._run)
 
     def _run(self) -> None:
         self._is_awake = False
