@@ -38,7 +38,7 @@ from fieldpost.node.api import (
 )
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.config import Limits, NodeConfig
-from fieldpost.node.following import FollowRequests
+from fieldpost.node.following import Follower, FollowRequests
 from fieldpost.node.lots import NodeLots
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.posting import PostDesk
@@ -163,17 +163,15 @@ def _application(
         "network",
         callers.busiest,
     )
+    follower = Follower(
+        requests=requests,
+        observe=metrics.histogram(
+            "fieldpost_request_seconds", "From a request's header to its whole answer."
+        ),
+        log_requests=log_requests,
+    )
     app = Starlette(
-        middleware=[
-            Middleware(
-                FollowRequests,
-                requests=requests,
-                observe=metrics.histogram(
-                    "fieldpost_request_seconds", "From a request's header to its whole answer."
-                ),
-                log_requests=log_requests,
-            )
-        ],
+        middleware=[Middleware(FollowRequests, follower=follower)],
         routes=[*routes, *health.routes, *problems.routes],
         exception_handlers={
             FieldpostError: problems.answer_error,
@@ -183,7 +181,7 @@ def _application(
     )
     app.state.fleet = fleet
     app.state.short = ShortWay(
-        {**(takers or {}), reports.PATH.encode(): ReportDesk(fleet, limits)}, requests
+        {**(takers or {}), reports.PATH.encode(): ReportDesk(fleet, limits)}, follower
     )
     app.state.limits = limits
     app.state.check_ready = check_ready

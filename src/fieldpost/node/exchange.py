@@ -6,13 +6,14 @@ follow on the same connection, with a lost connection and with the end of the se
 """
 
 import asyncio
-from collections.abc import Sequence
 from http import HTTPStatus
+from itertools import chain
 from typing import Final
 
 from starlette.responses import Response
 
 from fieldpost.node.config import Limits
+from fieldpost.node.following import Followed, Headers
 from fieldpost.node.taking import ShortWay, Taker
 
 # A request with one of these asks for more than the short way gives.
@@ -24,18 +25,17 @@ _STATUS: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 
-Headers = Sequence[tuple[bytes, bytes]]
-
 
 class Exchange:
     """The state that uvicorn asks for, the body so far, and who takes it."""
 
     __slots__ = (
         *("body", "disconnected", "heard", "keep_alive", "kind", "message_event", "more_body"),
-        *("path", "response_complete", "started", "taker", "timer"),
+        *("followed", "path", "response_complete", "started", "taker", "timer"),
     )
 
-    def __init__(self, path: str, taker: Taker, kind: str, now: float) -> None:
+    def __init__(self, followed: Followed, path: str, taker: Taker, kind: str, now: float) -> None:
+        self.followed = followed
         self.path = path
         self.taker = taker
         self.kind = kind
@@ -89,8 +89,9 @@ def find_taker(
     return taker, shown
 
 
-def render(response: Response, general: Headers, *, keep_alive: bool) -> bytes:
-    """The whole answer; `general` are the server's headers."""
-    fields = [b"%b: %b\r\n" % field for field in (*general, *response.raw_headers)]
+def render(response: Response, *more: Headers, keep_alive: bool) -> bytes:
+    """The whole answer; `more` headers come before its own."""
+    headers = chain(*more, response.raw_headers)
+    fields = [b"%b: %b\r\n" % field for field in headers]
     close = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
     return b"".join((_STATUS[response.status_code], *fields, close, response.body))

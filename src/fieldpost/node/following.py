@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ASGI middleware that follows every request of the application: counted, timed, named.
+"""Every request is followed, whichever way it takes: counted, timed, named.
 
 A request's id is what a proxy in front sent as `X-Request-Id`, or a new one. It stands in the log
 and in every answer that no cache keeps, so what a user reports can be found. Neither path nor
@@ -10,7 +10,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,41 +23,86 @@ _log = logging.getLogger(__name__)
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _READS: Final = frozenset({"GET", "HEAD"})
 
+Headers = Iterable[tuple[bytes, bytes]]
 
-class FollowRequests:
-    """Tells `requests` who asked and how it ended, and `observe` the seconds."""
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A request under way: its id, and when it began by the performance counter."""
+
+    name: bytes
+    began: float
+
+
+class Follower:
+    """Hears of every request, whichever way it takes.
+
+    It tells `requests` who asked and how it ended, `observe` the seconds, and the log if it is to.
+    """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        requests: Requests,
-        observe: Callable[[float], None],
-        log_requests: bool,
+        self, *, requests: Requests, observe: Callable[[float], None], log_requests: bool
     ) -> None:
-        self._app = app
         self._requests = requests
         self._observe = observe
         self._log_requests = log_requests
+
+    def begin(self, host: str, headers: Headers) -> Followed:
+        """A request came from an address."""
+        self._requests.came(host)
+        return Followed(_name_of(headers), time.perf_counter())
+
+    def answered(self, followed: Followed, method: str, path: str, status: int) -> Headers:
+        """An answer begins; the headers that it must carry besides its own."""
+        self._requests.ended(path, status)
+        shown = status >= 400 or method not in _READS
+        return [(b"x-request-id", followed.name)] if shown else []
+
+    def failed(self, followed: Followed, method: str, path: str, bug: Exception) -> None:
+        """We are wrong."""
+        name, noun = followed.name.decode(), noun_of(path)
+        tell(_log, "request-failed", id=name, method=method, noun=noun, trace=bug)
+
+    def ended(self, followed: Followed, method: str, path: str, status: int, size: int) -> None:
+        """The request is over; `size` in bytes of its answer's body."""
+        seconds = time.perf_counter() - followed.began
+        self._observe(seconds)
+        if self._log_requests:
+            tell(
+                _log,
+                "request",
+                id=followed.name.decode(),
+                method=method,
+                noun=noun_of(path),
+                status=status,
+                ms=round(seconds * 1000, 1),
+                bytes=size,
+            )
+
+
+class FollowRequests:
+    """The middleware: tells a follower of what the application does."""
+
+    def __init__(self, app: ASGIApp, *, follower: Follower) -> None:
+        self._app = app
+        self._follower = follower
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
-        self._requests.came(scope["client"][0] if scope["client"] else "unknown")
-        method, noun = scope["method"], noun_of(scope["path"])
-        name = _name_of(scope)
+        follower, method, path = self._follower, scope["method"], scope["path"]
+        host = scope["client"][0] if scope["client"] else "unknown"
+        request = follower.begin(host, scope["headers"])
         status = size = 0
 
         async def followed(message: Message) -> None:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._requests.ended(scope["path"], status)
-                if status >= 400 or method not in _READS:
-                    message["headers"] = [*message["headers"], (b"x-request-id", name)]
+                more = follower.answered(request, method, path, status)
+                message["headers"] = [*message["headers"], *more]
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -64,28 +110,14 @@ class FollowRequests:
         try:
             await self._app(scope, receive, followed)
         except Exception as bug:
-            tell(_log, "request-failed", id=name.decode(), method=method, noun=noun, trace=bug)
+            follower.failed(request, method, path, bug)
             raise
         finally:
-            seconds = time.perf_counter() - began
-            self._observe(seconds)
-            if self._log_requests:
-                ms = round(seconds * 1000, 1)
-                named = name.decode()
-                tell(
-                    _log,
-                    "request",
-                    id=named,
-                    method=method,
-                    noun=noun,
-                    status=status,
-                    ms=ms,
-                    bytes=size,
-                )
+            follower.ended(request, method, path, status, size)
 
 
-def _name_of(scope: Scope) -> bytes:
-    for key, value in scope["headers"]:
+def _name_of(headers: Headers) -> bytes:
+    for key, value in headers:
         if key == b"x-request-id" and _ID.fullmatch(value):
             return bytes(value)
     return secrets.token_hex(8).encode()

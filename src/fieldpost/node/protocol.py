@@ -115,8 +115,8 @@ class LimitedProtocol(HttpToolsProtocol):
         found = find_taker(self.short, self.url, self.headers, host)
         if found is None:
             return None
-        self.short.requests.came(host)
-        exchange = Exchange(self.url.decode("ascii"), *found, self.loop.time())
+        followed = self.short.follower.begin(host, self.headers)
+        exchange = Exchange(followed, self.url.decode("ascii"), *found, self.loop.time())
         self.cycle = exchange  # type: ignore[assignment]
         self._await_body(exchange)
         return exchange
@@ -133,13 +133,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._finish(exchange, problem_response(slow))
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
+        assert self.short is not None
+        follower, followed, path = self.short.follower, exchange.followed, exchange.path
+        status = response.status_code
+        more = follower.answered(followed, "POST", path, status)
+        follower.ended(followed, "POST", path, status, len(response.body))
         exchange.response_complete = True
         if exchange.disconnected or self.transport.is_closing():
             return
-        assert self.short is not None
-        self.short.requests.ended(exchange.path, response.status_code)
         general = self.server_state.default_headers
-        self.transport.write(render(response, general, keep_alive=exchange.keep_alive))
+        self.transport.write(render(response, general, more, keep_alive=exchange.keep_alive))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from starlette.responses import Response
 
-from fieldpost.node.callers import Requests
+from fieldpost.node.following import Follower
 
 Respond = Callable[[Response], None]
 
@@ -39,7 +39,7 @@ class ShortWay:
     """
 
     takers: Mapping[bytes, Taker]
-    requests: Requests
+    follower: Follower
     admits: Callable[[str], bool] = field(default=lambda _host: True)
 
 

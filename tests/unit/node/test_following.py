@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Message, Scope
 
 from fieldpost.node.callers import Callers, Requests
-from fieldpost.node.following import FollowRequests
+from fieldpost.node.following import Follower, FollowRequests
 from fieldpost.node.metrics import Metrics
 
 
@@ -36,12 +36,12 @@ class Subject:
             Route("/v1/devices/{id}", _fine, methods=["GET", "POST"]),
             Route("/v1/posts", _bug),
         ]
-        self.app = FollowRequests(
-            Starlette(routes=routes),
+        follower = Follower(
             requests=Requests(self.metrics, Callers()),
             observe=self.seconds.append,
             log_requests=True,
         )
+        self.app = FollowRequests(Starlette(routes=routes), follower=follower)
 
     async def ask(self, method: str, path: str, name: bytes = b"") -> dict[bytes, bytes]:
         sent: list[Message] = []

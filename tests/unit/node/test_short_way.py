@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.exchange import find_taker
+from fieldpost.node.following import Follower
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.taking import Respond, ShortWay
 from tests.unit.node.running_node import LIMITS, Running, running
@@ -188,8 +189,9 @@ class Anything:
 
 def test_who_is_not_admitted_goes_the_long_way() -> None:
     requests = Requests(Metrics(), Callers())
+    follower = Follower(requests=requests, observe=lambda _: None, log_requests=False)
     taker = Anything()
-    short = ShortWay({b"/here": taker}, requests, admits=lambda host: host != "203.0.113.9")
+    short = ShortWay({b"/here": taker}, follower, admits=lambda host: host != "203.0.113.9")
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"4")]
     assert find_taker(short, b"/here", headers, "203.0.113.8") == (taker, "text/plain")
     assert find_taker(short, b"/here", headers, "203.0.113.9") is None
