@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import click
 
-from benchmarks import engine, kernel, over_http, posts, publish
+from benchmarks import engine, kernel, lots, over_http, posts, publish, reports
 from benchmarks.measure import Result
 
 # A benchmark is a file with `results`, and a line here.
@@ -23,6 +23,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
     "http": over_http.results,
     "posts": posts.results,
     "publish": publish.results,
+    "reports": reports.results,
+    "lots": lots.results,
 }
 
 

@@ -29,7 +29,7 @@ class MakerCrowd:
         self._numbers = 0
         writer = board.open()
         board.write(writer, *(maker.registration() for maker in self._makers))
-        board.write(writer, *(maker.class_set(most_devices=10**6) for maker in self._makers))
+        board.write(writer, *(maker.class_set(most_devices=2**21) for maker in self._makers))
         board.write(writer, *(maker.release_publish(1) for maker in self._makers))
         writer.close()
 
@@ -40,9 +40,10 @@ class MakerCrowd:
         intervals = range(3_600, 3_600 + count)
         return [(s, maker.rollout_set(offer, interval_s=s)) for s in intervals]
 
-    def lot(self, *, count: int, root: bytes) -> bytes:
-        """A lot of the first maker's class (`lot.enrol`)."""
-        return self._makers[0].lot_enrol(count=count, root=root)
+    def lot(self, *, count: int, root: bytes) -> tuple[bytes, bytes]:
+        """A lot of the first maker's class: its id, and `lot.enrol`."""
+        maker = self._makers[0]
+        return maker.lot_id(count=count, root=root), maker.lot_enrol(count=count, root=root)
 
     @property
     def class_id(self) -> bytes:

@@ -16,7 +16,7 @@ from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
 from fieldpost.identity.enrolment import MAX_REQUEST_BYTES, verify_request
-from fieldpost.identity.leaf import DeviceLeaf, decode_leaf
+from fieldpost.identity.leaf import DeviceLeaf, decode_leaf, scan_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement, sign_post
@@ -27,6 +27,8 @@ from fieldpost.records.maker import Role
 
 # A service hashes and stores a million leaves before it answers.
 _SILENCE_S: Final = 900.0
+# To say after each device how far it is takes longer than to check it.
+_AT_ONCE: Final = 1_000
 # Below this, what comes next is over before it is read.
 _MANY: Final = 10_000
 
@@ -176,30 +178,29 @@ def gather(
         raise Malformed(
             f"{len(gathered)} devices; a lot holds 1…{MAX_LOT_DEVICES} (requests are files *.enrol)"
         )
-    keys = set()
+    devices: set[bytes] = set()
     with progress("checking devices", len(gathered), as_json=as_json) as advance:
-        for encoded in gathered:
-            leaf = decode_leaf(encoded)
-            if leaf.class_id != class_:
-                raise Malformed(
-                    f"device {leaf.serial!r} is of another class, {leaf.class_id.hex()}; "
-                    "nothing was enrolled"
-                )
-            keys.add(leaf.key.raw)
-            advance(1)
-    if len(keys) != len(gathered):
+        for start in range(0, len(gathered), _AT_ONCE):
+            some = gathered[start : start + _AT_ONCE]
+            for encoded in some:
+                device, found = scan_leaf(encoded)
+                if found != class_:
+                    raise Malformed(
+                        f"device {decode_leaf(encoded).serial!r} is of another class, "
+                        f"{found.hex()}; nothing was enrolled"
+                    )
+                devices.add(device)
+            advance(len(some))
+    if len(devices) != len(gathered):
         raise Malformed("a device occurs twice, perhaps with two serials; nothing was enrolled")
     return gathered
 
 
 def _read_leaves(path: Path) -> list[bytes]:
     try:
-        value = cbor.decode(path.read_bytes())
+        return list(cbor.decode_byte_strings(path.read_bytes(), most=MAX_LOT_DEVICES))
     except Malformed as error:
-        raise Malformed(f"{path}: {error}") from error
-    if not isinstance(value, tuple) or not all(isinstance(leaf, bytes) for leaf in value):
-        raise Malformed(f"{path} must hold a CBOR array of device leaves")
-    return [leaf for leaf in value if isinstance(leaf, bytes)]
+        raise Malformed(f"{path} must hold a CBOR array of device leaves: {error}") from error
 
 
 def _read_requests(files: list[Path]) -> Iterator[DeviceLeaf]:

@@ -148,7 +148,8 @@ class FleetDb:
         before = self._writer.total_changes
         self._writer.executemany(
             "INSERT OR IGNORE INTO devices VALUES (?, ?, ?)",
-            ((device, lot, index) for index, (device, _) in enumerate(leaves)),
+            # In the order of the index, or each of a million would touch another page of it.
+            sorted((device, lot, index) for index, (device, _) in enumerate(leaves)),
         )
         if self._writer.total_changes - before < len(leaves):
             for index, (device, _) in enumerate(leaves):

@@ -19,7 +19,7 @@ from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb, Seen
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
-from fieldpost.identity.leaf import decode_leaf
+from fieldpost.identity.leaf import decode_leaf, scan_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import open_report
@@ -77,10 +77,10 @@ class FleetService:
             raise Untrusted("wrong-root", "these leaves do not make the root that was posted")
         devices: list[tuple[bytes, bytes]] = []
         for leaf in leaves:
-            decoded = decode_leaf(leaf)
-            if decoded.class_id != record.class_id:
+            device, class_id = scan_leaf(leaf)
+            if class_id != record.class_id:
                 raise Untrusted("wrong-class", "a leaf is of another class than its lot")
-            devices.append((decoded.device, leaf))
+            devices.append((device, leaf))
 
         def save() -> None:
             self._database.save_lot(

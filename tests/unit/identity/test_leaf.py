@@ -13,6 +13,7 @@ from fieldpost.identity.leaf import (
     device_id,
     format_device_id,
     salted_serial,
+    scan_leaf,
     ueid,
 )
 from fieldpost.keys import Algorithm
@@ -73,3 +74,42 @@ def test_a_salted_serial_hides_the_serial_and_depends_on_both() -> None:
     first = salted_serial("A-1", b"s" * 16)
     assert first == salted_serial("A-1", b"s" * 16)
     assert len({first, salted_serial("A-2", b"s" * 16), salted_serial("A-1", b"t" * 16)}) == 3
+
+
+LEAVES = [
+    DeviceLeaf(serial, DeterministicSigner(algorithm, "scan").public_key, bytes(range(16))).encode()
+    for serial in ("S", "x" * 23, "x" * 24, "~" * 64, bytes(range(32)))
+    for algorithm in (Algorithm.ED25519, Algorithm.ESP256)
+]
+
+
+def decoded(data: bytes) -> tuple[bytes, bytes] | None:
+    try:
+        leaf = decode_leaf(data)
+    except Malformed:
+        return None
+    return leaf.device, leaf.class_id
+
+
+def scanned(data: bytes) -> tuple[bytes, bytes] | None:
+    try:
+        return scan_leaf(data)
+    except Malformed:
+        return None
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_scanning_a_leaf_finds_what_decoding_finds(leaf: bytes) -> None:
+    assert scanned(leaf) is not None
+    assert scanned(leaf) == decoded(leaf)
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_scanning_refuses_what_decoding_refuses(leaf: bytes) -> None:
+    """Each byte with each bit turned, left out, doubled."""
+    for at in range(len(leaf)):
+        others = [leaf[at] ^ 1 << bit for bit in range(8)]
+        changed = [leaf[:at] + bytes([other]) + leaf[at + 1 :] for other in others]
+        changed += [leaf[:at] + leaf[at + 1 :], leaf[:at] + leaf[at : at + 1] + leaf[at:]]
+        for data in changed:
+            assert scanned(data) == decoded(data), data.hex()

@@ -163,7 +163,7 @@ def test_a_client_that_goes_away_takes_nothing_back(quick: Running) -> None:
 
 def test_both_ways_are_counted_once(quick: Running) -> None:
     def counted() -> str:
-        text = quick.http.fetch("/metrics").decode()
+        text = quick.metrics.render()
         (line,) = [line for line in text.splitlines() if 'noun="posts"' in line]
         return line.rpartition(" ")[2]
 
