@@ -116,7 +116,7 @@ def register(
         "board": board.id,
         "solo": board.view().solo,
         **facts,
-        "links": 1 if chain is None else len(chain.entries),
+        "links": None if chain is None else len(chain.entries),
         "domain": "unverified",
     }
     if export is not None and "unsigned" in facts:
