@@ -37,8 +37,9 @@ from fieldpost.node.api import (
     reports,
 )
 from fieldpost.node.callers import Callers, Requests
-from fieldpost.node.config import Limits, NodeConfig
+from fieldpost.node.config import LOOPBACK, Limits, NodeConfig
 from fieldpost.node.following import Follower, FollowRequests
+from fieldpost.node.gate import Gate, LimitRates
 from fieldpost.node.lots import NodeLots
 from fieldpost.node.metrics import Metrics
 from fieldpost.node.posting import PostDesk
@@ -100,6 +101,7 @@ def open_node(
             metrics=metrics,
             data=config.data,
             clock=clock,
+            trusted_proxies=config.trusted_proxies,
             log_requests=config.log.access,
         )
         labels = views.board_labels(engine.board, views.board_record(engine.published()))
@@ -114,6 +116,7 @@ def build(
     metrics: Metrics,
     data: Path,
     clock: Callable[[], int],
+    trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
 ) -> Starlette:
     """The application of a whole node over `data`."""
@@ -126,6 +129,7 @@ def build(
         metrics=metrics,
         check_ready=readiness.check,
         takers={posts.PATH.encode(): PostDesk(service)},
+        trusted_proxies=trusted_proxies,
         log_requests=log_requests,
     )
     app.state.node = service
@@ -151,8 +155,10 @@ def _application(
     metrics: Metrics,
     check_ready: Callable[[], None],
     takers: Mapping[bytes, Taker] | None = None,
+    trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
 ) -> Starlette:
+    gate = Gate.build(limits, trusted_proxies)
     callers = Callers()
     requests = Requests(metrics, callers)
     announce_process(metrics)
@@ -171,7 +177,10 @@ def _application(
         log_requests=log_requests,
     )
     app = Starlette(
-        middleware=[Middleware(FollowRequests, follower=follower)],
+        middleware=[
+            Middleware(FollowRequests, follower=follower),
+            Middleware(LimitRates, gate=gate),
+        ],
         routes=[*routes, *health.routes, *problems.routes],
         exception_handlers={
             FieldpostError: problems.answer_error,
@@ -183,6 +192,7 @@ def _application(
     app.state.short = ShortWay(
         {**(takers or {}), reports.PATH.encode(): ReportDesk(fleet, limits)}, follower
     )
+    app.state.gate = gate
     app.state.limits = limits
     app.state.check_ready = check_ready
     return app

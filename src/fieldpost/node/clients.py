@@ -39,24 +39,27 @@ class Clients:
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._trusted = tuple(ip_network(text) for text in trusted)
         # Bounded, and bound to this object's networks.
-        self.peer = lru_cache(maxsize=65_536)(self._peer)
+        self.of = lru_cache(maxsize=65_536)(self._of)
 
-    def of(self, host: str, headers: Headers) -> str:
-        """The client of a request from `host` with these headers (names in lower case)."""
-        client = self.peer(host)
-        return client if client != OWN else self._forwarded(headers)
-
-    def _peer(self, host: str) -> str:
-        """The client that a connection's other end is; OWN for a trusted one."""
-        address = _address(host)
-        if address is None:
-            return UNKNOWN if host else OWN
-        return OWN if self._is_trusted(address) else _client(address)
+    def _of(self, address: str) -> str:
+        """The client at an address; OWN for a trusted one, or none at all (a Unix socket)."""
+        found = _address(address)
+        if found is None:
+            return UNKNOWN if address else OWN
+        if self._is_trusted(found):
+            return OWN
+        if isinstance(found, IPv6Address):
+            return str(ip_network((found, 64), strict=False))
+        return str(found)
 
     def _is_trusted(self, address: IPAddress) -> bool:
-        return any(address.version == n.version and address in n for n in self._trusted)
+        return any(address in network for network in self._trusted)
 
-    def _forwarded(self, headers: Headers) -> str:
+    def forwarded(self, headers: Headers) -> str:
+        """The address for which a trusted peer asks; OWN if it says none.
+
+        `headers` have names in lower case.
+        """
         hops: list[bytes] = []
         for name, value in headers:
             if name == b"x-forwarded-for":
@@ -64,11 +67,11 @@ class Clients:
             elif name == b"forwarded":
                 hops += _FOR.findall(value)
         for hop in reversed(hops[-_MOST_HOPS:]):
-            address = _address(_bare(hop.strip().decode("latin-1")))
-            if address is None:
+            found = _address(_bare(hop.strip().decode("latin-1")))
+            if found is None:
                 return UNKNOWN
-            if not self._is_trusted(address):
-                return _client(address)
+            if not self._is_trusted(found):
+                return str(found)
         return OWN
 
 
@@ -87,9 +90,3 @@ def _address(host: str) -> IPAddress | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
-
-
-def _client(address: IPAddress) -> str:
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
-    return str(address)

@@ -7,6 +7,7 @@ who changes one changes what strangers may cost, so there is no setting that mea
 """
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from fieldpost.records.limits import MAX_ENTRY_BYTES
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 HOUR_S: Final = 3_600
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,20 @@ class Limits:
         30.0, "seconds that a post's sender waits for its receipt", least=0.1, most=HOUR_S
     )
     checkin_cache_entries: int = setting(65_536, "check-ins kept ready", most=10_000_000)
+    # A site of a thousand devices behind one address stays far below; local programs and proxies
+    # that say for whom they ask are not limited by their own address.
+    client_requests_per_s: float = setting(
+        100.0, "requests a second of one address (IPv6: one /64)", least=0.01, most=1_000_000.0
+    )
+    client_burst: int = setting(
+        2_000, "requests of one address at once, before that rate holds", most=10_000_000
+    )
+    clients_known: int = setting(100_000, "addresses whose rate is remembered", most=100_000_000)
+    client_connections: int = setting(256, "connections of one address at once", most=1_000_000)
+    pipelined: int = setting(32, "requests that wait on one connection", most=10_000)
+    least_bytes_per_s: int = setting(
+        1_024, "bytes a second that a client must take of an answer", most=100 * MIB
+    )
     uploads_at_once: int = setting(16, "uploads at the same time", most=10_000)
     uploads_per_maker: int = setting(4, "of them, uploads of one maker", most=10_000)
     blob_bytes: int = setting(4 * GIB, "bytes of one artifact that is kept here", most=4 * GIB)
@@ -129,6 +145,10 @@ class NodeConfig:
     metrics_listen: str | None = setting(
         None, "where to serve /metrics, for yourself alone, as 127.0.0.1:8479; without it, nowhere"
     )
+    trusted_proxies: tuple[str, ...] = setting(
+        LOOPBACK,
+        "networks of proxies that say in X-Forwarded-For or Forwarded for whom they ask",
+    )
     limits: Limits = table(Limits)
     tls: TlsConfig = table(TlsConfig)
     log: LogConfig = table(LogConfig)
@@ -138,6 +158,13 @@ class NodeConfig:
         return tuple(parse_listen(address) for address in self.listen)
 
     def __post_init__(self) -> None:
+        for network in self.trusted_proxies:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise WrongSetting(
+                    "trusted_proxies", f"{error}; write for example 10.0.0.0/8"
+                ) from error
         if not self.listen:
             raise WrongSetting("listen", 'is empty; name an address, as ["127.0.0.1:8470"]')
         try:

@@ -66,9 +66,7 @@ class Exchange:
         return bytes(self.body)
 
 
-def find_taker(
-    short: ShortWay, path: bytes, headers: Headers, host: str
-) -> tuple[Taker, str] | None:
+def find_taker(short: ShortWay, path: bytes, headers: Headers) -> tuple[Taker, str] | None:
     """Who takes the body of a POST with these headers, and its content type; None: not here."""
     taker = short.takers.get(path)
     if taker is None:
@@ -84,7 +82,7 @@ def find_taker(
     if not length or len(length) > 18 or not _DIGITS.issuperset(length):
         return None
     shown = kind.decode("latin-1").partition(";")[0].strip().lower()
-    if not 0 < int(length) <= taker.most_bytes(shown) or not short.admits(host):
+    if not 0 < int(length) <= taker.most_bytes(shown):
         return None
     return taker, shown
 

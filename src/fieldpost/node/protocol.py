@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""uvicorn's httptools protocol with the limits that it lacks, and a short way for hot answers.
+"""The guarded protocol with a short way for hot answers.
 
-Without a limit on headers a connection that never finishes one is kept for ever, and a header
-without end fills memory. A prepared answer (`fieldpost.node.fast`) is written once the request is
+A prepared answer (`fieldpost.node.fast`) is written once the request is
 parsed whole, if nothing else on the connection is under way; so is the answer of whoever takes a
 small body (`fieldpost.node.taking`), once there is one. Limits hold for them as for all.
 """
@@ -12,64 +11,43 @@ from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fieldpost.node.api.problems import TooSlow, problem_response
 from fieldpost.node.config import Limits
+from fieldpost.node.crowd import Crowd
 from fieldpost.node.exchange import UNUSUAL, Exchange, find_taker, render
 from fieldpost.node.fast import FastAnswers
+from fieldpost.node.gate import PREPARED_COST, Gate
+from fieldpost.node.guarded import GuardedProtocol
 from fieldpost.node.taking import ShortWay
 
 # A request with one of these asks for more than prepared bytes.
 _UNUSUAL: Final = UNUSUAL | {b"content-length"}
 
 
-class LimitedProtocol(HttpToolsProtocol):
-    """One connection: its header must be complete in time, and small."""
+class LimitedProtocol(GuardedProtocol):
+    """One connection, whose answers may be ready."""
 
-    limits = Limits()
     fast: FastAnswers | None = None
     short: ShortWay | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """A client has connected, and owes a header."""
-        self._header_count = 0
-        self._header_timer: asyncio.TimerHandle | None = None
+        """A client has connected."""
         self._prepared: bytes | None = None
         self._exchange: Exchange | None = None
         super().connection_made(transport)
-        self._await_header()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The end."""
-        self._header_arrived()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        super().on_message_begin()
-        self._header_count = 0
-        self._await_header()
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the target."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header field."""
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        """The header is whole."""
-        self._header_arrived()
+    def begin(self) -> None:
+        """Take the short way if there is one and the client may ask; else the application's."""
         self._prepared = self._exchange = None
         if self._is_plain():
             self._prepared = self._find_prepared()
+            if self._prepared is not None and not self.admits(PREPARED_COST):
+                self._prepared = None
             self._exchange = self._begin_exchange()
         if self._prepared is None and self._exchange is None:
-            super().on_headers_complete()
+            super().begin()
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -93,7 +71,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _is_plain(self) -> bool:
-        """Whether this request may be served here: nothing else is under way, and room is."""
+        """Whether this request may be served here: nothing else is under way."""
         before: RequestResponseCycle | Exchange | None = self.cycle
         return not (
             self.pipeline
@@ -102,20 +80,16 @@ class LimitedProtocol(HttpToolsProtocol):
             or self.parser.get_http_version() != "1.1"
             or not self.parser.should_keep_alive()
             or self.transport.is_closing()
-            or (
-                self.limit_concurrency is not None
-                and len(self.connections) >= self.limit_concurrency
-            )
         )
 
     def _begin_exchange(self) -> Exchange | None:
         if self.short is None or self.parser.get_method() != b"POST":
             return None
-        host = self.client[0] if self.client else "unknown"
-        found = find_taker(self.short, self.url, self.headers, host)
-        if found is None:
+        found = find_taker(self.short, self.url, self.headers)
+        if found is None or not self.admits(1.0):
             return None
-        followed = self.short.follower.begin(host, self.headers)
+        client = self.scope["client"]
+        followed = self.short.follower.begin(client[0] if client else "unknown", self.headers)
         exchange = Exchange(followed, self.url.decode("ascii"), *found, self.loop.time())
         self.cycle = exchange  # type: ignore[assignment]
         self._await_body(exchange)
@@ -166,28 +140,15 @@ class LimitedProtocol(HttpToolsProtocol):
             now=self.loop.time(),
         )
 
-    def _await_header(self) -> None:
-        self._header_arrived()
-        self._header_timer = self.loop.call_later(self.limits.header_s, self._give_up)
-
-    def _header_arrived(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _count(self, size: int) -> None:
-        self._header_count += size
-        if self._header_count > self.limits.header_bytes:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        self._header_arrived()
-        self.transport.abort()
-
 
 def limited_protocol(
-    limits: Limits, fast: FastAnswers | None = None, short: ShortWay | None = None
+    limits: Limits,
+    *,
+    gate: Gate,
+    crowd: Crowd,
+    fast: FastAnswers | None = None,
+    short: ShortWay | None = None,
 ) -> type[asyncio.Protocol]:
     """The protocol class for a server with these limits."""
-    members = {"limits": limits, "fast": fast, "short": short}
+    members = {"limits": limits, "gate": gate, "crowd": crowd, "fast": fast, "short": short}
     return type("LimitedProtocol", (LimitedProtocol,), members)

@@ -10,6 +10,7 @@ never makes one.
 from typing import Final
 
 NOTHING: Final = 0.0
+_ROUNDING_S: Final = 1e-6
 
 
 class Rates:
@@ -32,30 +33,16 @@ class Rates:
         0.0 if they were there. Otherwise nothing is taken, and this is how many seconds are
         missing until they would be.
         """
-        full_at = self._young.get(client)
-        if full_at is None:
-            full_at = self._old.pop(client, now)
-        full_at = max(full_at, now) + cost * self._token_s
+        before = self._young.get(client)
+        if before is None:
+            before = self._old.pop(client, now)
+        full_at = max(before, now) + cost * self._token_s
         missing = full_at - now - self._burst_s
-        if missing > 0:
-            self._keep(client, full_at - cost * self._token_s)
+        if missing > _ROUNDING_S:
+            self._keep(client, before)
             return missing
         self._keep(client, full_at)
         return NOTHING
-
-    def charge(self, client: bytes | str, cost: float, now: float) -> None:
-        """Take tokens whether or not they are there, for what has been done already.
-
-        A debt is at most one more burst.
-        """
-        full_at = max(self._young.get(client) or self._old.pop(client, now), now)
-        most = now + 2 * self._burst_s
-        self._keep(client, min(full_at + cost * self._token_s, most))
-
-    def missing_s(self, client: bytes | str, now: float) -> float:
-        """How many seconds a client must wait until it has a token again; 0.0 if it has one."""
-        full_at = self._young.get(client) or self._old.get(client, now)
-        return max(NOTHING, full_at + self._token_s - now - self._burst_s)
 
     def _keep(self, client: bytes | str, full_at: float) -> None:
         young = self._young

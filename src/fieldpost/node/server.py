@@ -8,6 +8,8 @@ every acknowledgement follows its fsync.
 """
 
 import asyncio
+import logging
+import resource
 import signal
 import socket
 import threading
@@ -19,9 +21,13 @@ from starlette.applications import Starlette
 
 from fieldpost.errors import Misconfigured
 from fieldpost.node.config import Limits
+from fieldpost.node.crowd import Crowd
+from fieldpost.node.gate import Gate
 from fieldpost.node.protocol import limited_protocol
 from fieldpost.node.tls import Certificate
 
+_OTHER_FILES: Final = 512
+"""Files that a node opens beside its connections: log, databases, blobs, files being sent."""
 _LOOK_S: Final = 60.0
 
 
@@ -43,19 +49,27 @@ class Server:
             f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
             for (host, _), bound in zip(listen, self._sockets, strict=True)
         ]
+        # Anybody can make uvicorn warn, once for every few bytes that are no HTTP.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        places = _take_places(limits.connections)
         config = uvicorn.Config(
             app,
             loop="uvloop",
             http=limited_protocol(
-                limits, getattr(app.state, "fast", None), getattr(app.state, "short", None)
+                limits,
+                gate=getattr(app.state, "gate", None) or Gate.build(limits, ()),
+                crowd=Crowd(most=places, most_per_client=limits.client_connections),
+                fast=getattr(app.state, "fast", None),
+                short=getattr(app.state, "short", None),
             ),
+            # Who forwards for whom is the gate's business.
+            proxy_headers=False,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             date_header=True,
-            limit_concurrency=limits.connections,
             timeout_keep_alive=limits.keep_alive_s,
             timeout_graceful_shutdown=limits.drain_s,
             backlog=2_048,
@@ -125,6 +139,21 @@ def _listen(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
                 f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen"
             ) from error
     return bound
+
+
+def _take_places(wanted: int) -> int:
+    """How many connections there may be: as many as wanted, if the system lets us open them.
+
+    A node that cannot open another file accepts nobody, and writes nothing either.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = wanted + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        enough = min(enough, hard)
+    if soft != resource.RLIM_INFINITY and soft < enough:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
+        soft = enough
+    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - _OTHER_FILES))
 
 
 def _take_signals() -> Callable[[], None]:

@@ -8,7 +8,7 @@ task with its queues for each of them costs more than the ledger does. What take
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.responses import Response
@@ -32,15 +32,10 @@ class Taker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShortWay:
-    """What the protocol may take itself, by raw path.
-
-    `admits` is asked for every such request with the client's address; where it says no, the
-    application gets the request and says why.
-    """
+    """What the protocol may take itself, by raw path."""
 
     takers: Mapping[bytes, Taker]
     follower: Follower
-    admits: Callable[[str], bool] = field(default=lambda _host: True)
 
 
 class Waiting:

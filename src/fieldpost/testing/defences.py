@@ -39,7 +39,7 @@ from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
 from fieldpost.ledger.rules import board, maker, release, rollout
-from fieldpost.node import service, uploads
+from fieldpost.node import clients, crowd, guarded, rates, service, uploads
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
@@ -185,6 +185,11 @@ class Defence(Enum):
     DEVICE_STATUS = (reports, "_REFUSED", ())
 
     # --- the node ---
+    FRAMING = (guarded.GuardedProtocol, "_judge_header", _pass)
+    ROOM_FOR_NEWCOMERS = (crowd.Crowd, "_make_room", lambda _crowd: False)
+    CLIENT_PLACES = (crowd.Crowd, "enter", lenient.everybody_enters)
+    RATE = (rates.Rates, "take", lambda *_arguments: 0.0)
+    PROXIES = (clients.Clients, "_is_trusted", lambda *_arguments: True)
     UPLOAD_PERMIT = (service, "verify_permit", lenient.any_permit)
     MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
     DISK_RESERVE = (uploads.Uploads, "check_room", _pass)

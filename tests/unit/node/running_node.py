@@ -62,10 +62,12 @@ class Running:
 
 
 @contextmanager
-def running(data: Path, limits: Limits = LIMITS, origin: str | None = None) -> Iterator[Running]:
+def running(
+    data: Path, limits: Limits = LIMITS, origin: str | None = None, **settings: Any
+) -> Iterator[Running]:
     """Open a node's data and serve it; the clock stands still until a test moves it."""
     clock = [NOW]
-    config = NodeConfig(data=data, origin=origin, limits=limits)
+    config = NodeConfig(data=data, origin=origin, limits=limits, **settings)
     with open_node(config, clock=lambda: clock[0]) as node:
         ready = threading.Event()
         server = Server(node.app, listen=[("127.0.0.1", 0)], limits=limits, on_ready=ready.set)

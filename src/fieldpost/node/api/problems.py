@@ -49,6 +49,10 @@ class Unauthorized(Untrusted):
     """A request lacks the token that its place needs."""
 
 
+class TooOften(Unavailable):
+    """A client asks more often than this node answers one."""
+
+
 class BadRange(Malformed):
     """A byte range that the thing has not. `size` in bytes."""
 
@@ -76,6 +80,9 @@ PROBLEMS: Final[dict[type[FieldpostError], Problem]] = {
     ),
     DiskFull: Problem(
         507, "unavailable", "The disk is full", "try again later, or use another node"
+    ),
+    TooOften: Problem(
+        429, "unavailable", "Too many requests", "ask again after Retry-After, and less often"
     ),
     Unauthorized: Problem(
         401, "untrusted", "No permit", "show a permit: `fieldpost release publish` makes one"
