@@ -289,3 +289,10 @@ def test_a_client_that_reads_nothing_is_let_go(tmp_path: Path) -> None:
     """It sends until the node has had enough, which ends its connection and nobody else's."""
     with running(tmp_path / "data", replace(LIMITS, stall_s=0.2, keep_alive_s=600)) as node:
         assert unread(node) == b"ok\n"
+
+
+def test_posts_and_reports_on_the_short_way_are_limited_too(tmp_path: Path) -> None:
+    body = POST + b"X-Forwarded-For: 203.0.113.9\r\nContent-Length: 1\r\n\r\nx"
+    with running(tmp_path / "data", SLOW_RATE) as node:
+        statuses = [exchange(node, body + NEXT)[:12] for _ in range(40)]
+        assert statuses == [b"HTTP/1.1 400"] * 30 + [b"HTTP/1.1 429"] * 10
