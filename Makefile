@@ -42,7 +42,7 @@ $(STAMP): requirements/dev.lock pyproject.toml
 system-deps: ## Debian packages that tests and benchmarks use (requirements/system.txt)
 	@tools/install_system_packages.sh
 
-demo: $(STAMP) ## real firmware over a board to 20 devices, then attacks on them (ARGS="--help")
+demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ARGS="--help")
 	@$(BIN)/fieldpost demo $(ARGS)
 
 test: $(STAMP) ## every test, under 10 minutes on 2 cores

@@ -6,6 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+# Of the story's sections, all but the first and the attacks make claims of their own.
+_SECTIONS = 5
+
 
 def processes_about(folder: str) -> list[str]:
     """The command lines of processes that name the folder."""
@@ -27,7 +30,17 @@ def main() -> None:
     shown = json.loads(Path(sys.argv[1]).read_text())
     left = processes_about(shown["folder"])
     refused = [attack["reason"] for attack in shown["attacks"] if attack["refused"]]
-    sys.stdout.write(f"demo: {len(refused)} attacks refused in {shown['seconds']} s\n")
+    claims = shown["claims"]
+    sections = {claim["section"] for claim in claims}
+    sys.stdout.write(
+        f"demo: {len(claims)} claims in {len(sections)} sections held, {len(refused)} attacks "
+        f"refused, in {shown['seconds']} s\n"
+    )
+    broken = [f"{claim['section']}: {claim['says']}" for claim in claims if not claim["held"]]
+    if broken:
+        sys.exit(f"demo: did not hold: {broken}")
+    if len(sections) < _SECTIONS or not shown["held"]:
+        sys.exit(f"demo: only these sections claimed anything: {sorted(sections)}")
     if left or not refused or not shown["all_refused"]:
         sys.exit(f"demo: refused {refused}, still running {left}")
 

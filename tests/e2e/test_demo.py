@@ -66,12 +66,13 @@ def test_the_demonstration_holds_and_keep_leaves_the_node_alone(
         [*COMMAND, "--json", "--keep", "--dir", str(folder), *images],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     attacks_were_refused(shown)
+    claims_held(shown)
     assert shown["fleet"]["devices"] == 1_000
     assert shown["fleet"]["never_seen"] == 980
     assert shown["fleet"]["releases"] == {
@@ -87,12 +88,13 @@ def attacks_were_refused(shown: dict[str, Any]) -> None:
     assert shown["all_refused"] is True
     reasons = [attack["reason"] for attack in shown["attacks"]]
     assert reasons == [
-        *("wrong-bytes", "bad-signature", "no-quorum", "no-quorum", "not-newer", "unknown-device"),
+        *("wrong-bytes", "bad-signature", "no-quorum", "no-quorum", "missing-links", "not-newer"),
+        *("unknown-key", "unknown-device"),
     ]
-    *on_devices, impostor = shown["attacks"]
+    *on_devices, thief, impostor = shown["attacks"]
     old, new = (sha256(image).hexdigest() for image in (OLD, NEW))
     for attack, sequence, digest in zip(
-        on_devices, (1, 1, 1, 1, 2), (old, old, old, old, new), strict=True
+        on_devices, (1, 1, 1, 1, 1, 2), (old, old, old, old, old, new), strict=True
     ):
         assert attack["after"]["sequence"] == attack["before"]["sequence"] == sequence
         assert attack["after"]["digest"] == attack["before"]["digest"] == digest
@@ -100,7 +102,18 @@ def attacks_were_refused(shown: dict[str, Any]) -> None:
         assert attack["after"] == attack["before"]
     # The first check-in was genuine: the board's size was learnt, and nothing else.
     assert on_devices[0]["after"]["size"] > on_devices[0]["before"]["size"]
+    assert thief["before"] == thief["after"]
     assert impostor["before"] == impostor["after"]
+
+
+def claims_held(shown: dict[str, Any]) -> None:
+    """Every section claims something, and all of it held."""
+    assert shown["held"] is True
+    assert [claim["says"] for claim in shown["claims"] if not claim["held"]] == []
+    assert list(dict.fromkeys(claim["section"] for claim in shown["claims"])) == [
+        *("A staged rollout", "Something is wrong", "Keys are lost and stolen"),
+        *("Without a network", "The way out"),
+    ]
 
 
 def plain_lines(said: str) -> None:

@@ -34,11 +34,13 @@ from fieldpost.errors import Misconfigured, Untrusted
 def command(
     *, firmware: tuple[Path, Path] | None, folder: Path | None, keep: bool, as_json: bool
 ) -> None:
-    """Show the main job from end to end, in about a minute, on this machine alone.
+    """Show the whole line, in about two minutes, on this machine alone.
 
-    A node, a maker, a lot of 1,000 devices of which 20 are live processes; two releases of real
-    firmware; a device that falls ill and goes back; then six attackers. All of it talks on
-    loopback alone; only the firmware is fetched once, unless you bring your own.
+    A node, a maker, a lot of 1,000 devices of which 20 are live processes; a staged rollout of real
+    firmware, halted and resumed; a release withdrawn, a device revoked, another checked by its
+    customer; five key ceremonies and a device that slept through them; an update from a file; eight
+    attackers; and the way to another board. All of it talks on loopback alone; only the firmware is
+    fetched once, unless you bring your own.
     """
     try:
         from rich.console import Console

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+from fieldpost import cbor
 from fieldpost.client.transport import HttpClient
 from fieldpost.demo.forgery import Cosigning, Lie, Target, forge
 from fieldpost.errors import FieldpostError, NotFound
@@ -48,6 +49,17 @@ def replayed_checkin(plan: dict[str, Any]) -> Lying:
     """Every check-in is answered with a genuine bundle that was recorded earlier."""
     recorded = Path(plan["recorded"]).read_bytes()
     return lambda path, genuine: recorded if path.startswith("/v1/checkin/") else genuine()
+
+
+def hidden_links(_plan: dict[str, Any]) -> Lying:
+    """The maker's newest links are kept from the device; all else is genuine."""
+
+    def answer(path: str, genuine: Callable[[], bytes]) -> bytes:
+        if path.startswith("/v1/makers/") and "/links" in path:
+            return cbor.encode([])
+        return genuine()
+
+    return answer
 
 
 def own_board(plan: dict[str, Any]) -> Lying:
@@ -90,6 +102,7 @@ ATTACKS: Final[dict[str, Callable[[dict[str, Any]], Lying]]] = {
     "tampered-image": tampered_image,
     "replayed-checkin": replayed_checkin,
     "own-board": own_board,
+    "hidden-links": hidden_links,
 }
 
 _TYPES: Final = (

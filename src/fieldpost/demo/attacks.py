@@ -6,15 +6,20 @@ refused only if the agent said why and nothing moved; a device that heard nothin
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from fieldpost.demo.devices import Device, stand
 from fieldpost.demo.processes import Event, Processes
-from fieldpost.demo.story import Scene
+from fieldpost.demo.retired import post_release
+from fieldpost.demo.scene import Scene
 from fieldpost.errors import Unavailable
 
+# Attackers and victims have nothing in common, so two cores need not wait for each other.
+_AT_ONCE: Final = 3
 _ON_PATH: Final = "between device and board"
 _STOLEN: Final = "has stolen the release key as well"
 
@@ -40,22 +45,44 @@ class Verdict:
 
 
 def attack_all(
-    scene: Scene, *, victims: list[Device], updated: Device, stranger: Device, recorded: bytes
+    scene: Scene,
+    *,
+    victims: list[Device],
+    updated: Device,
+    stranger: Device,
+    recorded: bytes,
+    stolen: Path,
 ) -> list[Verdict]:
-    """Every attack of the demonstration, each with its own hostile process and its own device."""
+    """Every attack of the demonstration, each with its own hostile process and its own device.
+
+    `stolen` is the release key that the maker has replaced since.
+    """
     attacks = _attacks(scene, recorded)
     verdicts: list[Verdict] = []
-    with scene.screen.counted("six attackers try", len(attacks) + 1) as counter:
-        for (name, attacker, plan), victim in zip(attacks, [*victims, updated], strict=True):
-            verdicts.append(_attack(scene, name, attacker, victim, plan))
-            counter.show(len(verdicts))
+    with scene.screen.counted("eight attackers try", len(attacks) + 2) as counter:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tried = pool.map(partial(_attack, scene), attacks, [*victims, updated])
+            for verdict in tried:
+                verdicts.append(verdict)
+                counter.show(len(verdicts))
+        verdicts.append(_retired_key(scene, stolen))
+        counter.show(len(verdicts))
         verdicts.append(_impostor(scene, stranger))
         counter.show(len(verdicts))
     return verdicts
 
 
-def _attacks(scene: Scene, recorded: bytes) -> list[tuple[str, str, dict[str, str]]]:
-    """(name, what the attacker has, plan); the last is for a device that is up to date."""
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What is tried, what the attacker has, and the plan for its process."""
+
+    name: str
+    attacker: str
+    plan: dict[str, str]
+
+
+def _attacks(scene: Scene, recorded: bytes) -> list[Attack]:
+    """The last is for a device that is up to date."""
     evil = scene.root / "evil.bin"
     evil.write_bytes(b"not the maker's firmware" * 512)
     replay = scene.root / "recorded.cbor"
@@ -67,31 +94,32 @@ def _attacks(scene: Scene, recorded: bytes) -> list[tuple[str, str, dict[str, st
         "maker": scene.maker,
         "origin": (scene.board or {})["origin"],
         "image": str(evil),
-        "stolen_key": str(scene.home / "keys" / "release-1.pem"),
+        "stolen_key": str(next((scene.home / "keys").glob("release-*.pem"))),
     }
     older = {"attack": "replayed-checkin", "recorded": str(replay)}
     return [
-        ("the genuine release, one bit turned", _ON_PATH, {"attack": "tampered-image"}),
-        ("his own release, cosignatures forged", _STOLEN, own | {"cosigning": "forged"}),
-        ("his own release, too few cosignatures", _STOLEN, own | {"cosigning": "none"}),
-        ("his own release, his own board of that name", _STOLEN, own | {"cosigning": "own-keys"}),
-        ("the older release, genuine in its day", _ON_PATH, older),
+        Attack("the genuine release, one bit turned", _ON_PATH, {"attack": "tampered-image"}),
+        Attack("his own release, cosignatures forged", _STOLEN, own | {"cosigning": "forged"}),
+        Attack("his own release, too few cosignatures", _STOLEN, own | {"cosigning": "none"}),
+        Attack(
+            "his own release, his own board of that name", _STOLEN, own | {"cosigning": "own-keys"}
+        ),
+        Attack("a key rotation, hidden from a device", _ON_PATH, {"attack": "hidden-links"}),
+        Attack("the older release, genuine in its day", _ON_PATH, older),
     ]
 
 
-def _attack(
-    scene: Scene, name: str, attacker: str, victim: Device, plan: dict[str, str]
-) -> Verdict:
+def _attack(scene: Scene, attack: Attack, victim: Device) -> Verdict:
     processes = scene.processes
     before = stand(processes, victim)
-    events = be_attacked(processes, victim, plan | {"node": scene.url})
+    events = be_attacked(processes, victim, attack.plan | {"node": scene.url})
     after = stand(processes, victim)
     reason = refusal(events)
     # Behind a genuine check-in the device may learn how far the board is, and no more.
-    moved = after.runs != before.runs if _is_genuine(plan) else after != before
+    moved = after.runs != before.runs if _is_genuine(attack.plan) else after != before
     return Verdict(
-        attack=name,
-        attacker=attacker,
+        attack=attack.name,
+        attacker=attack.attacker,
         reason=reason,
         before=asdict(before),
         after=asdict(after),
@@ -143,6 +171,27 @@ def refusal(events: list[Event]) -> str:
     """The reason of the last refusal that an agent told, "" if it told none."""
     reasons = [str(event["reason"]) for event in events if event.get("event") == "refused"]
     return reasons[-1] if reasons else ""
+
+
+def _retired_key(scene: Scene, stolen: Path) -> Verdict:
+    """A release signed with the release key that the maker has replaced."""
+    before = _releases(scene)
+    reason = post_release(scene, stolen)
+    after = _releases(scene)
+    return Verdict(
+        attack="a release posted with the key of before the rotation",
+        attacker="has stolen that key",
+        reason=reason,
+        before={"releases": before},
+        after={"releases": after},
+        afterwards="is on no board" if before == after else "is on the board",
+        refused=bool(reason) and before == after,
+    )
+
+
+def _releases(scene: Scene) -> int:
+    listed: object = scene.maker_call("release", "list", scene.class_name)
+    return len(listed) if isinstance(listed, list) else 0
 
 
 def _impostor(scene: Scene, stranger: Device) -> Verdict:

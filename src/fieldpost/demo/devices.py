@@ -43,10 +43,9 @@ class Device:
         wanted = {"delivery": "sent", "outcome": outcome, "sequence": sequence}
         return any(wanted.items() <= event.items() for event in self.events)
 
-    def gave_up(self, sequence: int, *, since: int) -> bool:
-        """Whether it was told that the release failed for good, in the events after `since`, and
-        then what runs."""
-        sent = [event for event in self.events[since:] if event.get("delivery") == "sent"]
+    def gave_up(self, sequence: int) -> bool:
+        """Whether it was told that the release failed for good, and then what runs."""
+        sent = [event for event in self.events if event.get("delivery") == "sent"]
         said = [(event["outcome"], event["sequence"]) for event in sent]
         return ("failed", sequence) in said and said[-1] != ("failed", sequence)
 

@@ -176,6 +176,15 @@ class Processes:
         printed: Event = json.loads(done.stdout)
         return printed
 
+    def error_of(self, *arguments: str) -> Event:
+        """What a command that fails says on stderr, as JSON; {} if it succeeds."""
+        done = self.run(*arguments)
+        lines = [line for line in done.stderr.splitlines() if line.startswith("{")]
+        if done.returncode == 0 or not lines:
+            return {}
+        told: Event = json.loads(lines[-1])
+        return told
+
     def run(
         self, *arguments: str, module: str = "fieldpost.cli"
     ) -> "subprocess.CompletedProcess[str]":

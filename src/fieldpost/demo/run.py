@@ -4,19 +4,27 @@
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
-from fieldpost.demo.attacks import attack_all, keep_evidence
+from fieldpost.demo.attacks import Verdict, attack_all, keep_evidence
+from fieldpost.demo.care import raise_floor, revoke, withdraw
+from fieldpost.demo.ceremony import hold_ceremonies, wake
+from fieldpost.demo.customer import ask_after, ask_before
 from fieldpost.demo.firmware import Image
-from fieldpost.demo.processes import Processes
-from fieldpost.demo.screen import Screen
-from fieldpost.demo.story import (
-    Scene,
-    enrol_devices,
-    first_release,
-    register_maker,
-    second_release,
-    start_board,
+from fieldpost.demo.leaving import (
+    close_old_board,
+    follow_after_death,
+    follow_by_hand,
+    follow_the_living,
+    move_fleet,
+    web_server,
 )
+from fieldpost.demo.processes import Processes
+from fieldpost.demo.rollout import first_release, second_release
+from fieldpost.demo.scene import Scene
+from fieldpost.demo.screen import Screen
+from fieldpost.demo.stick import step_over, update_from_a_file
+from fieldpost.demo.story import Cast, enrol_devices, register_maker, start_board
 from fieldpost.demo.summary import Summary
 from fieldpost.errors import Misconfigured
 
@@ -39,20 +47,8 @@ def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) 
         processes=processes,
         screen=screen,
     )
-    with processes:
-        screen.heading("A board, a maker, a thousand devices")
-        start_board(scene)
-        register_maker(scene)
-        live, victims, stranger = enrol_devices(scene, old)
-        screen.heading("Two releases reach them")
-        recorded = first_release(scene, old, live)
-        ill = second_release(scene, new, live)
-        fleet = scene.maker_call("fleet", "status", scene.class_name)
-        screen.heading("Attacks, each from a hostile server of its own")
-        updated = next(device for device in live if device is not ill)
-        verdicts = attack_all(
-            scene, victims=victims, updated=updated, stranger=stranger, recorded=recorded
-        )
+    with processes, web_server(root / "www") as web:
+        verdicts, fleet = _tell(scene, images, f"{web}/links", root / "www" / "links")
         keep_evidence(verdicts, root / "attacks.json")
         board = processes.call("board", "show", "--board", scene.url)
         summary = Summary(
@@ -64,14 +60,80 @@ def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) 
             node_pid=scene.node.process.pid if keep and scene.node is not None else None,
             elapsed_s=screen.elapsed_s(),
             checkin_bytes=len(scene.checkin()),
-            entries=int(board["size"]),
             fleet=fleet,
             versions={"1": old.version, "2": new.version},
+            claims=scene.claims,
             verdicts=verdicts,
         )
         if keep and scene.node is not None:
             processes.release(scene.node)
     return summary
+
+
+def _tell(
+    scene: Scene, images: tuple[Image, Image], link_url: str, links: Path
+) -> tuple[list[Verdict], dict[str, Any]]:
+    """The whole story; the verdicts on the attacks, and what the fleet had reported by then."""
+    old, new = images
+    scene.begin("A board, a maker, a thousand devices", "Nobody here trusts anybody.")
+    start_board(scene)
+    register_maker(scene)
+    cast = enrol_devices(scene, old)
+    asleep = cast.sleepers
+
+    scene.begin(
+        "A staged rollout",
+        "A bad release should reach few devices, and none for good.",
+    )
+    recorded = first_release(scene, old, cast.live)
+    ill = second_release(scene, new, cast.live)
+    fleet = scene.maker_call("fleet", "status", scene.class_name)
+
+    scene.begin("Something is wrong", "What is known to be bad must not come back.")
+    withdraw(scene, new)
+    raise_floor(scene)
+    ask_before(scene, asleep["sleeper"])
+    revoke(scene, ill)
+
+    scene.begin(
+        "Keys are lost and stolen",
+        "Devices live longer than keys, and sleep through what happens to them.",
+    )
+    stolen = hold_ceremonies(scene, link_url)
+    wake(scene, asleep["sleeper"])
+    ask_after(scene, asleep["sleeper"], cast.stranger)
+
+    scene.begin("Without a network", "Not everything is online, or can skip a version.")
+    update_from_a_file(scene, asleep["stick"])
+    step_over(scene, asleep["steps"], new)
+
+    scene.begin("Attacks, each from a hostile server of its own", "A gateway, a mirror, a thief.")
+    updated = next(device for device in cast.live if device is not ill)
+    verdicts = attack_all(
+        scene,
+        victims=cast.victims,
+        updated=updated,
+        stranger=cast.stranger,
+        recorded=recorded,
+        stolen=stolen,
+    )
+    _leave(scene, images, cast, links)
+    return verdicts, fleet
+
+
+def _leave(scene: Scene, images: tuple[Image, Image], cast: Cast, links: Path) -> None:
+    scene.begin("The way out", "A board may turn bad, or die. Its devices need not die with it.")
+    old_url, old_node = scene.url, scene.node
+    moved, late, drawer, ladder = (
+        cast.sleepers[name] for name in ("moved", "late", "drawer", "ladder")
+    )
+    board = move_fleet(scene, images, links, [moved, late, drawer, ladder])
+    follow_the_living(scene, moved, board)
+    close_old_board(scene, old_url, late, board)
+    if old_node is not None:
+        scene.processes.stop(old_node)
+    follow_after_death(scene, drawer, board)
+    follow_by_hand(scene, ladder, links, board)
 
 
 def _clear(root: Path) -> None:

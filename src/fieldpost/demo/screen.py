@@ -7,10 +7,14 @@ On a terminal with colours, and a bar or a spinner for what is under way; elsewh
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from textwrap import wrap
+from typing import Final, Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+_COLUMNS: Final = 80
 
 
 class Screen:
@@ -20,13 +24,25 @@ class Screen:
         self.console = console or Console(stderr=True, highlight=False)
         self._began = time.monotonic()
 
-    def heading(self, text: str) -> None:
-        """A new chapter."""
+    def heading(self, text: str, why: str = "") -> None:
+        """A new chapter, and why it matters."""
         self._say(f"\n[bold]{text}[/bold]")
+        for line in wrap(why, _COLUMNS - 2):
+            self._say(f"  [dim italic]{line}[/dim italic]")
 
     def fact(self, text: str) -> None:
         """One line under the current step."""
         self._say(f"    [dim]{text}[/dim]")
+
+    def claim(self, says: str, *, held: bool, seen: str) -> None:
+        """What was just shown, and what shows it."""
+        mark = "[bold green]✓[/bold green]" if held else "[bold red]✗[/bold red]"
+        first, *more = wrap(says, _COLUMNS - 6)
+        self._say(f"    {mark} {escape(first)}")
+        for line in more:
+            self._say(f"      {escape(line)}")
+        for line in wrap(seen, _COLUMNS - 6):
+            self._say(f"      [dim]{escape(line)}[/dim]")
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fieldpost.demo.attacks import Verdict
+from fieldpost.demo.claims import Claim
 
 _COLUMNS: Final = ("confirmed", "failed", "reverted", "running")
 
@@ -29,15 +30,20 @@ class Summary:
     node_pid: int | None
     elapsed_s: float
     checkin_bytes: int
-    entries: int
     fleet: dict[str, Any]
     versions: dict[str, str]
+    claims: list[Claim]
     verdicts: list[Verdict]
 
     @property
-    def held(self) -> bool:
+    def all_refused(self) -> bool:
         """Whether every attack was refused."""
         return all(verdict.refused for verdict in self.verdicts)
+
+    @property
+    def held(self) -> bool:
+        """Whether everything was as claimed."""
+        return self.all_refused and all(claim.held for claim in self.claims)
 
     def value(self) -> dict[str, Any]:
         """For `--json`."""
@@ -48,10 +54,11 @@ class Summary:
             "folder": str(self.root),
             "seconds": round(self.elapsed_s, 1),
             "checkin_bytes": self.checkin_bytes,
-            "entries": self.entries,
             "fleet": self.fleet,
+            "claims": [claim.value() for claim in self.claims],
             "attacks": [verdict.value() for verdict in self.verdicts],
-            "all_refused": self.held,
+            "all_refused": self.all_refused,
+            "held": self.held,
         }
 
     def print(self, console: Console) -> None:
@@ -61,15 +68,19 @@ class Summary:
         console.print("\n[bold]What attackers tried, what the device said, and what it runs[/bold]")
         console.print(self._attacks())
         console.print()
-        verdict = (
-            "[bold green]Every attack was refused.[/bold green]"
-            if self.held
-            else "[bold red]AN ATTACK SUCCEEDED.[/bold red]"
-        )
+        failed = [claim for claim in self.claims if not claim.held]
+        for claim in failed:
+            console.print(f"[bold red]DID NOT HOLD:[/bold red] {claim.section}: {claim.says}")
+        if not self.all_refused:
+            console.print("[bold red]AN ATTACK SUCCEEDED.[/bold red]")
+        if self.held:
+            console.print(
+                f"[bold green]Every attack was refused, and all {len(self.claims)} claims "
+                "above held.[/bold green]"
+            )
         console.print(
-            f"{verdict} {self.elapsed_s:.0f} s in all. A check-in was {self.checkin_bytes} bytes, "
-            f"proof included; the board has {self.entries} entries for "
-            f"{self.fleet['devices']:,} devices. This software is unaudited."
+            f"{self.elapsed_s:.0f} s in all. A check-in was {self.checkin_bytes} bytes, proof "
+            "included. This software is unaudited."
         )
         console.print("\n[bold]Look further[/bold]")
         for command, what in self._further():
@@ -102,7 +113,7 @@ class Summary:
     def _further(self) -> list[tuple[str, str]]:
         verify = (
             f"{_program()} board verify {self.root / 'node'}",
-            "recompute the board from its log",
+            "recompute the closed board from its log",
         )
         log = (f"cat {self.root / 'attacks.json'}", "what each device stored, before and after")
         if self.node_pid is None:
