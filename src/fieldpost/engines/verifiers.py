@@ -112,7 +112,7 @@ class _Process:
             if self.is_ready:
                 self._write(encode_request(checks))
                 return [verdict == 1 for verdict in self._read(len(checks))]
-        except (OSError, EOFError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine needs an answer
             tell(_log, "verifies-alone", error=error)
             self.is_ready = False
             self._end()

@@ -27,17 +27,17 @@ def told(report: Report) -> Told:
     return report.boot_count, report.counter, sha256(report.claims()).digest()[:8]
 
 
-def remember(past: Sequence[Told], report: Report) -> tuple[Told, ...]:
+def remember(past: Sequence[Told], now: Told) -> tuple[Told, ...]:
     """The past with one more report, and without the oldest beyond `REMEMBERED`."""
-    return (*past, told(report))[-REMEMBERED:]
+    return (*past, now)[-REMEMBERED:]
 
 
-def clone_sign(report: Report, *, newest: Report, past: Sequence[Told]) -> str | None:
+def clone_sign(report: Report, now: Told, *, newest: Report, past: Sequence[Told]) -> str | None:
     """The sign that `report` gives beside the newest and some earlier ones, in words, or None.
 
-    All of them are verified reports of one device.
+    All of them are verified reports of one device; `now` is `told(report)`.
     """
-    boot, counter, digest = told(report)
+    boot, counter, digest = now
     if any((boot, counter) == seen[:2] and digest != seen[2] for seen in past):
         return f"two different reports at boot {boot}, counter {counter}"
     if report.head is not None and newest.head is not None:

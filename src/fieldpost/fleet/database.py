@@ -90,6 +90,11 @@ class FleetDb:
         """Where a device stands, as the writing thread sees it."""
         return _place(self._writer, device)
 
+    def other_places(self, device: bytes) -> list[tuple[bytes, int]]:
+        """(lot, index) wherever else a key stands, as the writing thread sees it."""
+        found = self._writer.execute("SELECT lot, idx FROM again WHERE device = ?", (device,))
+        return found.fetchall()
+
     def seen(self, device: bytes) -> Seen | None:
         """A device's newest report."""
         return _seen(self._writer, device)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.errors import Conflict, Untrusted
-from fieldpost.fleet.clones import Told, clone_sign, remember
+from fieldpost.fleet.clones import Told, clone_sign, remember, told
 from fieldpost.fleet.database import Place, Seen
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.outcome import Outcome
@@ -63,12 +63,13 @@ def judge_report(
             f"{status.name.lower()}-device",
             "the board says so of this device for good; enrol another key in another lot",
         )
+    now = told(report)
     if seen is not None:
         _, newest = open_report(seen.report)
         # A device may sign the very same report anew.
         if report == newest:
             return None
-        sign = clone_sign(report, newest=newest, past=seen.past)
+        sign = clone_sign(report, now, newest=newest, past=seen.past)
         if sign is not None:
             suspect(sign)
         if report.order <= (seen.boot, seen.counter):
@@ -77,7 +78,7 @@ def judge_report(
                 "is not after the newest report of this device",
                 f"boot {seen.boot}, counter {seen.counter}",
             )
-    past = remember(seen.past if seen else (), report)
+    past = remember(seen.past if seen else (), now)
     return Judged(report, leaf.class_id, _ended(report), _running(report), past)
 
 

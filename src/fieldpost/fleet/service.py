@@ -22,7 +22,7 @@ from fieldpost.fleet.writer import Writer
 from fieldpost.identity.leaf import decode_leaf, scan_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.outcome import Outcome
-from fieldpost.identity.report import open_report
+from fieldpost.identity.report import signer_of
 from fieldpost.identity.status import DeviceStatus, page_number, read_status
 
 _TREES_KEPT: Final = 4
@@ -142,14 +142,18 @@ class FleetService:
 
         The future raises as `judge_report`; this call itself Malformed and Unavailable.
         """
-        kid, _ = open_report(data)
+        kid = signer_of(data)
         return self._writer.submit(lambda: self._take(kid, data))
 
     def _take(self, device: bytes, data: bytes) -> None:
+        place = self._database.place(device)
+        places = self._database.other_places(device)
+        if place is not None:
+            places.append((place.lot, place.index))
         judged = judge_report(
             data,
-            place=self._database.place(device),
-            status=self._status(self._database.places(device)),
+            place=place,
+            status=self._status(places),
             seen=self._database.seen(device),
             board=self.board,
             suspect=lambda why: self._database.mark_clone(device, why, self._clock()),

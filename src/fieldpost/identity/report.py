@@ -131,6 +131,14 @@ def open_report(data: bytes) -> tuple[bytes, Report]:
     return kid, _read_claims(payload)
 
 
+def signer_of(data: bytes) -> bytes:
+    """The kid alone, **as claimed, unverified**, at a third of what `open_report` costs.
+
+    Raises Malformed for what has not the form of a signed report; its claims may still be bad.
+    """
+    return _take_apart(data)[0]
+
+
 def verify_report(data: bytes, key: PublicKey, *, board: str | None = None) -> Report:
     """The report that the device with `key` signed, about itself and, if given, for `board`.
 

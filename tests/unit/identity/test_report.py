@@ -16,6 +16,7 @@ from fieldpost.identity.report import (
     ReportedComponent,
     open_report,
     sign_report,
+    signer_of,
     verify_report,
 )
 from fieldpost.keys import Algorithm
@@ -197,6 +198,7 @@ def test_a_signed_report_with_wrong_claims_is_malformed(change: dict[int, Any]) 
         open_report(data)
     with pytest.raises(Malformed):
         verify_report(data, DEVICE.public_key)
+    assert signer_of(data) == ID, "who signed is told without the claims"
 
 
 @pytest.mark.parametrize(
