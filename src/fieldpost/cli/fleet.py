@@ -10,6 +10,7 @@ from fieldpost.cli.console import json_option, note, show, table
 from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.options import home_options, open_home
 from fieldpost.cli.views import FleetView
+from fieldpost.journal import configure
 
 
 @click.group(name="fleet")
@@ -117,6 +118,7 @@ def run(
     from fieldpost.node.metrics_server import MetricsServer
     from fieldpost.node.server import Server
 
+    configure(form="logfmt", level="warning")
     address = parse_listen(listen)
     with ExitStack() as stack:
         alone = stack.enter_context(

@@ -26,27 +26,27 @@ def check(
 ) -> None:
     r"""Say everything that is wrong with the settings; nothing is started or changed.
 
-    Exit code 78 if anything is wrong. What a running node would meet, such as an address that is
-    taken, shows when it starts.
+    Exit code 78 if anything is wrong. Run it as the user that the node runs as: folders, key files,
+    certificate and room on the disk are looked at too. An address that is taken shows at the start.
 
     \b
     fieldpost node config check --config /etc/fieldpost/node.toml
     """
     from fieldpost.cli.failures import exit_code
+    from fieldpost.node.config_check import look_around
     from fieldpost.node.config_sources import Misconfigurations
 
     try:
-        sources.load()
+        troubles = list(look_around(sources.load().config))
     except Misconfigurations as found:
-        if as_json:
-            show_json({"ok": False, "wrong": found.troubles})
-        else:
-            for trouble in found.troubles:
-                click.echo(click.style("wrong: ", fg="red") + printable(trouble), err=True)
-        context.exit(exit_code(found))
+        troubles = found.troubles
     if as_json:
-        show_json({"ok": True, "wrong": []})
-    else:
+        show_json({"ok": not troubles, "wrong": troubles})
+    for trouble in () if as_json else troubles:
+        click.echo(click.style("wrong: ", fg="red") + printable(trouble), err=True)
+    if troubles:
+        context.exit(exit_code(Misconfigurations(troubles)))
+    if not as_json:
         click.echo("the settings are right")
 
 

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of the world around right settings, before a node starts with them."""
+
+from pathlib import Path
+
+import pytest
+
+from fieldpost.node import config_check
+from fieldpost.node.config import NodeConfig, TlsConfig
+from fieldpost.node.config_check import look_around
+from tests.unit.node.running_node import running
+
+
+def test_a_new_folder_and_a_board_s_folder_are_both_fine(tmp_path: Path) -> None:
+    assert not list(look_around(NodeConfig(data=tmp_path / "deep" / "new")))
+    assert not (tmp_path / "deep").exists()
+    with running(tmp_path / "board"):
+        pass
+    assert not list(look_around(NodeConfig(data=tmp_path / "board")))
+
+
+def test_a_key_that_others_may_read_is_named(tmp_path: Path) -> None:
+    with running(tmp_path):
+        pass
+    key = tmp_path / "keys" / "log.pem"
+    key.chmod(0o640)
+    (trouble,) = look_around(NodeConfig(data=tmp_path))
+    assert f"chmod 600 {key}" in trouble
+
+
+def test_a_file_where_a_folder_should_be_and_a_full_disk_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (trouble,) = look_around(NodeConfig(data=tmp_path / "file"))
+    assert "is no folder" in trouble
+    monkeypatch.setattr(config_check, "LEAST_FREE_BYTES", 2**70)
+    (trouble,) = look_around(NodeConfig(data=tmp_path))
+    assert "MiB left" in trouble
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    tls = TlsConfig(certificate=tmp_path / "none.pem", key=tmp_path / "none.key")
+    (trouble,) = look_around(NodeConfig(data=tmp_path, tls=tls))
+    assert trouble.startswith("tls: cannot read ")
