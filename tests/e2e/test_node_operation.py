@@ -2,6 +2,8 @@
 """A node process as its operator meets it: one settings file, events, metrics, TLS, hang-ups."""
 
 import json
+import os
+import pty
 import signal
 import ssl
 import subprocess
@@ -120,3 +122,27 @@ def test_a_certificate_that_cannot_be_used_stops_the_start_before_anything_is_ma
     assert done.returncode == 78
     assert "none.pem: No such file or directory; the node's user must be able to" in done.stderr
     assert not (tmp_path / "board").exists()
+
+
+def test_a_closed_terminal_ends_a_node_calmly_and_a_reload_without_tls_does_not(
+    tmp_path: Path,
+) -> None:
+    words = [*CLI, "node", "run", "--listen", "127.0.0.1:0", "--json", "--data"]
+    controller, terminal = pty.openpty()
+    for stdin, ends in ((terminal, True), (subprocess.DEVNULL, False)):
+        with subprocess.Popen(
+            [*words, str(tmp_path / str(ends))],
+            env=environment(PYTHONUNBUFFERED="1"),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as node:
+            assert node.stdout is not None
+            url = json.loads(node.stdout.readline())["url"]
+            node.send_signal(signal.SIGHUP)
+            if not ends:
+                assert fetch(url + "/healthz") == "ok\n"
+                node.terminate()
+            assert node.wait(timeout=30) == 0
+    os.close(controller)
+    os.close(terminal)

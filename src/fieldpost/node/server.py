@@ -12,6 +12,7 @@ import logging
 import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -111,13 +112,15 @@ class _ReadyServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if threading.current_thread() is threading.main_thread():
-            # By default a hang-up would end the process; here it asks to look at files again.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
         self._look_later()
         self._on_ready()
 
-    def _renew(self) -> None:
-        if self._certificate is not None:
+    def _hang_up(self) -> None:
+        # A terminal that was closed ends what ran in it; to a service it says: look at your files.
+        if sys.stdin is not None and sys.stdin.isatty():
+            self.should_exit = True
+        elif self._certificate is not None:
             self._certificate.renew()
 
     def _look_later(self) -> None:
