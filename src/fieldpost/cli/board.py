@@ -113,8 +113,10 @@ def verify(
         return
     facts, damaged = verify_data(directory, _reader(directory / "log"), as_json=as_json)
     rows = [asdict(finding) for finding in damaged]
+    if rows or as_json:
+        facts |= {"damaged": rows if as_json else [row["file"] for row in rows]}
     show(
-        facts | {"damaged": rows if as_json else [row["file"] for row in rows] or None},
+        facts,
         as_json=as_json,
         title="Damaged" if rows else "Verified: every file is what the log makes it",
     )

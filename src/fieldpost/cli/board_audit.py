@@ -76,7 +76,8 @@ def verify_data(
         with progress("comparing every other file", 1, as_json=as_json) as advance:
             findings = list(audit.findings([*found.entries, *behind], state))
             advance(1)
-        return found.facts | {"unpublished_entries": len(behind) or None}, findings
+        unpublished = {"unpublished_entries": len(behind)} if behind else {}
+        return found.facts | unpublished, findings
     finally:
         audit.close()
 

@@ -31,6 +31,10 @@ def _bars(*, as_json: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield watch
 
 
+def _damage(damaged: list[str], *, as_json: bool) -> dict[str, object]:
+    return {"damaged_blobs": damaged} if damaged or as_json else {}
+
+
 @click.command()
 @data_option
 @click.option(
@@ -70,9 +74,8 @@ def backup(*, data: Path, folder: Path, with_keys: bool, final: bool, as_json: b
         "keys": "in the backup: keep it as safe as the node"
         if with_keys
         else "not in the backup: keep them apart, without them the board cannot go on",
-        "damaged_blobs": damaged or None,
     }
-    show(facts, as_json=as_json, title=f"Backup in {folder}")
+    show(facts | _damage(damaged, as_json=as_json), as_json=as_json, title=f"Backup in {folder}")
     if final:
         note("this folder's node does not start any more; restore the backup", as_json=as_json)
     if damaged:
@@ -143,9 +146,8 @@ def restore(
         "entries": made.size,
         "backup_of": moment(made.time),
         "next": f"fieldpost node run --data {data}" + ("" if known else " --mirror FOLDER|URL"),
-        "damaged_blobs": damaged or None,
     }
-    show(facts, as_json=as_json, title=f"Restored into {data}")
+    show(facts | _damage(damaged, as_json=as_json), as_json=as_json, title=f"Restored into {data}")
     if damaged:
         raise Malformed(f"{_DAMAGED}: {'; '.join(damaged)}")
 

@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ from fieldpost.keys import Signer
 from fieldpost.ledger.batch import Batch, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis
 from fieldpost.ledger.reading import read_board
+from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
@@ -151,8 +153,9 @@ def load_ledger(log: LogFiles, db: StateDb, watch: Watch | None = None) -> Ledge
     keep = min([*db.heads(), _published_size(log)])
     changes: list[StateChange] = []
     for entries in _batches(log, size):
-        batch = _replay(state, entries)
-        changes.append(change_of(state.map if state else None, size, batch))
+        decode = lru_cache(maxsize=None)(decode_post)  # once for the rules, once for the index
+        batch = _replay(state, entries, decode)
+        changes.append(change_of(state.map if state else None, size, batch, decode))
         state, size = batch.state, batch.state.size
         hashed = hashed.extend(map(leaf_hash, entries)) if hashed else None
         if size - changes[0].before >= _READ_AT_ONCE:
@@ -216,7 +219,9 @@ def _batches(log: LogFiles, start: int) -> Iterator[list[bytes]]:
                 batch = []
 
 
-def _replay(state: LedgerState | None, entries: Sequence[bytes]) -> Batch:
+def _replay(
+    state: LedgerState | None, entries: Sequence[bytes], decode: Callable[[bytes], Post]
+) -> Batch:
     """Apply a batch of the log again. Raises Misconfigured unless it comes out the same."""
     at = state.size if state else 0
     try:
@@ -224,7 +229,7 @@ def _replay(state: LedgerState | None, entries: Sequence[bytes]) -> Batch:
         if state is None:
             batch = apply_genesis(entries[0], time=leaf.time)
         else:
-            batch = apply_batch(state, entries[:-1], time=leaf.time)
+            batch = apply_batch(state, entries[:-1], time=leaf.time, decode=decode)
     except (Malformed, Rejected, Untrusted) as error:
         raise Misconfigured(f"the log's batch at {at} breaks the rules ({error})") from error
     if list(batch.entries) != list(entries):

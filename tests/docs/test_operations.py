@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operations guide shows is true: its drill is typed, with real nodes and real losses."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.typed_page import BLOCK, needs_shell, type_page
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "operations"
+TYPED = sorted(
+    path.name for path in PAGES.glob("*.md") if BLOCK.search(path.read_text(encoding="utf-8"))
+)
+
+
+@needs_shell
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", TYPED)
+def test_the_page_is_true(name: str, tmp_path: Path) -> None:
+    type_page(PAGES / name, tmp_path, least_steps=15)
+
+
+def test_the_index_names_every_page() -> None:
+    index = (PAGES / "README.md").read_text(encoding="utf-8")
+    missing = [page.name for page in PAGES.glob("*.md") if f"({page.name})" not in index]
+    assert set(missing) == {"README.md"}
