@@ -7,11 +7,11 @@ docs/benchmarks.md says what was measured when, and on what.
 
 import os
 import platform
-import ssl
 import sys
 from collections.abc import Callable, Iterable
 
 import click
+from cryptography.hazmat.backends.openssl import backend
 
 from benchmarks import engine, kernel, lots, over_http, posts, publish, reports
 from benchmarks.measure import Result
@@ -33,7 +33,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
 def main(*, only: tuple[str, ...]) -> None:
     """Measure, and print a line for each result."""
     print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, ", end="")
+    print(f"Python {platform.python_version()}, {backend.openssl_version_text()}, ", end="")
     print(f"load {os.getloadavg()[0]:.1f}")
     for name, results in BENCHMARKS.items():
         if not only or name in only:
