@@ -63,6 +63,8 @@ check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/python tools/draw_agent_states.py --check
 	$(BIN)/python tools/write_reference.py --check
 	$(BIN)/python tools/write_config_reference.py --check
+	$(BIN)/python tools/write_openapi.py --check
+	$(BIN)/python tools/write_limits.py --check
 	$(BIN)/python tools/write_operations_reference.py --check
 	$(BIN)/python vectors/generate.py --check
 
@@ -75,6 +77,8 @@ docs: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/python tools/draw_agent_states.py
 	$(BIN)/python tools/write_reference.py
 	$(BIN)/python tools/write_config_reference.py
+	$(BIN)/python tools/write_openapi.py
+	$(BIN)/python tools/write_limits.py
 	$(BIN)/python tools/write_operations_reference.py
 	$(BIN)/python vectors/generate.py
 

@@ -51,8 +51,8 @@ from fieldpost.node.taking import ShortWay, Taker
 from fieldpost.node.vitals import announce_board, announce_process
 from fieldpost.store.blobs import FileBlobs
 
-_BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, makers, classes)
-_FLEET_NOUNS = (lots, reports)
+BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, makers, classes)
+FLEET_NOUNS = (lots, reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def build(
     readiness = Readiness(engine, data, clock=clock, uptime=time.monotonic)
     announce_board(metrics, service, engine, readiness)
     app = _application(
-        [route for noun in (*_BOARD_NOUNS, *_FLEET_NOUNS) for route in noun.routes],
+        [route for noun in (*BOARD_NOUNS, *FLEET_NOUNS) for route in noun.routes],
         fleet=fleet,
         limits=service.limits,
         metrics=metrics,
@@ -141,7 +141,7 @@ def build_fleet(
     *, fleet: FleetService, limits: Limits, metrics: Metrics, check_ready: Callable[[], None]
 ) -> Starlette:
     """The application of a fleet service alone."""
-    routes = [route for noun in _FLEET_NOUNS for route in noun.routes]
+    routes = [route for noun in FLEET_NOUNS for route in noun.routes]
     return _application(
         routes, fleet=fleet, limits=limits, metrics=metrics, check_ready=check_ready
     )
