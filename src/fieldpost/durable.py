@@ -89,6 +89,8 @@ def _make_missing(path: Path, disk: Disk) -> list[Path]:
 
 def _fill_together(files: Mapping[Path, bytes], mode: int, disk: Disk) -> None:
     """Write new files, and wait until all of them are on the medium."""
+    if not files:
+        return
     with _explained(next(iter(files)).parent), ExitStack() as opened:
         fds: list[int] = []
         for path, data in files.items():
@@ -333,6 +335,8 @@ def _sync_directory(disk: Disk, path: Path) -> None:
 
 
 def _sync_directories(disk: Disk, paths: Sequence[Path]) -> None:
+    if not paths:
+        return
     with _explained(paths[0]), ExitStack() as opened:
         fds: list[int] = []
         for path in paths:

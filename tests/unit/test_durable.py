@@ -317,6 +317,12 @@ def test_write_files_syncs_every_file_before_its_name_and_each_directory_once(
     assert disk.calls == [*filled, "rename", "rename", "open", "fsync", "close"]
 
 
+def test_no_files_are_written_without_complaint(tmp_path: Path) -> None:
+    durable.write_files({})
+    durable.write_files({}, new=[tmp_path / "new"])
+    assert (tmp_path / "new").is_dir()
+
+
 def test_write_files_makes_the_directories_that_are_missing_durable(tmp_path: Path) -> None:
     disk = FaultyDisk()
     folder = tmp_path / "a" / "b"
