@@ -20,7 +20,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps demo test bench fuzz check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps demo test bench fuzz chaos mutants check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -53,6 +53,12 @@ bench: $(STAMP) ## measure, with ratios side by side (docs/benchmarks.md; ARGS="
 
 fuzz: $(STAMP) ## 100,000 mutations for every reader of strangers' bytes (ARGS="guided --seconds 60")
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+chaos: $(STAMP) ## real processes killed at random moments (ARGS="--node 30 --agent 30 --seed 7")
+	$(BIN)/python -m tests.crash.chaos $(ARGS)
+
+mutants: $(STAMP) ## every fsync of durable left out in turn: which campaign notices
+	$(BIN)/python -m tests.crash.mutants $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/ruff check .

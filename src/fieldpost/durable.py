@@ -64,6 +64,8 @@ def write_files(
     for directory in new:
         with _explained(directory):
             directories |= dict.fromkeys(_make_missing(directory, disk))
+    if not directories:
+        return
     temporaries = {path: _temporary_beside(path) for path in files}
     try:
         _fill_together({temporaries[path]: data for path, data in files.items()}, mode, disk)

@@ -363,3 +363,9 @@ def test_remove_directory_is_durable_and_may_be_repeated(tmp_path: Path) -> None
     durable.remove_directory(folder, disk=disk)
     assert not folder.exists()
     assert disk.calls == ["unlink", "rmdir", "open", "fsync", "close"]
+
+
+def test_writing_no_files_changes_nothing() -> None:
+    disk = FaultyDisk()
+    durable.write_files({}, disk=disk)
+    assert not {"open", "write", "rename"} & set(disk.calls)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldpost import cbor
+from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.clones import Told
 from fieldpost.fleet.migrations import migrate
@@ -56,10 +57,10 @@ class FleetDb:
 
     def __init__(self, path: Path) -> None:
         with _explained():
-            self._writer = _connect(path)
+            self._writer = connect(path)
             try:
                 migrate(self._writer, path)
-                self._reader = _connect(path)
+                self._reader = connect(path)
             except BaseException:
                 self._writer.close()
                 raise
@@ -271,13 +272,6 @@ class FleetDb:
             (class_id,),
         )
         return [(int(str(s)), str(outcome), int(str(count))) for s, outcome, count in rows]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
 
 
 def _place(connection: sqlite3.Connection, device: bytes) -> Place | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fieldpost.database import connect
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.lot import decode_lot_record
@@ -66,9 +67,7 @@ class Catalog:
         self._board = board
         self._lock = threading.Lock()
         try:
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection = connect(path)
             self._connection.executescript(_SCHEMA)
             row = self._connection.execute("SELECT board, size FROM followed").fetchone()
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]

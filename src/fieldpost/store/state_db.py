@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from fieldpost import cbor
+from fieldpost.database import connect
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 
 STATE_DB_VERSION: Final = 2
@@ -75,10 +76,8 @@ class StateDb:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot open {path}: {error}") from error
+        with _explained(path):
+            self._db = connect(path)
         try:
             self._prepare()
         except BaseException:
@@ -195,14 +194,6 @@ class StateDb:
 
     def _prepare(self) -> None:
         version = self._call(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
-        mode = self._call(lambda db: db.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-        self._call(lambda db: db.execute("PRAGMA synchronous = FULL"))
-        synchronous = self._call(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])
-        if (mode, synchronous) != ("wal", 2):
-            raise Misconfigured(
-                f"{self._path}: SQLite cannot write durably here (journal {mode}, synchronous "
-                f"{synchronous}); put the data directory on a local file system"
-            )
         if version == 0:
             script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {STATE_DB_VERSION}; COMMIT;"
             self._call(lambda db: db.executescript(script))
@@ -213,16 +204,21 @@ class StateDb:
             )
 
     def _call(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock:
-            try:
-                return query(self._db)
-            except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
-                raise Unavailable(f"cannot use {self._path}: {error}") from error
-            except (sqlite3.DatabaseError, UnicodeDecodeError, Malformed, TypeError) as error:
-                raise Misconfigured(
-                    f"{self._path} is damaged ({error}): stop the node and run `fieldpost node "
-                    "rebuild`, which makes it anew from the log"
-                ) from error
+        with self._lock, _explained(self._path):
+            return query(self._db)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
+        raise Unavailable(f"cannot use {path}: {error}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError, Malformed, TypeError) as error:
+        raise Misconfigured(
+            f"{path} is damaged ({error}): stop the node and run `fieldpost node rebuild`, which "
+            "makes it anew from the log"
+        ) from error
 
 
 def _find_receipts(

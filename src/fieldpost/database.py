@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQLite files of which a commit that returned survives a power cut.
+
+WAL with synchronous=FULL: the write-ahead log is fsynced before COMMIT returns. SQLite takes both
+as wishes, which a file system may not be able to grant, so they are asked for again.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from fieldpost.errors import Misconfigured
+
+FULL: Final = 2
+
+
+def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
+    """Open or make the database at `path`, in autocommit, for any one thread at a time.
+
+    Raises sqlite3.Error, which the caller explains; Misconfigured where the file system cannot do
+    what it takes.
+    """
+    connection = sqlite3.connect(
+        path, check_same_thread=False, isolation_level=None, timeout=timeout_s
+    )
+    try:
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        connection.execute("PRAGMA synchronous = FULL")
+        check_durable(connection, mode, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_durable(connection: sqlite3.Connection, mode: str, path: Path) -> None:
+    """Check what the connection really does. Raises Misconfigured."""
+    synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+    if (mode, synchronous) != ("wal", FULL):
+        raise Misconfigured(
+            f"{path}: SQLite cannot write durably here (journal {mode}, synchronous "
+            f"{synchronous}); put the data directory on a local file system"
+        )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make chaos`: real processes killed at random moments, for as long as you like.
+
+    make chaos ARGS="--node 30 --agent 30 --seed 7"
+
+The seed is printed; the same seed draws the same moments, as far as a machine's timing lets it.
+Ends with status 1, and says what was broken, at the first promise that was.
+"""
+
+import argparse
+import secrets
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fieldpost.testing.paper_node import PaperNode
+from tests.crash import agent_kills, node_kills
+
+
+def say(words: str) -> None:
+    """To whoever waits."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the campaigns."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--node", type=int, default=20, help="kills of a node under load")
+    parser.add_argument("--agent", type=int, default=20, help="devices, each killed 6 times")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
+    wanted = parser.parse_args()
+    say(f'seed {wanted.seed}: repeat with  make chaos ARGS="--seed {wanted.seed} …"')
+    with TemporaryDirectory(prefix="fieldpost-chaos-") as name:
+        folder = Path(name)
+        kill_nodes(folder, rounds=wanted.node, seed=wanted.seed)
+        kill_agents(folder, devices=wanted.agent, seed=wanted.seed)
+    say("no promise was broken")
+
+
+def kill_nodes(folder: Path, *, rounds: int, seed: int) -> None:
+    """As many boards as it takes."""
+    done = 0
+    while done < rounds:
+        data = folder / f"node-{done}"
+        campaign = node_kills.Campaign(data, seed=seed + done, say=lambda words: say(f"  {words}"))
+        say(f"node: board {data.name}")
+        while done < rounds and not campaign.is_over:
+            campaign.round()
+            done += 1
+        campaign.finish()
+
+
+def kill_agents(folder: Path, *, devices: int, seed: int) -> None:
+    """Devices of one paper node."""
+    if not devices:
+        return
+    say("agent: an update of 4 MB")
+    with PaperNode(agent_kills.board_of_today()) as node:
+        campaign = agent_kills.Campaign(
+            folder, node, seed=seed, say=lambda words: say(f"  {words}")
+        )
+        for _ in range(devices):
+            campaign.update(kills=6)
+
+
+if __name__ == "__main__":
+    main()
