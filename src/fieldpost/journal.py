@@ -61,6 +61,9 @@ EVENTS: Final[dict[str, Event]] = {
     "batch-not-written": Event(
         logging.WARNING, "Posts were not written; their senders know.", ("posts", "error")
     ),
+    "answer-not-taken": Event(
+        logging.ERROR, "A bug in what waits for a post's answer; the post itself is settled.", ()
+    ),
     "receipts-not-made": Event(
         logging.ERROR, "A bug; the posts are in the log, their senders ask again.", ("posts",)
     ),

@@ -21,6 +21,7 @@ from fieldpost.engines.base import Answer, Receipt
 from fieldpost.engines.verification import ReadPost, checks_of, read_post, valid_of
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Unavailable
+from fieldpost.journal import tell
 from fieldpost.ledger.preverify import SignatureCheck
 from fieldpost.statemap import StateMap
 
@@ -154,8 +155,8 @@ class Intake:
         for request in finished:
             try:
                 request.done(request.answers)
-            except Exception:  # noqa: BLE001 - a caller's bug is no reason to stop writing
-                _log.exception("an answer was not taken")
+            except Exception as bug:  # noqa: BLE001 - a caller's bug is no reason to stop writing
+                tell(_log, "answer-not-taken", trace=bug)
 
     def close(self) -> None:
         """Take no more posts; `collect` gives what is here. Does not wait."""
