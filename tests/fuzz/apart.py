@@ -44,6 +44,8 @@ APART: Final[dict[str, str]] = {
         f"cli.{name}": _COMMANDS_OWN
         for name in (
             "advisory.read_advisories",
+            "board_audit.verify_data",
+            "board_audit.verify_log",
             "board.verify",
             "device_class.read_class",
             "links.verify_with_links",
