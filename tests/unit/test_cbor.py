@@ -146,3 +146,13 @@ def test_nesting_ends_at_the_limit(container: str) -> None:
 def test_endless_nesting_costs_no_stack() -> None:
     with pytest.raises(Malformed, match="deep"):
         cbor.decode(b"\x81" * 1_000_000)
+
+
+@pytest.mark.parametrize("length", [31, 32, 33])
+def test_arrays_of_hashes_decode_whole_and_nowhere_cut(length: int) -> None:
+    value = (bytes(length), b"\xff" * length, bytes(length))
+    data = cbor.encode(value)
+    assert cbor.decode(data) == value
+    for end in range(len(data)):
+        with pytest.raises(Malformed):
+            cbor.decode(data[:end])

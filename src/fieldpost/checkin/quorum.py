@@ -92,7 +92,7 @@ def _verify_one(
     """Which of the keys of that id signed. Raises Untrusted("bad-signature")."""
     # Ids are distinct within a record, but an operator's may equal a witness's: four bytes are
     # quickly ground, and neither may put the other out of action.
-    failure = Untrusted("bad-signature")
+    failure: Untrusted | None = None
     for key in candidates:
         try:
             verify_cosignature(key, checkpoint, cosignature, counted=False)
@@ -100,7 +100,7 @@ def _verify_one(
             failure = error
         else:
             return key
-    raise failure
+    raise failure or Untrusted("bad-signature")
 
 
 def _times_of(members: Iterable[Iterable[VerifierKey]], times: dict[VerifierKey, int]) -> list[int]:

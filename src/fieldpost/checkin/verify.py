@@ -64,6 +64,7 @@ class _Judge:
 
     checkpoint: Checkpoint
     bundle: Bundle
+    data: bytes
     board: BoardRecord
     clock: int | None
     algorithms: Collection[Algorithm]
@@ -87,8 +88,14 @@ class _Judge:
         theirs; nothing of that is kept.
         """
         known = {key.key_id for key in known_cosigners(self.board, policy, self.algorithms)}
-        kept = dict.fromkeys(c for c in self.bundle.cosignatures if c.key_id in known)
-        return replace(self.bundle, cosignatures=tuple(kept))
+        kept = tuple(dict.fromkeys(c for c in self.bundle.cosignatures if c.key_id in known))
+        whole = kept == self.bundle.cosignatures
+        return self.bundle if whole else replace(self.bundle, cosignatures=kept)
+
+    def encode(self, bundle: Bundle) -> bytes:
+        """The bytes of what `signed_under` returned, or of a part of it."""
+        # One encoding per value: encoding anew what came would give the bytes that came.
+        return self.data if bundle is self.bundle else encode_bundle(bundle)
 
 
 def verify_bundle(
@@ -125,6 +132,7 @@ def verify_bundle(
     judge = _Judge(
         checkpoint=checkpoint,
         bundle=bundle,
+        data=data,
         board=view_board(board.record),
         clock=trusted_clock(now, timestamp=belief.timestamp, least_time=least_time),
         algorithms=algorithms,
@@ -132,12 +140,12 @@ def verify_bundle(
     old_policy = belief.policy
     timestamp = judge.timestamp_under(old_policy)
     signed = judge.signed_under(old_policy)
-    data = encode_bundle(signed)
-    check_same_history(belief, checkpoint, timestamp, data)
+    evidence = judge.encode(signed)
+    check_same_history(belief, checkpoint, timestamp, evidence)
     shown = decode_head(bundle.value, Reading.DEVICE) if head and bundle.value is not None else None
     maker = Tip(belief.maker_record, belief.maker_link)
     if shown is not None:
-        maker = follow_maker(belief, shown, data, maker_links, algorithms)
+        maker = follow_maker(belief, shown, evidence, maker_links, algorithms)
     policy = view_maker(maker.record).policy
     moved_board = policy.board != belief.board
     if policy != old_policy and not moved_board:
@@ -153,7 +161,7 @@ def verify_bundle(
         size=checkpoint.size,
         root=checkpoint.root,
         timestamp=max(timestamp, belief.timestamp) if same_size else timestamp,
-        bundle=encode_bundle(signed if head else _statement(signed)),
+        bundle=judge.encode(signed if head else _statement(signed)),
     )
     return Verified(
         belief=begin_on_board(believed, policy) if moved_board else believed,

@@ -6,7 +6,7 @@ years: labels ≥ 0 that it does not know are critical (`unsupported`), negative
 (docs/spec/evolution.md).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from enum import Enum, IntEnum
 from typing import Final, TypeVar
 
@@ -40,9 +40,10 @@ class Fields:
         return label in self._left
 
     def _take(self, label: int) -> cbor.Value:
-        if label not in self._left:
-            raise Malformed(f"{self._what} lacks label {label}")
-        return self._left.pop(label)
+        try:
+            return self._left.pop(label)
+        except KeyError:
+            raise Malformed(f"{self._what} lacks label {label}") from None
 
     def uint(self, label: int, *, most: int = cbor.MAX_INT, least: int = 0) -> int:
         """An integer in [least, most]."""
@@ -160,10 +161,12 @@ def member_of(kind: type[E], what: str) -> Callable[[cbor.Value], E]:
     return read
 
 
-def is_of_later_version(value: object, known: Collection[int]) -> bool:
+def is_of_later_version(value: object, known: frozenset[int]) -> bool:
     """Whether a map carries a critical label (≥ 0) that is not among `known`."""
-    return isinstance(value, dict) and any(
-        type(label) is int and label >= 0 and label not in known for label in value
+    return (
+        isinstance(value, dict)
+        and not known.issuperset(value)
+        and any(type(label) is int and label >= 0 and label not in known for label in value)
     )
 
 

@@ -27,8 +27,8 @@ from fieldpost.records.fields import (
     pair_of,
 )
 
-_OFFER_LABELS: Final = range(1, 9)
-_CONDITION_LABELS: Final = range(1, 7)
+_OFFER_LABELS: Final = frozenset(range(1, 9))
+_CONDITION_LABELS: Final = frozenset(range(1, 7))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from fieldpost.records.fields import (
     text_of,
 )
 
-_ARTIFACT_LABELS: Final = range(1, 7)
+_ARTIFACT_LABELS: Final = frozenset(range(1, 7))
 
 
 class ReleaseKind(IntEnum):

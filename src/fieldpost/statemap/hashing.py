@@ -32,7 +32,7 @@ def encode_uvarint(number: int) -> bytes:
 
 # Every bit position, encoded once: proofs and inner hashes need one at each level.
 BIT_PREFIX: Final = tuple(encode_uvarint(bit) for bit in range(KEY_BITS))
-_INNER_PREFIX: Final = tuple(b"\x01" + prefix for prefix in BIT_PREFIX)
+INNER_PREFIX: Final = tuple(b"\x01" + prefix for prefix in BIT_PREFIX)
 _LEAF_PREFIX: Final = b"\x00" + encode_uvarint(KEY_BYTES)
 _KEY_AT: Final = len(_LEAF_PREFIX)
 _KEY_END: Final = _KEY_AT + KEY_BYTES
@@ -63,4 +63,4 @@ def leaf_hash(leaf: bytes) -> bytes:
 
 def inner_hash(bit: int, left: bytes, right: bytes) -> bytes:
     """The 32-byte hash of two subtrees whose keys differ first in position `bit`, 0 to 255."""
-    return sha256(_INNER_PREFIX[bit] + left + right).digest()
+    return sha256(INNER_PREFIX[bit] + left + right).digest()

@@ -14,14 +14,16 @@ Limits: bits are strictly decreasing below 256, so a path has at most 256 steps 
 A real map of SHA-256 keys needs about log2(n) + 5. Length limits of values are the caller's.
 """
 
+from hashlib import sha256
+
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.statemap.hashing import (
     EMPTY_ROOT,
     HASH_BYTES,
+    INNER_PREFIX,
     KEY_BITS,
     KEY_BYTES,
     encode_leaf,
-    inner_hash,
     leaf_hash,
 )
 
@@ -67,7 +69,8 @@ def _climb(key: bytes, node: bytes, path: bytes, at: int, end_key: bytes) -> byt
     turns_apart = walk ^ int.from_bytes(end_key, "big")
     below = KEY_BITS
     while at < len(path):
-        bit, at = _read_uvarint(path, at)
+        # A loop without calls while bits are below 128, as all are of hashed keys.
+        bit, at = (path[at], at + 1) if path[at] < 0x80 else _read_uvarint(path, at)
         if bit >= below:
             raise Malformed("state map: the bits of a path must decrease from below 256")
         below = bit
@@ -78,7 +81,8 @@ def _climb(key: bytes, node: bytes, path: bytes, at: int, end_key: bytes) -> byt
         if turns_apart & mask:
             raise Malformed("state map: the other leaf is not where the key would be")
         sibling = path[at:end]
-        node = inner_hash(bit, sibling, node) if walk & mask else inner_hash(bit, node, sibling)
+        pair = sibling + node if walk & mask else node + sibling
+        node = sha256(INNER_PREFIX[bit] + pair).digest()
         at = end
     return node
 

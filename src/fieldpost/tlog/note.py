@@ -17,6 +17,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -41,8 +42,12 @@ _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _KEY_ID: Final = re.compile(r"[0-9a-f]{8}")
 
 
+@lru_cache(maxsize=1_024)
 def key_id_of(name: str, type: int, public: bytes) -> bytes:  # noqa: A002 - the spec's word
-    """The 4-byte id of the key under that name and signature type."""
+    """The 4-byte id of the key under that name and signature type.
+
+    Kept, because the same few cosigners are looked up at every check-in and every batch.
+    """
     return sha256(name.encode() + b"\n" + bytes((type,)) + public).digest()[:KEY_ID_BYTES]
 
 

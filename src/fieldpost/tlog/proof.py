@@ -12,12 +12,14 @@ so its size need not be told apart from its index.
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Final
 
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.tlog.hashing import HASH_BYTES, Hash, node_hash
 from fieldpost.tlog.tree import HashReader, fold, subtree_positions
 
 _Range = tuple[int, int]
+_HASH_LENGTH: Final = frozenset({HASH_BYTES})
 
 
 def inclusion_ranges(*, index: int, size: int) -> list[_Range]:
@@ -181,5 +183,5 @@ def _check_hash(value: Hash) -> None:
 def _check_path(path: Sequence[Hash], count: int) -> None:
     if len(path) != count:
         raise Malformed(f"the proof has {len(path)} hashes where {count} belong")
-    for item in path:
-        _check_hash(item)
+    if not _HASH_LENGTH.issuperset(map(len, path)):
+        raise Malformed("a tree hash must have 32 bytes")
