@@ -5,22 +5,43 @@ Everything runs on this machine, on loopback and below the current directory.
 docs/benchmarks.md says what was measured when, and on what.
 """
 
+import json
 import os
 import platform
-import sys
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
 
 import click
 from cryptography.hazmat.backends.openssl import backend
 
-from benchmarks import engine, kernel, lots, over_http, posts, publish, reports
+from benchmarks import (
+    check_in_sizes,
+    check_in_work,
+    crowd,
+    engine,
+    footprint,
+    images,
+    lots,
+    over_http,
+    posts,
+    publish,
+    reports,
+    wide_maps,
+)
 from benchmarks.measure import Result
 
 # A benchmark is a file with `results`, and a line here.
 BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
-    "kernel": kernel.results,
-    "engine": engine.results,
     "http": over_http.results,
+    "sizes": check_in_sizes.results,
+    "work": check_in_work.results,
+    "map": wide_maps.results,
+    "images": images.results,
+    "footprint": footprint.results,
+    "crowd": crowd.results,
+    "engine": engine.results,
     "posts": posts.results,
     "publish": publish.results,
     "reports": reports.results,
@@ -30,16 +51,30 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
 
 @click.command()
 @click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="These alone.")
-def main(*, only: tuple[str, ...]) -> None:
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="All of it, to a file.")
+def main(*, only: tuple[str, ...], json_file: Path | None) -> None:
     """Measure, and print a line for each result."""
-    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {backend.openssl_version_text()}, ", end="")
-    print(f"load {os.getloadavg()[0]:.1f}")
+    about = {
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "openssl": backend.openssl_version_text(),
+        "load": f"{os.getloadavg()[0]:.1f}",
+    }
+    print(", ".join(f"{name} {text}" for name, text in about.items()))
+    found: list[Result] = []
     for name, results in BENCHMARKS.items():
         if not only or name in only:
+            began = time.perf_counter()
             for result in results():
-                print(result.line())
-                sys.stdout.flush()
+                found.append(result)
+                print(result.line(), flush=True)
+            print(f"[{name}: {time.perf_counter() - began:.0f} s]", flush=True)
+    missed = [result.what.strip() for result in found if not result.is_met]
+    print(f"{sum(result.bar is not None for result in found)} bars, {len(missed)} missed", end="")
+    print(f": {'; '.join(missed)}" if missed else "")
+    if json_file is not None:
+        whole = about | {"results": [asdict(r) | {"met": r.is_met} for r in found]}
+        json_file.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

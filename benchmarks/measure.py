@@ -21,13 +21,20 @@ class Result:
     against: str = ""
     theirs: float | None = None
 
+    @property
+    def is_met(self) -> bool:
+        """Whether the bar is reached; what has none is."""
+        if self.bar is None:
+            return True
+        return self.ours <= self.bar if self.at_most else self.ours >= self.bar
+
     def line(self) -> str:
         """One line of the table."""
         shown = f"{self.what:<52} {_number(self.ours):>10} {self.unit:<10}"
         if self.bar is not None:
-            met = self.ours <= self.bar if self.at_most else self.ours >= self.bar
-            sign, verdict = "≤" if self.at_most else "≥", "met" if met else "MISSED"
-            shown += f" bar {sign} {_number(self.bar)} {verdict} ({self.ours / self.bar:.2f} x)"
+            sign = "≤" if self.at_most else "≥"
+            shown += f" bar {sign} {_number(self.bar)} {'PASS' if self.is_met else 'MISS'}"
+            shown += f" ({self.ours / self.bar:.2f} x)" if self.bar else ""
         if self.theirs is not None:
             shown += f"   {self.ours / self.theirs:.2f} x {self.against} ({_number(self.theirs)})"
         return shown.rstrip()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 CONNECTIONS = 64
 SECONDS = 3
-ROUNDS = 3
 _NGINX = """
 {user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -104,11 +103,7 @@ def has(*programs: str) -> bool:
 
 
 def requests_per_second(url: str) -> float:
-    """The best of some rounds with wrk, on connections kept alive; no error is allowed."""
-    return max(_one_round(url) for _ in range(ROUNDS))
-
-
-def _one_round(url: str) -> float:
+    """One round of wrk on connections kept alive; no error is allowed."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", url]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rate = re.search(r"Requests/sec:\s*([0-9.]+)", said)
