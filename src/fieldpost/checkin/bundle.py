@@ -74,11 +74,12 @@ def decode_bundle(data: bytes, *, most_bytes: int) -> Bundle:
         ) if type(version) is int and version == VERSION:
             if not _OCTETS.issuperset(map(type, edge)):
                 raise Malformed("an edge hash must be a byte string")
+            hashes: Any = edge
             return Bundle(
                 value=value,
                 path=path,
                 state_leaf=state_leaf,
-                edge=edge,
+                edge=hashes,
                 cosignatures=tuple(map(_read_cosignature, cosignatures)),
             )
         case _:
