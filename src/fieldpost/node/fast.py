@@ -27,6 +27,7 @@ class _Kept:
     etag: str
     until: float
     general: Headers | None = None
+    whole: bytes = b""
     full_head: bytes = b""
     unchanged_head: bytes = b""
 
@@ -77,10 +78,11 @@ class FastAnswers:
             kept.general = general
             kept.full_head = _head(kept.full, general)
             kept.unchanged_head = _head(kept.unchanged, general)
+            kept.whole = kept.full_head + bytes(kept.full.body)
         self.hits += 1
         if if_none_match is not None and is_known(if_none_match, kept.etag):
             return kept.unchanged_head
-        return kept.full_head if is_head else kept.full_head + bytes(kept.full.body)
+        return kept.full_head if is_head else kept.whole
 
 
 def _head(response: Response, general: Headers) -> bytes:

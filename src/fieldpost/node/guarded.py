@@ -39,6 +39,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """A client has connected, and owes a header."""
         self._header_count = 0
         self._header_timer: asyncio.TimerHandle | None = None
+        self._owes_header = True
         self._stall_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         # OWN: nobody by itself, but it may forward for somebody.
@@ -63,11 +64,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header_arrived()
         self.transport.abort()
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: most of the time a whole request, which then costs no timer."""
+        super().data_received(data)
+        if self._owes_header and self._header_timer is None and not self.transport.is_closing():
+            self._await_header()
+
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """The first byte of a request: the time for its header begins anew."""
         super().on_message_begin()
         self._header_count = 0
-        self._await_header()
+        self._header_arrived()
+        self._owes_header = True
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -176,10 +184,10 @@ class GuardedProtocol(HttpToolsProtocol):
     # --- slow and long headers ---
 
     def _await_header(self) -> None:
-        self._header_arrived()
         self._header_timer = self.loop.call_later(self.limits.header_s, self.leave)
 
     def _header_arrived(self) -> None:
+        self._owes_header = False
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
