@@ -5,9 +5,10 @@
         verify_bundle(…)                    believes what nobody cosigned
 
 Each defence is one check function of the ledger, the check-in kernel, the encodings, the agent or
-the fleet service, replaced for the time of the block by one that lets everything pass. Shipped code
-has no flag for it: this room is the only way, and programs may not import it. Not for threads: the
-whole process is without the defence. `undefended` runs whole programs so.
+the fleet service, or one order in which things are written, replaced for the time of the block by
+one that lets everything pass. Shipped code has no flag for it: this room is the only way, and
+programs may not import it. Not for threads: the whole process is without the defence. `undefended`
+runs whole programs so.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -34,6 +35,7 @@ from fieldpost.agent.slots.exec import ExecSlots
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
+from fieldpost.engines import signed_mark, writer
 from fieldpost.fleet import database, reports
 from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
@@ -43,8 +45,9 @@ from fieldpost.node import clients, crowd, guarded, rates, service, uploads
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
+from fieldpost.store import log_recovery
 from fieldpost.suit import envelope
-from fieldpost.testing import lenient
+from fieldpost.testing import hasty, lenient
 from fieldpost.tlog.cosignature import Cosignature
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.proof import root_from_edge
@@ -193,6 +196,14 @@ class Defence(Enum):
     UPLOAD_PERMIT = (service, "verify_permit", lenient.any_permit)
     MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
     DISK_RESERVE = (uploads.Uploads, "check_room", _pass)
+
+    # --- recovery ---
+    SIGNED_MARK = (signed_mark, "_load", lambda _path: (0, b""))
+    TORN_BATCH = (log_recovery, "_remove_torn", _pass)
+    LOG_BEFORE_STATE = (writer.BoardWriter, "commit", hasty.commit_state_first)
+    LOG_BEFORE_CHECKPOINT = (log_recovery, "LogFiles", hasty.CheckpointFirst)
+    NOTE_BEFORE_TRIAL = (files.FileSlots, "begin_trial", hasty.begin_trial_unnoted)
+    NOTE_UNTIL_REVERTED = (files.FileSlots, "revert", hasty.revert_unnoted)
 
 
 @contextmanager
