@@ -30,6 +30,7 @@ TEXT: Final = "text/plain"
 BYTES: Final = "application/octet-stream"
 BUNDLE: Final = "application/vnd.fieldpost.checkin+cbor"
 ENVELOPE: Final = "application/suit-envelope+cose"
+PERIOD: Final = {name: {"type": "integer", "minimum": 0} for name in ("from", "to")}
 
 # What 200 carries, and which query parameters there are, by path.
 ANSWERS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
@@ -53,6 +54,8 @@ ANSWERS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
     "/v1/reports": ((), {}),
     "/v1/fleet/devices/{device}": ((JSON,), {}),
     "/v1/fleet/{class_id}": ((JSON,), {}),
+    "/v1/fleet/{class_id}/period": ((JSON,), PERIOD),
+    "/v1/fleet/{class_id}/period/{device}": ((JSON,), PERIOD),
     "/healthz": ((TEXT,), {}),
     "/readyz": ((TEXT,), {}),
     "/problems/{name}": ((TEXT,), {}),

@@ -28,7 +28,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "rollout": ("rollout", "Say which devices are offered which release."),
     "advisory": ("advisory", "Say what is wrong with which releases; read what others say."),
     "device": ("device", "Check a device; revoke, suspend or reinstate it."),
-    "fleet": ("fleet", "See which devices really run what."),
+    "fleet": ("fleet", "See which devices really run what; post the numbers, if you will."),
     "agent": ("agent", "Run on a device: check in, verify, install, report."),
     "verify": ("verify", "Verify a file: check-in, tlog-proof, image, provisioning record."),
     "demo": ("demo", "Show the whole line with real firmware, and attack it."),
@@ -54,6 +54,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "release": ("release_publish", "release_care", "release_export"),
     "rollout": ("rollout_halt",),
     "device": ("device_check",),
+    "fleet": ("fleet_summary",),
     "agent": ("agent_factory",),
 }
 

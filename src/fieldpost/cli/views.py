@@ -5,6 +5,7 @@ They are one node's word and no proof: they choose what a command asks for or sh
 signs is checked by the board's rules. A document of another shape is a failure of the network.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -166,6 +167,61 @@ def _counts(item: tuple[object, object]) -> tuple[int, dict[str, int]]:
             if all(isinstance(count, int) for count in counts.values()):
                 return int(sequence), {str(name): count for name, count in counts.items()}
     raise _odd("a release's reports")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodView:
+    """What a fleet service kept of a class in [start, end), in Unix seconds.
+
+    `outcomes` per sequence: [confirmed, failed, reverted]. `shown` is one device's reports, if
+    they were asked for: (index, signed report, path), unverified.
+    """
+
+    start: int
+    end: int
+    reports: int
+    root: bytes
+    outcomes: Mapping[int, tuple[int, int, int]]
+    shown: tuple[tuple[int, bytes, tuple[bytes, ...]], ...]
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Raises Unavailable for another shape."""
+        match value:
+            case {
+                "from": int(start),
+                "to": int(end),
+                "reports": int(reports),
+                "root": str(root),
+                **rest,
+            }:
+                outcomes, shown = rest.get("outcomes", {}), rest.get("shown", [])
+                if isinstance(outcomes, dict) and isinstance(shown, list):
+                    return cls(
+                        start=start,
+                        end=end,
+                        reports=reports,
+                        root=octets(root),
+                        outcomes=dict(map(_outcomes, outcomes.items())),
+                        shown=tuple(map(_shown, shown)),
+                    )
+        raise _odd("a period")
+
+
+def _outcomes(item: tuple[object, object]) -> tuple[int, tuple[int, int, int]]:
+    match item:
+        case (str(sequence), [int(confirmed), int(failed), int(reverted)]) if (
+            sequence.isascii() and sequence.isdigit() and min(confirmed, failed, reverted) >= 0
+        ):
+            return int(sequence), (confirmed, failed, reverted)
+    raise _odd("a release's outcomes")
+
+
+def _shown(value: object) -> tuple[int, bytes, tuple[bytes, ...]]:
+    match value:
+        case {"index": int(index), "report": str(report), "path": list(path)}:
+            return index, octets(report), tuple(octets(str(step)) for step in path)
+    raise _odd("a shown report")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

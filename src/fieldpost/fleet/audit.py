@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of fleet.db can be proven: lots by the board, newest reports by their devices' keys.
+"""What of fleet.db can be proven: lots by the board, kept reports by their devices' keys.
 
 How often a device reported before, when a report came, clone marks and how releases ended rest on
 reports that are not kept; of those tables only SQLite's own structure is checked.
@@ -17,7 +17,7 @@ from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.report import verify_report
 
-UNPROVABLE: Final = "clones, results, and the past of each device"
+UNPROVABLE: Final = "clones, results, arrival times, and the past of each device"
 # (class id, count, root) of a lot as the board has it; None if it has none.
 LotOf = Callable[[bytes], tuple[bytes, int, bytes] | None]
 
@@ -36,6 +36,7 @@ def wrong_fleet(path: Path, lot_of: LotOf, board: str) -> Iterator[str]:
             yield from _wrong_lots(db, lot_of)
             yield from _wrong_places(db)
             yield from _wrong_reports(db, board)
+            yield from _wrong_ends(db, board)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             yield f"SQLite says: {error}"
 
@@ -97,6 +98,22 @@ def _wrong_reports(db: sqlite3.Connection, board: str) -> Iterator[str]:
             right = False
         if not right:
             yield f"the newest report of device {_hex(device)} is not what its key signed"
+
+
+def _wrong_ends(db: sqlite3.Connection, board: str) -> Iterator[str]:
+    query = (
+        "SELECT number, device, sequence, outcome, report, leaf "
+        "FROM ends LEFT JOIN devices USING (device) LEFT JOIN leaves USING (lot, idx)"
+    )
+    for number, device, sequence, outcome, data, leaf in db.execute(query):
+        try:
+            report = verify_report(data, decode_leaf(leaf).key, board=board)
+            said = (report.device, report.components[0].sequence, report.outcome.value)
+            right = said == (device, sequence, outcome)
+        except (FieldpostError, TypeError, IndexError):
+            right = False
+        if not right:
+            yield f"kept report {number} is not what the key of device {_hex(device)} signed"
 
 
 def _hex(value: object) -> str:

@@ -8,6 +8,7 @@
     seen     device, class, boot, counter, outcome …      its newest report, and what it says runs
     clones   device, reason, received                     signs that a key is in two places
     results  class, sequence, device, outcome             how a release ended on a device
+    ends     device, class, sequence, outcome, report …   the first report of each such end
 
 WAL with synchronous=FULL: a commit that returned survives a power cut. One thread writes; reads
 have a connection of their own.
@@ -19,12 +20,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fieldpost import cbor
 from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.clones import Told
+from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
 from fieldpost.fleet.migrations import migrate
+
+_ENDS_AT_ONCE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,26 @@ class FleetDb:
         self._writer.execute(
             "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)",
             (class_id, sequence, device, outcome),
+        )
+
+    def save_end(self, end: End, *, class_id: bytes, received: int) -> None:
+        """Keep a report that told the end of a release, if it is the first to tell this one.
+
+        What is kept never changes. A device whose key was stolen cannot fill the disk.
+        """
+        self._writer.execute(
+            "INSERT OR IGNORE INTO ends (device, class, sequence, outcome, received, report) "
+            "SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
+            "WHERE (SELECT COUNT(*) FROM ends WHERE device = ?1) < ?7",
+            (
+                end.device,
+                class_id,
+                end.sequence,
+                end.outcome,
+                received,
+                end.report,
+                MOST_ENDS_OF_DEVICE,
+            ),
         )
 
     def save_lot(
@@ -250,6 +275,32 @@ class FleetDb:
         return self._number(
             "SELECT COUNT(*) FROM seen WHERE class = ? AND outcome = ?", (class_id, outcome)
         )
+
+    def first_end(self, class_id: bytes) -> int | None:
+        """When the first report that is kept of a class came, in Unix seconds."""
+        value = self._read("SELECT MIN(received) FROM ends WHERE class = ?", (class_id,))[0][0]
+        return value if isinstance(value, int) else None
+
+    def ends(self, class_id: bytes, start: int, end: int) -> Iterator[End]:
+        """The kept reports of a class that came in [start, end), in order, read in pieces."""
+        after = (start, 0)
+        while True:
+            rows = self._read(
+                "SELECT received, number, device, sequence, outcome, report FROM ends "
+                "WHERE class = ? AND (received, number) > (?, ?) AND received < ? "
+                "ORDER BY received, number LIMIT ?",
+                (class_id, *after, end, _ENDS_AT_ONCE),
+            )
+            for received, number, device, sequence, outcome, report in rows:
+                assert isinstance(received, int)
+                assert isinstance(number, int)
+                assert isinstance(device, bytes)
+                assert isinstance(sequence, int)
+                assert isinstance(report, bytes)
+                after = received, number
+                yield End(device=device, sequence=sequence, outcome=str(outcome), report=report)
+            if len(rows) < _ENDS_AT_ONCE:
+                return
 
     def _number(self, sql: str, values: tuple[object, ...]) -> int:
         value = self._read(sql, values)[0][0]

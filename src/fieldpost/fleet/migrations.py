@@ -48,9 +48,18 @@ _ABOUT: Final = """
 CREATE TABLE about (one INTEGER PRIMARY KEY CHECK (one = 1), program TEXT NOT NULL);
 INSERT INTO about VALUES (1, '');
 """
+# AUTOINCREMENT: a number is never given twice, whatever was deleted by hand.
+_ENDS: Final = """
+CREATE TABLE ends (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, device BLOB NOT NULL, class BLOB NOT NULL,
+  sequence INTEGER NOT NULL, outcome TEXT NOT NULL, received INTEGER NOT NULL,
+  report BLOB NOT NULL, UNIQUE (device, class, sequence, outcome)
+);
+CREATE INDEX ends_of_class ON ends (class, received, number);
+"""
 _NAMED_SINCE: Final = 2
 # The n-th script leads to version n. A step that was released is never changed again.
-STEPS: Final = (_FIRST, _ABOUT)
+STEPS: Final = (_FIRST, _ABOUT, _ENDS)
 
 
 def migrate(

@@ -14,9 +14,10 @@ from threading import Lock
 from typing import Final
 
 from fieldpost import cbor
-from fieldpost.errors import Malformed, Untrusted
+from fieldpost.errors import Conflict, Malformed, Untrusted
 from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb, Seen
+from fieldpost.fleet.ends import End, Period
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
 from fieldpost.identity.leaf import decode_leaf, scan_leaf
@@ -55,6 +56,7 @@ class FleetService:
         self._writer = Writer(self._database)
         self._trees: OrderedDict[bytes, LotTree] = OrderedDict()
         self._trees_lock = Lock()
+        self._counting = Lock()
 
     def close(self) -> None:
         """Finish what was taken in, then close the database."""
@@ -179,6 +181,16 @@ class FleetService:
                 device=device,
                 outcome=report.outcome.value,
             )
+            self._database.save_end(
+                End(
+                    device=device,
+                    sequence=judged.sequence,
+                    outcome=report.outcome.value,
+                    report=data,
+                ),
+                class_id=judged.class_id,
+                received=seen.received,
+            )
 
     def _status(self, places: list[tuple[bytes, int]]) -> DeviceStatus:
         """A status counts for the key wherever it appears: the one that weighs most."""
@@ -226,6 +238,72 @@ class FleetService:
             "clone_suspected": self._database.clone_count(class_id),
             "never_seen": max(0, devices - self._database.seen_count(class_id)),
         }
+
+    # --- periods ---
+
+    def period_view(self, class_id: bytes, start: int | None, end: int | None) -> dict[str, object]:
+        """What a `fleet.summary` of a class would say, as JSON.
+
+        The period is [start, end) in Unix seconds; from the first kept report on, and until now,
+        where they are None. Raises Malformed, Conflict for a period that is not over.
+        """
+        since, until = self._bounds(class_id, start, end)
+        period = self._period(class_id, since, until)
+        return _period_facts(period, class_id, since, until) | {
+            "outcomes": {
+                str(sequence): [counts.confirmed, counts.failed, counts.reverted]
+                for sequence, counts in period.outcomes().items()
+            }
+        }
+
+    def period_proofs(
+        self, class_id: bytes, device: bytes, start: int | None, end: int | None
+    ) -> dict[str, object]:
+        """The kept reports of one device in a period, each with its path, as JSON.
+
+        Raises as `period_view`.
+        """
+        since, until = self._bounds(class_id, start, end)
+        period = self._period(class_id, since, until)
+        return _period_facts(period, class_id, since, until) | {
+            "shown": [
+                {
+                    "index": shown.index,
+                    "report": shown.end.report.hex(),
+                    "path": [step.hex() for step in shown.path],
+                }
+                for shown in period.shown(device)
+            ]
+        }
+
+    def _period(self, class_id: bytes, start: int, end: int) -> Period:
+        # What was taken in before the period ended is on the disk after this.
+        self._writer.submit(lambda: None).result()
+        with self._counting:
+            return Period.of(self._database.ends(class_id, start, end))
+
+    def _bounds(self, class_id: bytes, start: int | None, end: int | None) -> tuple[int, int]:
+        now = self._clock()
+        until = now if end is None else end
+        since = self._database.first_end(class_id) if start is None else start
+        if since is None:
+            # Nothing is kept: any period is as empty as this one.
+            since = until - 1
+        if until > now:
+            raise Conflict(f"the period ends at {until}, and it is {now}: reports may still come")
+        if not 0 <= since < until:
+            raise Malformed(f"a period begins before it ends, not {since}…{until}")
+        return since, until
+
+
+def _period_facts(period: Period, class_id: bytes, start: int, end: int) -> dict[str, object]:
+    return {
+        "class": class_id.hex(),
+        "from": start,
+        "to": end,
+        "reports": len(period.ends),
+        "root": period.tree.root().hex(),
+    }
 
 
 def _row(releases: dict[str, dict[str, int]], sequence: int) -> dict[str, int]:

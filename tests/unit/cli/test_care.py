@@ -22,7 +22,7 @@ from fieldpost.testing.signers import DeterministicSigner
 from tests.unit.cli.cli_world import CliWorld
 
 
-def enrol(world: CliWorld, count: int = 3) -> list[str]:
+def enrol(world: CliWorld, count: int = 3, *, fleet_url: str | None = None) -> list[str]:
     """A lot of devices; their ids."""
     keys = [DeterministicSigner(Algorithm.ED25519, f"device {n}").public_key for n in range(count)]
     leaves = [
@@ -31,7 +31,8 @@ def enrol(world: CliWorld, count: int = 3) -> list[str]:
     ]
     path = world.root / "leaves.cbor"
     path.write_bytes(cbor.encode(leaves))
-    world.call("lot", "enrol", "bulb:r1", "--leaves", str(path))
+    elsewhere = ["--fleet", fleet_url] if fleet_url else []
+    world.call("lot", "enrol", "bulb:r1", "--leaves", str(path), *elsewhere)
     return [key.thumbprint().hex() for key in keys]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`/v1/reports` and `/v1/fleet/<class>`: what devices say, and what that adds up to."""
+"""`/v1/reports` and `/v1/fleet/<class>…`: what devices say, and what that adds up to."""
 
 from asyncio import to_thread
 from typing import Final
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fieldpost.node.api.answers import answer_json
-from fieldpost.node.api.requests import check_type, path_bytes, read_body
+from fieldpost.node.api.requests import check_type, path_bytes, query_int, read_body
 from fieldpost.node.api.service_of import fleet_of, limits_of, taker_of
 from fieldpost.node.reporting import REPORT
 from fieldpost.node.taking import taken
@@ -42,8 +42,26 @@ async def device(request: Request) -> Response:
     return answer_json(await to_thread(fleet_of(request).device_view, device_id))
 
 
+async def period(request: Request) -> Response:
+    """What a `fleet.summary` of a class would say: reports kept in a period, root, outcomes."""
+    class_id = path_bytes(request, "class_id", 16)
+    start, end = query_int(request, "from"), query_int(request, "to")
+    return answer_json(await to_thread(fleet_of(request).period_view, class_id, start, end))
+
+
+async def period_of_device(request: Request) -> Response:
+    """The reports kept of one device in a period, each with its path to the period's root."""
+    class_id = path_bytes(request, "class_id", 16)
+    device_id = path_bytes(request, "device", 32)
+    start, end = query_int(request, "from"), query_int(request, "to")
+    proofs = fleet_of(request).period_proofs
+    return answer_json(await to_thread(proofs, class_id, device_id, start, end))
+
+
 routes = [
     Route(PATH, report, methods=["POST"]),
     Route("/v1/fleet/devices/{device}", device),
     Route("/v1/fleet/{class_id}", fleet),
+    Route("/v1/fleet/{class_id}/period", period),
+    Route("/v1/fleet/{class_id}/period/{device}", period_of_device),
 ]
