@@ -235,6 +235,20 @@ def test_a_link_of_another_maker_or_kind_is_no_link() -> None:
     assert boards.new.refusal(junk) == "malformed"
 
 
+def test_a_chain_that_leaves_out_its_beginning_is_refused() -> None:
+    """Else a maker could hide the links in which it changed its keys, and count epochs anew."""
+    boards = TwoBoards()
+    boards.move()
+    whole = boards.registration()
+    everybody = [signer for role in Role for signer in boards.maker.keys[role]]
+    statement = decode_post(whole).statement
+    late = boards.guest.post("maker.register", statement.subject, boards.record.encode(), everybody)
+    for first in (whole, late):
+        post = chain_registration(boards.guest, [first], boards.record)
+        assert boards.new.refusal(post) == "bad-chain"
+    boards.new.accept(whole)
+
+
 def test_a_first_link_must_be_for_the_board_that_its_policy_names() -> None:
     boards = TwoBoards()
     everybody = [signer for role in Role for signer in boards.maker.keys[role]]
