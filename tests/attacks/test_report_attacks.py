@@ -67,7 +67,7 @@ def posted() -> Posted:
 @pytest.fixture
 def fleet(tmp_path: Path, posted: Posted) -> Iterator[FleetService]:
     service = FleetService(tmp_path / "fleet.db", board=BOARD, lots=posted, clock=lambda: 1)
-    service.store_leaves(LOT, cbor.encode(LEAVES[LOT]))
+    service.store_leaves(LOT, [cbor.encode(LEAVES[LOT])])
     yield service
     service.close()
 
@@ -179,14 +179,14 @@ def test_a_revoked_device_counts_nothing_any_more(
 
 def test_a_key_revoked_anywhere_is_revoked_everywhere(fleet: FleetService, posted: Posted) -> None:
     """Enrolled a second time, in a thief's lot, a revoked key is not a new one."""
-    fleet.store_leaves(STOLEN, cbor.encode(LEAVES[STOLEN]))
+    fleet.store_leaves(STOLEN, [cbor.encode(LEAVES[STOLEN])])
     posted.say(LOT, 0, DeviceStatus.REVOKED)
     assert refusal(fleet, report()) == "revoked-device"
 
 
 def test_the_first_lot_of_a_key_keeps_it(fleet: FleetService) -> None:
     """A stolen enrol key cannot pull a device into a lot of its own."""
-    fleet.store_leaves(STOLEN, cbor.encode(LEAVES[STOLEN]))
+    fleet.store_leaves(STOLEN, [cbor.encode(LEAVES[STOLEN])])
     view = fleet.device_view(DEVICES[0].public_key.thumbprint())
     assert (view["lot"], view["index"]) == (LOT.hex(), 0)
 
@@ -225,5 +225,5 @@ def test_nobody_without_the_key_makes_a_device_look_cloned(fleet: FleetService) 
 def test_leaves_of_other_devices_are_not_taken_for_a_posted_lot(fleet: FleetService) -> None:
     ghosts = [DeviceLeaf("G", STRANGER.public_key, CLASS).encode()] * 4
     with pytest.raises(Untrusted, match="wrong-root"):
-        fleet.store_leaves(LOT, cbor.encode(ghosts))
+        fleet.store_leaves(LOT, [cbor.encode(ghosts)])
     assert refusal(fleet, report(STRANGER)) == "unknown-device"

@@ -27,6 +27,7 @@ from fieldpost.errors import (
 from fieldpost.identity.challenge import verify_challenge
 from fieldpost.identity.enrolment import verify_request
 from fieldpost.identity.leaf import decode_leaf
+from fieldpost.identity.leaves import decode_leaves
 from fieldpost.identity.lot import verify_membership
 from fieldpost.identity.outcome import read_outcome
 from fieldpost.identity.report import open_report, verify_report
@@ -290,6 +291,9 @@ TARGETS: Final[dict[str, Target]] = {
         ),
         "challenge",
         _TRUST,
+    ),
+    "identity.leaves.decode_leaves": Target(
+        lambda d: list(decode_leaves([d[:50], d[50:]], count=3)), "leaves"
     ),
     "identity.lot.verify_membership": Target(
         lambda d: verify_membership(leaf=d, index=0, count=1, root=b"\x01" * 32, path=()),

@@ -27,7 +27,16 @@ WORST_BYTES = 20_000
 _READS = re.compile(
     r"(decode|parse|open|read|verify|split|follow|believe|apply_batch|error_of)(_|$)"
 )
-_GIVEN = {"bytes", "str", "cbor.Value", "object", "Iterable[str]", "Sequence[bytes]", "Read"}
+_GIVEN = {
+    "bytes",
+    "str",
+    "cbor.Value",
+    "object",
+    "Iterable[str]",
+    "Iterable[bytes]",
+    "Sequence[bytes]",
+    "Read",
+}
 
 
 @EVERY

@@ -162,28 +162,29 @@ class FleetDb:
         class_id: bytes,
         root: bytes,
         entry: int,
-        leaves: Sequence[tuple[bytes, bytes]],
+        devices: Sequence[bytes],
+        leaves: Iterable[bytes],
     ) -> None:
-        """Save a lot with (device id, leaf) of every device.
+        """Save a lot with the id and the leaf of every device.
 
         A key's lot is the one with the smallest `entry`, whatever order lots come in.
         """
         self._writer.execute(
             "INSERT OR IGNORE INTO lots VALUES (?, ?, ?, ?, ?)",
-            (lot, class_id, len(leaves), root, entry),
+            (lot, class_id, len(devices), root, entry),
         )
         self._writer.executemany(
             "INSERT OR IGNORE INTO leaves VALUES (?, ?, ?)",
-            ((lot, index, leaf) for index, (_, leaf) in enumerate(leaves)),
+            ((lot, index, leaf) for index, leaf in enumerate(leaves)),
         )
         before = self._writer.total_changes
         self._writer.executemany(
             "INSERT OR IGNORE INTO devices VALUES (?, ?, ?)",
             # In the order of the index, or each of a million would touch another page of it.
-            sorted((device, lot, index) for index, (device, _) in enumerate(leaves)),
+            sorted((device, lot, index) for index, device in enumerate(devices)),
         )
-        if self._writer.total_changes - before < len(leaves):
-            for index, (device, _) in enumerate(leaves):
+        if self._writer.total_changes - before < len(devices):
+            for index, device in enumerate(devices):
                 self._settle_place(device, lot, entry, index)
 
     def _settle_place(self, device: bytes, lot: bytes, entry: int, index: int) -> None:

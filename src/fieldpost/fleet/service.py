@@ -7,7 +7,7 @@ image had booted and was confirmed; nothing else counts as updated.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Lock
@@ -21,10 +21,14 @@ from fieldpost.fleet.ends import End, Period
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
 from fieldpost.identity.leaf import decode_leaf, scan_leaf
+from fieldpost.identity.leaves import decode_leaves, most_leaves_bytes
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import signer_of
 from fieldpost.identity.status import DeviceStatus, page_number, read_status
+from fieldpost.records.lot import LotRecord
+from fieldpost.tlog.hashing import leaf_hash
+from fieldpost.tlog.tree import CompactRange
 
 _TREES_KEPT: Final = 4
 _WEIGHT: Final = (
@@ -57,6 +61,7 @@ class FleetService:
         self._trees: OrderedDict[bytes, LotTree] = OrderedDict()
         self._trees_lock = Lock()
         self._counting = Lock()
+        self._large = Lock()
 
     def close(self) -> None:
         """Finish what was taken in, then close the database."""
@@ -65,36 +70,39 @@ class FleetService:
 
     # --- lots ---
 
-    def store_leaves(self, lot: bytes, data: bytes) -> None:
+    def most_leaves_bytes(self, lot: bytes) -> int:
+        """How long the leaves of a lot can be. Raises NotFound for one that is not on the board."""
+        return most_leaves_bytes(self._lots.read(lot).record.count)
+
+    def store_leaves(self, lot: bytes, pieces: Iterable[bytes]) -> None:
         """Take a lot's leaves, a CBOR array of byte strings, if they make the posted root.
+
+        `pieces` are its bytes, read several times over and never held together; until they have
+        made the root, this needs no memory that grows with them.
 
         Raises NotFound for a lot that is not on the board, Malformed, and
         Untrusted("wrong-root" | "wrong-class").
         """
         posted = self._lots.read(lot)
         record = posted.record
-        leaves = _read_leaves(data, record.count)
-        tree = LotTree.build(leaves)
-        if tree.root != record.root:
+        leaves = decode_leaves(pieces, count=record.count)
+        if CompactRange.empty().extend(map(leaf_hash, leaves)).root() != record.root:
             raise Untrusted("wrong-root", "these leaves do not make the root that was posted")
-        devices: list[tuple[bytes, bytes]] = []
-        for leaf in leaves:
-            device, class_id = scan_leaf(leaf)
-            if class_id != record.class_id:
-                raise Untrusted("wrong-class", "a leaf is of another class than its lot")
-            devices.append((device, leaf))
-
-        def save() -> None:
-            self._database.save_lot(
-                lot=lot,
-                class_id=record.class_id,
-                root=record.root,
-                entry=posted.entry,
-                leaves=devices,
-            )
-
-        self._writer.submit(save).result()
-        self._keep_tree(lot, tree)
+        # Anybody may send again what a maker sent: one lot at a time, and each once.
+        with self._large:
+            if self.has_leaves(lot):
+                return
+            devices = list(_devices(pieces, record))
+            self._writer.submit(
+                lambda: self._database.save_lot(
+                    lot=lot,
+                    class_id=record.class_id,
+                    root=record.root,
+                    entry=posted.entry,
+                    devices=devices,
+                    leaves=decode_leaves(pieces, count=record.count),
+                )
+            ).result()
 
     def lot_view(self, lot: bytes) -> dict[str, object]:
         """What the board says of a lot, as JSON, and whether its leaves are here."""
@@ -121,14 +129,23 @@ class FleetService:
         return cbor.encode([place.lot, place.index, tree.count, place.leaf, path])
 
     def _tree(self, lot: bytes) -> LotTree:
+        tree = self._kept_tree(lot)
+        if tree is not None:
+            return tree
+        # Many ask at once for the tree of a million; it is built once.
+        with self._large:
+            tree = self._kept_tree(lot)
+            if tree is None:
+                tree = LotTree.build(self._database.leaves(lot))
+                self._keep_tree(lot, tree)
+            return tree
+
+    def _kept_tree(self, lot: bytes) -> LotTree | None:
         with self._trees_lock:
             tree = self._trees.get(lot)
             if tree is not None:
                 self._trees.move_to_end(lot)
-                return tree
-        tree = LotTree.build(self._database.leaves(lot))
-        self._keep_tree(lot, tree)
-        return tree
+            return tree
 
     def _keep_tree(self, lot: bytes, tree: LotTree) -> None:
         with self._trees_lock:
@@ -311,8 +328,10 @@ def _row(releases: dict[str, dict[str, int]], sequence: int) -> dict[str, int]:
     return releases.setdefault(str(sequence), nothing)
 
 
-def _read_leaves(data: bytes, count: int) -> list[bytes]:
-    leaves = cbor.decode_byte_strings(data, most=count)
-    if len(leaves) != count:
-        raise Malformed(f"the leaves must be an array of the lot's {count} byte strings")
-    return list(leaves)
+def _devices(pieces: Iterable[bytes], record: LotRecord) -> Iterator[bytes]:
+    """The device ids of a lot's leaves, in order. Raises Malformed, Untrusted("wrong-class")."""
+    for leaf in decode_leaves(pieces, count=record.count):
+        device, class_id = scan_leaf(leaf)
+        if class_id != record.class_id:
+            raise Untrusted("wrong-class", "a leaf is of another class than its lot")
+        yield device

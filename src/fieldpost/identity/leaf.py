@@ -21,6 +21,8 @@ from fieldpost.records.fields import check_text
 
 MAX_SERIAL: Final = 64
 MIN_SALT_BYTES: Final = 16
+# 64 characters of a serial, the COSE_Key of P-256, the class id, and their heads.
+MAX_LEAF_BYTES: Final = 1 + 66 + 75 + 17
 DEVICE_ALGORITHMS: Final = frozenset({Algorithm.ESP256, Algorithm.ED25519})
 
 

@@ -46,6 +46,7 @@ from fieldpost.node.posting import PostDesk
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.reporting import ReportDesk
 from fieldpost.node.service import NodeService
+from fieldpost.node.spool import Spool
 from fieldpost.node.start import open_engine
 from fieldpost.node.taking import ShortWay, Taker
 from fieldpost.node.vitals import announce_board, announce_process
@@ -128,6 +129,7 @@ def build(
         limits=service.limits,
         metrics=metrics,
         check_ready=readiness.check,
+        data=data,
         takers={posts.PATH.encode(): PostDesk(service)},
         trusted_proxies=trusted_proxies,
         log_requests=log_requests,
@@ -138,12 +140,17 @@ def build(
 
 
 def build_fleet(
-    *, fleet: FleetService, limits: Limits, metrics: Metrics, check_ready: Callable[[], None]
+    *,
+    fleet: FleetService,
+    limits: Limits,
+    metrics: Metrics,
+    check_ready: Callable[[], None],
+    data: Path,
 ) -> Starlette:
-    """The application of a fleet service alone."""
+    """The application of a fleet service alone over `data`."""
     routes = [route for noun in FLEET_NOUNS for route in noun.routes]
     return _application(
-        routes, fleet=fleet, limits=limits, metrics=metrics, check_ready=check_ready
+        routes, fleet=fleet, limits=limits, metrics=metrics, check_ready=check_ready, data=data
     )
 
 
@@ -154,6 +161,7 @@ def _application(
     limits: Limits,
     metrics: Metrics,
     check_ready: Callable[[], None],
+    data: Path,
     takers: Mapping[bytes, Taker] | None = None,
     trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
@@ -194,5 +202,6 @@ def _application(
     )
     app.state.gate = gate
     app.state.limits = limits
+    app.state.spool = Spool(data / "leaves", limits)
     app.state.check_ready = check_ready
     return app

@@ -31,7 +31,7 @@ class Limits:
     posts_per_request: int = setting(100, "posts of one request", most=10_000)
     manifest_bytes: int = setting(32_768, "bytes of one manifest's upload", most=MIB)
     piece_bytes: int = setting(64 * MIB, "bytes of one piece of a blob's upload", most=1024 * MIB)
-    lot_bytes: int = setting(160 * MIB, "bytes of the leaves of one lot", most=1024 * MIB)
+    lot_bytes: int = setting(162 * MIB, "bytes of the leaves of one lot", most=1024 * MIB)
     report_bytes: int = setting(8_192, "bytes of one device's report", most=65_535)
     # Clients take a shorter answer for the end of the chain (docs/spec/http.md).
     links_bytes: int = setting(
@@ -70,6 +70,8 @@ class Limits:
     )
     uploads_at_once: int = setting(16, "uploads at the same time", most=10_000)
     uploads_per_maker: int = setting(4, "of them, uploads of one maker", most=10_000)
+    lots_at_once: int = setting(8, "uploads of lots' leaves at the same time", most=1_000)
+    lots_per_client: int = setting(2, "of them, uploads of one address", most=1_000)
     blob_bytes: int = setting(4 * GIB, "bytes of one artifact that is kept here", most=4 * GIB)
     document_bytes: int = setting(
         64 * MIB, "bytes of an SBOM or of notes, whose size no release states", most=GIB

@@ -43,5 +43,7 @@ def open_fleet(
         stack.callback(fleet.close)
         limits = Limits()
         metrics = Metrics()
-        app = build_fleet(fleet=fleet, limits=limits, metrics=metrics, check_ready=lambda: None)
+        app = build_fleet(
+            fleet=fleet, limits=limits, metrics=metrics, check_ready=lambda: None, data=data
+        )
         yield FleetAlone(app, metrics, lots.board, limits)

@@ -53,6 +53,16 @@ def free_bytes(directory: Path) -> int:
         raise Unavailable(f"cannot ask for the room below {directory}: {error.strerror}") from error
 
 
+def check_reserve(directory: Path, count: int, reserve: int) -> None:
+    """Room for `count` more bytes is there beside the reserve. Raises DiskFull."""
+    if free_bytes(directory) - count < reserve:
+        raise DiskFull(
+            f"this node keeps {reserve} bytes of its disk free, and {count} more would not "
+            "leave them",
+            600,
+        )
+
+
 class Uploads:
     """Uploads into a blob store below `root`, as a catalog of posted releases allows.
 
@@ -153,12 +163,7 @@ class Uploads:
 
     def check_room(self, count: int) -> None:
         """Room for `count` more bytes is there beside the reserve. Raises DiskFull."""
-        if free_bytes(self._root) - count < self._limits.reserve_bytes:
-            raise DiskFull(
-                f"this node keeps {self._limits.reserve_bytes} bytes of its disk free, and "
-                f"{count} more would not leave them",
-                600,
-            )
+        check_reserve(self._root, count, self._limits.reserve_bytes)
 
     def save(self, upload: Upload, offset: int, data: bytes) -> int:
         """Keep a piece; how much is here then. Raises as `BlobStore.upload`, and DiskFull."""

@@ -37,11 +37,13 @@ from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
 from fieldpost.engines import signed_mark, writer
 from fieldpost.fleet import database, reports
+from fieldpost.fleet import service as fleet_service
 from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
 from fieldpost.ledger.rules import board, maker, release, rollout
-from fieldpost.node import clients, crowd, guarded, rates, service, uploads
+from fieldpost.node import clients, crowd, guarded, rates, service, spool, uploads
+from fieldpost.node.api import lots
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
@@ -196,6 +198,9 @@ class Defence(Enum):
     UPLOAD_PERMIT = (service, "verify_permit", lenient.any_permit)
     MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
     DISK_RESERVE = (uploads.Uploads, "check_room", _pass)
+    LEAVES_RESERVE = (spool, "check_reserve", _pass)
+    LEAVES_ON_DISK = (lots, "_fill", lenient.hold_in_memory)
+    LEAVES_OF_THE_LOT = (fleet_service, "most_leaves_bytes", lambda _count: 2**31)
 
     # --- recovery ---
     SIGNED_MARK = (signed_mark, "_load", lambda _path: (0, b""))

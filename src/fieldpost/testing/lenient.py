@@ -6,7 +6,7 @@ Each replaces one function of the ledger, the encodings, the agent, the fleet or
 succeeds does so for want of that one check.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from fieldpost.ledger import authority, domains
 from fieldpost.ledger.context import Context, Reader, Writes
 from fieldpost.ledger.reading import read_release
 from fieldpost.node.crowd import Crowd, Guest
+from fieldpost.node.spool import Spooled
 from fieldpost.posts.attestation import MakerAttest
 from fieldpost.posts.envelope import Post
 from fieldpost.posts.permit import Permit, SignedPermit
@@ -115,3 +116,8 @@ def everybody_enters(crowd: Crowd, guest: Guest, client: str) -> bool:
     crowd._count += 1  # noqa: SLF001 - it stands in
     crowd.wait(guest)
     return True
+
+
+async def hold_in_memory(spooled: Spooled, body: AsyncIterator[bytes]) -> None:
+    """All leaves of a lot, before any is written."""
+    spooled.append(b"".join([part async for part in body]))

@@ -50,7 +50,7 @@ def clock() -> Clock:
 @pytest.fixture
 def fleet(tmp_path: Path, clock: Clock) -> Iterator[FleetService]:
     service = FleetService(tmp_path / "fleet.db", board=BOARD, lots=Posted(), clock=clock)
-    service.store_leaves(LOT, cbor.encode(LEAVES))
+    service.store_leaves(LOT, [cbor.encode(LEAVES)])
     yield service
     service.close()
 

@@ -62,7 +62,7 @@ def open_fleet(folder: Path, posted: Posted | None = None) -> FleetService:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[FleetService]:
     service = open_fleet(tmp_path)
-    service.store_leaves(LOT, cbor.encode(LEAVES))
+    service.store_leaves(LOT, [cbor.encode(LEAVES)])
     yield service
     service.close()
 
@@ -207,7 +207,7 @@ def test_a_bad_report_does_not_spoil_the_good_ones_beside_it(fleet: FleetService
 
 def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
     first = open_fleet(tmp_path)
-    first.store_leaves(LOT, cbor.encode(LEAVES))
+    first.store_leaves(LOT, [cbor.encode(LEAVES)])
     take(first, report(0, order=(2, 2)))
     first.close()
     second = open_fleet(tmp_path)
@@ -260,7 +260,7 @@ def test_leaves_that_do_not_make_the_posted_root_are_not_stored(what: str, tmp_p
     value, family = BAD_LEAVES[what]
     fleet = open_fleet(tmp_path)
     with pytest.raises(family):
-        fleet.store_leaves(LOT, cbor.encode(value))
+        fleet.store_leaves(LOT, [cbor.encode(value)])
     assert not fleet.has_leaves(LOT)
     fleet.close()
 
@@ -274,7 +274,7 @@ def test_a_leaf_of_another_class_than_its_lot_is_not_stored(
     monkeypatch.setitem(POSTED, lot.id, lot)
     fleet = open_fleet(tmp_path)
     with pytest.raises(Untrusted, match="wrong-class"):
-        fleet.store_leaves(lot.id, cbor.encode(leaves))
+        fleet.store_leaves(lot.id, [cbor.encode(leaves)])
     assert not fleet.has_leaves(lot.id)
     fleet.close()
 
@@ -282,5 +282,5 @@ def test_a_leaf_of_another_class_than_its_lot_is_not_stored(
 def test_leaves_of_a_lot_that_is_not_on_the_board_are_refused(tmp_path: Path) -> None:
     fleet = open_fleet(tmp_path)
     with pytest.raises(NotFound):
-        fleet.store_leaves(b"N" * 16, cbor.encode(LEAVES))
+        fleet.store_leaves(b"N" * 16, [cbor.encode(LEAVES)])
     fleet.close()

@@ -57,7 +57,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> tuple[bytes, list[bytes]]:
 
 
 def store(fleet: FleetService, lot: bytes, leaves: list[bytes]) -> None:
-    fleet.store_leaves(lot, cbor.encode(leaves))
+    fleet.store_leaves(lot, [cbor.encode(leaves)])
 
 
 def device(number: int) -> bytes:

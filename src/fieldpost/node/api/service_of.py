@@ -4,9 +4,12 @@
 from starlette.requests import Request
 
 from fieldpost.fleet.service import FleetService
+from fieldpost.node.clients import OWN
 from fieldpost.node.config import Limits
 from fieldpost.node.fast import FastAnswers
+from fieldpost.node.gate import Gate
 from fieldpost.node.service import NodeService
+from fieldpost.node.spool import Spool
 from fieldpost.node.taking import ShortWay, Taker
 
 
@@ -43,3 +46,17 @@ def limits_of(request: Request) -> Limits:
     limits = request.app.state.limits
     assert isinstance(limits, Limits)
     return limits
+
+
+def spool_of(request: Request) -> Spool:
+    """Where long bodies wait on the disk."""
+    spool = request.app.state.spool
+    assert isinstance(spool, Spool)
+    return spool
+
+
+def client_of(request: Request) -> str:
+    """Who is charged for this request; OWN for whoever is not limited."""
+    gate = request.app.state.gate
+    assert isinstance(gate, Gate)
+    return gate.clients.of(request.client.host if request.client else OWN)
