@@ -18,6 +18,7 @@ from fieldpost.cli.advisory import read_advisories
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.device_proof import Place, find_place, fleet_option, read_device_status
+from fieldpost.cli.hashed_serials import HashedSerials
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
@@ -70,6 +71,11 @@ class Findings:
 @click.option("--running", type=click.IntRange(0), help="The release that it says it runs.")
 @click.option("--challenge", help="What you asked the unit to sign, in hex: chosen anew, by you.")
 @click.option("--proof", help="What `fieldpost agent prove` answered, in hex.")
+@click.option(
+    "--serials",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The file of `fieldpost lot enrol --hash-serials`, or its line of this device.",
+)
 @click.option("--max-age-days", type=float, help="Oldest proof you accept.  [default: 7]")
 @fleet_option
 @board_option
@@ -84,6 +90,7 @@ def check(
     running: int | None,
     challenge: str | None,
     proof: str | None,
+    serials: Path | None,
     max_age_days: float | None,
     fleet_url: str | None,
     board_url: str | None,
@@ -116,6 +123,8 @@ def check(
     except NotFound as error:
         findings.answer("enrolled", UNPROVEN, why=str(error))
     else:
+        known = HashedSerials() if serials is None else HashedSerials.load(serials)
+        findings.facts["serial"] = known.serial_of(place.leaf) or "hashed"
         _judge(proven, place, findings, channel=channel, running=running, now=now)
         if challenge is not None and proof is not None:
             _judge_unit(proven, place, findings, challenge=_octets(challenge), proof=_octets(proof))
@@ -164,14 +173,7 @@ def _judge(
     running: int | None,
     now: int,
 ) -> None:
-    serial = place.leaf.serial
-    findings.answer(
-        "enrolled",
-        YES,
-        lot=place.lot.id.hex(),
-        index=place.index,
-        serial=serial if isinstance(serial, str) else "hashed",
-    )
+    findings.answer("enrolled", YES, lot=place.lot.id.hex(), index=place.index)
     status = read_device_status(proven, place)
     findings.answer(
         "valid", YES if status is DeviceStatus.VALID else NO, status=status.name.lower()

@@ -12,6 +12,7 @@ from fieldpost.cli.board_access import Board, bound_board, publish
 from fieldpost.cli.console import json_option, note, progress, show
 from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.factory_csv import Table, load_table
+from fieldpost.cli.hashed_serials import HashedSerials, hash_serials
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
@@ -61,6 +62,13 @@ def command() -> None:
     help="A factory's table: columns serial, key (hex, base64 or PEM) and scrap.",
 )
 @click.option(
+    "--hash-serials",
+    "salts",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Put a salted hash for each serial; FILE keeps serials and salts, and is read again.",
+)
+@click.option(
     "--fleet", "fleet_url", help="URL of your own fleet service.  [default: the board's node]"
 )
 @home_options
@@ -71,6 +79,7 @@ def enrol(
     requests: Path | None,
     leaves: Path | None,
     table: Path | None,
+    salts: Path | None,
     fleet_url: str | None,
     home: Path | None,
     passphrase_file: Path | None,
@@ -81,9 +90,12 @@ def enrol(
     Requests prove that each device holds its key; leaves and tables are believed as they are. A lot
     never changes: the same devices again finish what was interrupted, others make another lot.
 
+    With --hash-serials not even the fleet service learns a serial. Keep FILE secret and safe: only
+    by it a device's serial can be told, or shown to be its (`fieldpost device check --serials`).
+
     \b
     fieldpost lot enrol bulb-a19:r2 --requests factory/requests
-    fieldpost lot enrol bulb-a19:r2 --csv march.csv
+    fieldpost lot enrol bulb-a19:r2 --csv march.csv --hash-serials serials.csv
     fieldpost lot enrol bulb-a19:r2 --leaves march.cbor --fleet https://fleet.lamps.example
     """
     if requests is None and leaves is None and table is None:
@@ -94,7 +106,10 @@ def enrol(
     class_ = resolve_class(maker_id, class_name)
     read_class(board, class_)
     listed = None if table is None else load_table(table, class_)
-    gathered = gather(requests, leaves, class_, listed=listed, as_json=as_json)
+    serials = None if salts is None else HashedSerials.load(salts)
+    gathered = gather(requests, leaves, class_, listed=listed, serials=serials, as_json=as_json)
+    if serials is not None and salts is not None:
+        serials.save(salts)
     with progress("hashing", len(gathered), as_json=as_json) as advance:
         tree = LotTree.build(gathered)
         advance(len(gathered))
@@ -159,9 +174,13 @@ def gather(
     class_: bytes,
     *,
     listed: Table | None = None,
+    serials: HashedSerials | None = None,
     as_json: bool,
 ) -> list[bytes]:
-    """The encoded leaves of a lot, sorted, each judged. Raises Malformed, Untrusted."""
+    """The encoded leaves of a lot, sorted, each judged; serials hashed if `serials` is to know.
+
+    Raises Malformed, Untrusted, Misconfigured.
+    """
     gathered: list[bytes] = []
     if leaves is not None:
         gathered += _read_leaves(leaves)
@@ -173,11 +192,19 @@ def gather(
             for leaf in _read_requests(files):
                 gathered.append(leaf.encode())
                 advance(1)
+    if serials is not None:
+        with progress("hashing serials", len(gathered), as_json=as_json) as advance:
+            gathered = hash_serials(gathered, serials, advance)
     gathered.sort()
     if not 1 <= len(gathered) <= MAX_LOT_DEVICES:
         raise Malformed(
             f"{len(gathered)} devices; a lot holds 1…{MAX_LOT_DEVICES} (requests are files *.enrol)"
         )
+    _check_devices(gathered, class_, as_json=as_json)
+    return gathered
+
+
+def _check_devices(gathered: list[bytes], class_: bytes, *, as_json: bool) -> None:
     devices: set[bytes] = set()
     with progress("checking devices", len(gathered), as_json=as_json) as advance:
         for start in range(0, len(gathered), _AT_ONCE):
@@ -193,7 +220,6 @@ def gather(
             advance(len(some))
     if len(devices) != len(gathered):
         raise Malformed("a device occurs twice, perhaps with two serials; nothing was enrolled")
-    return gathered
 
 
 def _read_leaves(path: Path) -> list[bytes]:
