@@ -33,7 +33,10 @@ class ClockGuard:
                 "or accept it by restarting the node"
             )
         if now < last - MOST_BEHIND_S:
-            raise Unavailable(f"the clock is {last - now} s behind the last batch: set it right")
+            raise Unavailable(
+                f"the clock is {last - now} s behind the last batch: set it right; if it is right, "
+                "posts are taken again once it has come there, and no restart helps"
+            )
         # Slow corrections of a clock are no jump, however far they add up.
         self._offset = offset
         return now

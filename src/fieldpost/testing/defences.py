@@ -35,7 +35,7 @@ from fieldpost.agent.slots.exec import ExecSlots
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
-from fieldpost.engines import signed_mark, writer
+from fieldpost.engines import clock_guard, signed_mark, writer
 from fieldpost.fleet import database, reports
 from fieldpost.fleet import service as fleet_service
 from fieldpost.fleet.database import Place
@@ -203,6 +203,7 @@ class Defence(Enum):
     LEAVES_OF_THE_LOT = (fleet_service, "most_leaves_bytes", lambda _count: 2**31)
 
     # --- recovery ---
+    CLOCK_GUARD = (clock_guard.ClockGuard, "read", lenient.read_any_clock)
     SIGNED_MARK = (signed_mark, "_load", lambda _path: (0, b""))
     TORN_BATCH = (log_recovery, "_remove_torn", _pass)
     LOG_BEFORE_STATE = (writer.BoardWriter, "commit", hasty.commit_state_first)
