@@ -21,7 +21,7 @@ from fieldpost.node.gate import Gate
 
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BAD_HOST: Final = frozenset(b' \t/?#@\\"<>^`{|}')
-_FORWARDED: Final = frozenset({b"x-forwarded-for", b"forwarded"})
+FORWARDED: Final = frozenset({b"x-forwarded-for", b"forwarded"})
 
 
 class Faulty(Exception):
@@ -117,7 +117,7 @@ class GuardedProtocol(HttpToolsProtocol):
             elif name == b"transfer-encoding":
                 if version != "1.1" or value.strip().lower() != b"chunked":
                     raise Faulty("a transfer coding that is not taken here")
-            elif name in _FORWARDED:
+            elif name in FORWARDED:
                 forwarded = True
         if version not in _VERSIONS or (hosts != 1 if version == "1.1" else hosts > 1):
             raise Faulty("another version of HTTP, or no Host, or two")

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guarded protocol with a short way for hot answers.
 
-A prepared answer (`fieldpost.node.fast`) is written once the request is
-parsed whole, if nothing else on the connection is under way; so is the answer of whoever takes a
-small body (`fieldpost.node.taking`), once there is one. Limits hold for them as for all.
+A prepared answer (`fieldpost.node.fast`) is written once the request is parsed whole, if nothing
+else on the connection is under way; the same bytes are parsed once (`fieldpost.node.asked`). So is
+the answer of whoever takes a small body (`fieldpost.node.taking`), once there is one. Limits hold
+for them as for all.
 """
 
 import asyncio
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fieldpost.node.api.problems import TooSlow, problem_response
+from fieldpost.node.asked import Asked, AskedBefore
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.exchange import UNUSUAL, Exchange, find_taker, render
 from fieldpost.node.fast import FastAnswers
 from fieldpost.node.gate import PREPARED_COST, Gate
-from fieldpost.node.guarded import GuardedProtocol
+from fieldpost.node.guarded import FORWARDED, GuardedProtocol
 from fieldpost.node.taking import ShortWay
 
 # A request with one of these asks for more than prepared bytes.
@@ -31,12 +34,75 @@ class LimitedProtocol(GuardedProtocol):
 
     fast: FastAnswers | None = None
     short: ShortWay | None = None
+    asked: AskedBefore
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         self._prepared: bytes | None = None
         self._exchange: Exchange | None = None
+        # Whether the next byte begins a message; what the last one asked, if an answer was ready.
+        self._is_between = True
+        self._messages = 0
+        self._asked: Asked | None = None
+        self._last_answer = -inf
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came. What was parsed before as one whole request is not parsed again."""
+        if not self._is_between:
+            super().data_received(data)
+            return
+        asked = self.asked.find(data)
+        if asked is not None and self._answer_again(asked):
+            return
+        self._messages, self._asked = 0, None
+        super().data_received(data)
+        self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        if self._asked is not None and self._messages == 1 and self._is_between:
+            self.asked.keep(data, self._asked)
+
+    def _answer_again(self, asked: Asked) -> bool:
+        """Answer what `_is_plain` and `_find_prepared` took before, if they would do so now."""
+        fast = self.fast
+        if fast is None or self._is_busy():
+            return False
+        now = self.loop.time()
+        answer = fast.find(
+            asked.path,
+            is_head=asked.is_head,
+            if_none_match=asked.if_none_match,
+            general=self.server_state.default_headers,
+            now=now,
+        )
+        if answer is None or not self.gate.admits(self._peer, PREPARED_COST, now):
+            return False
+        self._header_arrived()
+        self.transport.write(answer)
+        self.server_state.total_requests += 1
+        self.crowd.wait(self)
+        # The timer runs on, and looks at this when it is over: none is set for each request.
+        self._last_answer = now
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive(self.timeout_keep_alive)
+        return True
+
+    def _keep_alive(self, rest_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(rest_s, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The connection may have been idle too long."""
+        rest_s = self._last_answer + self.timeout_keep_alive - self.loop.time()
+        if rest_s > 0:
+            self._keep_alive(rest_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._is_between = False
+        super().on_message_begin()
 
     def begin(self) -> None:
         """Take the short way if there is one and the client may ask; else the application's."""
@@ -58,6 +124,8 @@ class LimitedProtocol(GuardedProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._is_between = True
+        self._messages += 1
         exchange, self._exchange = self._exchange, None
         if self._prepared is not None:
             self.transport.write(self._prepared)
@@ -72,13 +140,18 @@ class LimitedProtocol(GuardedProtocol):
 
     def _is_plain(self) -> bool:
         """Whether this request may be served here: nothing else is under way."""
-        before: RequestResponseCycle | Exchange | None = self.cycle
         return not (
+            self._is_busy()
+            or self.parser.get_http_version() != "1.1"
+            or not self.parser.should_keep_alive()
+        )
+
+    def _is_busy(self) -> bool:
+        before: RequestResponseCycle | Exchange | None = self.cycle
+        return bool(
             self.pipeline
             or self.flow.write_paused
             or (before is not None and not before.response_complete)
-            or self.parser.get_http_version() != "1.1"
-            or not self.parser.should_keep_alive()
             or self.transport.is_closing()
         )
 
@@ -127,18 +200,24 @@ class LimitedProtocol(GuardedProtocol):
         if fast is None or method not in (b"GET", b"HEAD"):
             return None
         if_none_match: str | None = None
+        is_forwarded = False
         for name, value in self.headers:
             if name in _UNUSUAL:
                 return None
             if name == b"if-none-match" and if_none_match is None:
                 if_none_match = value.decode("latin-1")
-        return fast.find(
+            is_forwarded |= name in FORWARDED
+        found = fast.find(
             self.url,
             is_head=method == b"HEAD",
             if_none_match=if_none_match,
             general=self.server_state.default_headers,
             now=self.loop.time(),
         )
+        # Whom a forwarded request is charged to is asked each time.
+        if found is not None and not is_forwarded:
+            self._asked = Asked(self.url, method == b"HEAD", if_none_match)
+        return found
 
 
 def limited_protocol(
@@ -151,4 +230,4 @@ def limited_protocol(
 ) -> type[asyncio.Protocol]:
     """The protocol class for a server with these limits."""
     members = {"limits": limits, "gate": gate, "crowd": crowd, "fast": fast, "short": short}
-    return type("LimitedProtocol", (LimitedProtocol,), members)
+    return type("LimitedProtocol", (LimitedProtocol,), {**members, "asked": AskedBefore()})
