@@ -2,19 +2,22 @@
 """`fieldpost lot`: enrol devices, a lot at a time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
 
 from fieldpost import cbor
-from fieldpost.cli.board_access import Board, bound_board, publish
+from fieldpost.cli.acting import Acting, act
+from fieldpost.cli.board_access import Board, bound_board
 from fieldpost.cli.console import json_option, note, progress, show
 from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.factory_csv import Table, load_table
 from fieldpost.cli.hashed_serials import HashedSerials, hash_serials
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
+from fieldpost.cli.signing import export_option, post_facts
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
 from fieldpost.identity.enrolment import MAX_REQUEST_BYTES, verify_request
 from fieldpost.identity.leaf import DeviceLeaf, decode_leaf, scan_leaf
@@ -71,6 +74,7 @@ def command() -> None:
 @click.option(
     "--fleet", "fleet_url", help="URL of your own fleet service.  [default: the board's node]"
 )
+@export_option
 @home_options
 @json_option
 def enrol(
@@ -81,6 +85,7 @@ def enrol(
     table: Path | None,
     salts: Path | None,
     fleet_url: str | None,
+    export: Path | None,
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -89,6 +94,9 @@ def enrol(
 
     Requests prove that each device holds its key; leaves and tables are believed as they are. A lot
     never changes: the same devices again finish what was interrupted, others make another lot.
+
+    Where the enrolment key lies on another machine, --export-unsigned writes what it signs; after
+    `maker import` the same command again uploads the leaves.
 
     With --hash-serials not even the fleet service learns a serial. Keep FILE secret and safe: only
     by it a device's serial can be told, or shown to be its (`fieldpost device check --serials`).
@@ -100,10 +108,9 @@ def enrol(
     """
     if requests is None and leaves is None and table is None:
         raise Misconfigured("give --requests FOLDER, --csv FILE or --leaves FILE")
-    maker = open_home(home, passphrase_file)
-    board = bound_board(maker, as_json=as_json)
-    maker_id = bytes.fromhex(maker.settings().maker)
-    class_ = resolve_class(maker_id, class_name)
+    acting = act(home, passphrase_file, as_json=as_json)
+    board = acting.board
+    class_ = resolve_class(acting.id, class_name)
     read_class(board, class_)
     listed = None if table is None else load_table(table, class_)
     serials = None if salts is None else HashedSerials.load(salts)
@@ -113,28 +120,23 @@ def enrol(
     with progress("hashing", len(gathered), as_json=as_json) as advance:
         tree = LotTree.build(gathered)
         advance(len(gathered))
-    lot = lot_id(maker=maker_id, class_=class_, count=len(gathered), root=tree.root)
-    index: int | None = None
-    receipt: Path | None = None
+    lot = lot_id(maker=acting.id, class_=class_, count=len(gathered), root=tree.root)
+    facts: dict[str, object] = {
+        "lot": lot.hex(),
+        "class": class_.hex(),
+        "devices": len(gathered),
+        "root": tree.root.hex(),
+    }
+    if listed is not None:
+        facts["scrapped"] = listed.scrapped
+    posted: dict[str, object] = {"index": None, "receipt": None}
     if not _is_posted(board, lot):
-        (signer,) = maker.signers(Role.ENROL, 1)
-        record = LotRecord(
-            nonce=next_nonce(
-                board, maker=maker_id, role=Role.ENROL, key=signer.public_key, threshold=1
-            ),
-            id=lot,
-            class_id=class_,
-            count=len(gathered),
-            root=tree.root,
-        )
-        statement = Statement(
-            kind="lot.enrol",
-            issuer=maker_id.hex(),
-            subject=subjects.of_lot(lot),
-            audience=board.id,
-            payload=record.encode(),
-        )
-        index, receipt = publish(maker, board, sign_post(statement, [signer]))
+        record = LotRecord(nonce=1, id=lot, class_id=class_, count=len(gathered), root=tree.root)
+        posted = _post(acting, record, export)
+        if export is not None:
+            show(facts | posted, as_json=as_json, title="To be signed elsewhere")
+            note("then this command again uploads the leaves", as_json=as_json)
+            return
     service = Board(fleet_url or board.url, silence_s=_SILENCE_S)
     if len(gathered) >= _MANY:
         note("uploading the leaves; the service hashes them too", as_json=as_json)
@@ -144,20 +146,35 @@ def enrol(
         cbor.encode(gathered),
         content_type="application/cbor",
     )
-    show(
-        {
-            "lot": lot.hex(),
-            "class": class_.hex(),
-            "devices": len(gathered),
-            "root": tree.root.hex(),
-            "index": index,
-            "receipt": str(receipt) if receipt else None,
-        }
-        | ({} if listed is None else {"scrapped": listed.scrapped}),
-        as_json=as_json,
-        title="Lot enrolled",
-    )
+    show(facts | posted, as_json=as_json, title="Lot enrolled")
     note(f"next: fieldpost release publish {class_name} IMAGE --version V", as_json=as_json)
+
+
+def _post(acting: Acting, lot: LotRecord, export: Path | None) -> dict[str, object]:
+    """Post a lot, whose nonce is set here, or export it; what to tell the user."""
+    maker = acting.maker
+    own = next(maker.present(Role.ENROL), None)
+    known, _ = acting.record()
+    if export is None and own is not None and next(acting.signers(known, Role.ENROL), None) is None:
+        # A factory's key that the roots have not added, or have removed: the board says so.
+        nonce = next_nonce(
+            acting.board, maker=acting.id, role=Role.ENROL, key=own.public_key, threshold=1
+        )
+        statement = Statement(
+            kind="lot.enrol",
+            issuer=acting.id.hex(),
+            subject=subjects.of_lot(lot.id),
+            audience=acting.board.id,
+            payload=replace(lot, nonce=nonce).encode(),
+        )
+        return post_facts(maker, acting.board, sign_post(statement, [own]))
+    return acting.post_in_role(
+        Role.ENROL,
+        "lot.enrol",
+        subjects.of_lot(lot.id),
+        lambda nonce: replace(lot, nonce=nonce).encode(),
+        export=export,
+    )
 
 
 def _is_posted(board: Board, lot: bytes) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A contract manufacturer enrols lots with a key of its own, within what the maker allows."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,25 @@ def test_whoever_holds_the_new_key_must_sign(world: CliWorld) -> None:
     key = DeterministicSigner(Algorithm.ED25519, "somebody").public_key.raw.hex()
     with pytest.raises(Misconfigured, match="1 of 1 new key"):
         world.call("maker", "add-key", "enrol", key, "--devices", "1")
+
+
+def test_a_lot_is_signed_where_the_enrolment_key_is_and_its_leaves_follow(world: CliWorld) -> None:
+    folder, unsigned, signed = (str(world.root / name) for name in ("r", "u", "s"))
+    Path(requests(world, "one", "two")).rename(folder)
+    keys, away = world.home / "keys", world.root / "offline"
+    words = ("lot", "enrol", "bulb:r1", "--requests", folder)
+    shutil.copytree(world.home, away)
+    for key in keys.glob("enrol*"):
+        key.unlink()
+    with pytest.raises(Misconfigured, match="--export-unsigned"):
+        world.call(*words)
+    asked = world.call(*words, "--export-unsigned", unsigned)
+    assert asked["signed_here"] == 0
+    with pytest.raises(NotFound):
+        world.call("lot", "show", asked["lot"])
+    world.call("maker", "sign", unsigned, "--out", signed, "--yes", "--home", str(away))
+    assert world.call("maker", "import", signed)["kind"] == "lot.enrol"
+    assert not world.call("lot", "show", asked["lot"])["leaves_stored"]
+    made = world.call(*words)
+    assert (made["lot"], made["index"]) == (asked["lot"], None)
+    assert world.call("lot", "show", asked["lot"])["leaves_stored"]
