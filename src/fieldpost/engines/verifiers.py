@@ -2,36 +2,56 @@
 """Where an engine has signatures verified: here while there are few, in other processes beyond.
 
 The first large request starts the processes (`engines.verifier`), one for each processor but one;
-until they are ready, and whenever one fails, the caller's thread does the work. An idle board has
-none of them. What comes back says only which signatures are valid, and missing answers cost
-nothing but time: the ledger verifies what it is not told about.
+until they are ready, and whenever one fails, the caller's thread does the work. One that does not
+answer in time, because it hangs or was stopped, is killed and its work done here, so that no post
+waits for it longer than that. An idle board has none of them. What comes back says only which
+signatures are valid, and missing answers cost nothing but time: the ledger verifies what it is not
+told about.
 """
 
 import logging
 import os
+import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final
+from typing import IO, Final
 
 from fieldpost.engines.verifier import READY, Check, encode_request, is_valid
 from fieldpost.journal import tell
 
 FEW: Final = 16
 MOST_PROCESSES: Final = 4
+# A hundred posts take a tenth of a second; a busy machine may need far longer.
+ANSWER_S: Final = 5.0
+_START_S: Final = 30.0
+_END_S: Final = 5.0
+COMMAND: Final = (sys.executable, "-m", "fieldpost.engines.verifier")
 
 _log = logging.getLogger(__name__)
 
 
 class Verifiers:
-    """Verifies for one asking thread. `processes` 0 does everything on that thread."""
+    """Verifies for one asking thread. `processes` 0 does everything on that thread.
 
-    def __init__(self, processes: int | None = None) -> None:
+    Each runs `command` and has `answer_s` seconds for a request.
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        *,
+        command: Sequence[str] = COMMAND,
+        answer_s: float = ANSWER_S,
+    ) -> None:
         spare = (os.cpu_count() or 1) - 1
         self._count = min(spare, MOST_PROCESSES) if processes is None else processes
+        self._command = command
+        self._answer_s = answer_s
         self._processes: list[_Process] = []
 
     def verify(self, checks: Sequence[Check]) -> Future[Sequence[bool]]:
@@ -39,7 +59,9 @@ class Verifiers:
         done: Future[Sequence[bool]] = Future()
         if len(checks) >= FEW and self._count:
             if not self._processes:
-                self._processes = [_Process() for _ in range(self._count)]
+                self._processes = [
+                    _Process(self._command, self._answer_s) for _ in range(self._count)
+                ]
             ready = [process for process in self._processes if process.is_ready]
             if ready:
                 return _verify_in(ready, checks)
@@ -82,8 +104,10 @@ def _verify_in(ready: Sequence["_Process"], checks: Sequence[Check]) -> Future[S
 class _Process:
     """One verifying process, with the thread that talks to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str], answer_s: float) -> None:
         self.is_ready = False
+        self._command = command
+        self._answer_s = answer_s
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = ThreadPoolExecutor(1, "fieldpost-verify")
         self._thread.submit(self._start)
@@ -95,49 +119,74 @@ class _Process:
     def close(self) -> None:
         """Let it finish, and wait for its end."""
         self._thread.shutdown()
-        self._end()
+        self._end(_END_S)
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "fieldpost.engines.verifier"]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
             )
-            self.is_ready = self._read(1) == READY
-        except OSError as error:
-            tell(_log, "verifies-alone", error=error)
+            assert self._process.stdin is not None
+            os.set_blocking(self._process.stdin.fileno(), False)
+            self.is_ready = self._read(1, _deadline(_START_S)) == READY
+        except (OSError, EOFError) as error:
+            self._give_up(error)
 
     def _verify(self, checks: Sequence[Check]) -> Sequence[bool]:
         try:
             if self.is_ready:
-                self._write(encode_request(checks))
-                return [verdict == 1 for verdict in self._read(len(checks))]
+                until = _deadline(self._answer_s)
+                self._write(encode_request(checks), until)
+                return [verdict == 1 for verdict in self._read(len(checks), until)]
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine needs an answer
-            tell(_log, "verifies-alone", error=error)
-            self.is_ready = False
-            self._end()
+            self._give_up(error)
         return [is_valid(check) for check in checks]
 
-    def _write(self, data: bytes) -> None:
+    def _give_up(self, error: Exception) -> None:
+        tell(_log, "verifies-alone", error=error)
+        self.is_ready = False
+        self._end(0)
+
+    def _write(self, data: bytes, until: float) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         rest = memoryview(data)
         while rest:
-            rest = rest[self._process.stdin.write(rest) :]
+            _wait_for(self._process.stdin, select.POLLOUT, until)
+            rest = rest[self._process.stdin.write(rest) or 0 :]
 
-    def _read(self, size: int) -> bytes:
+    def _read(self, size: int, until: float) -> bytes:
         assert self._process is not None
         assert self._process.stdout is not None
         data = b""
         while len(data) < size:
+            _wait_for(self._process.stdout, select.POLLIN, until)
             piece = self._process.stdout.read(size - len(data))
             if not piece:
                 raise EOFError("it answers no more")
             data += piece
         return data
 
-    def _end(self) -> None:
-        if self._process is not None:
-            with suppress(OSError):
-                self._process.communicate()
-            self._process = None
+    def _end(self, patience_s: float) -> None:
+        """It ends with its input; after `patience_s` it is killed, even where it is stopped."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(OSError):
+            if patience_s:
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=patience_s)
+            process.kill()
+            process.communicate()
+
+
+def _deadline(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def _wait_for(pipe: IO[bytes], event: int, until: float) -> None:
+    """Wait until `pipe` can be read or written. Raises TimeoutError."""
+    poll = select.poll()
+    poll.register(pipe, event)
+    if not poll.poll(max(0.0, until - time.monotonic()) * 1_000):
+        raise TimeoutError("it did not answer in time")

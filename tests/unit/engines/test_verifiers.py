@@ -4,7 +4,9 @@
 import io
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from subprocess import Popen
 
 import pytest
 
@@ -33,6 +35,21 @@ def two() -> Iterator[Verifiers]:
     opened = Verifiers(2)
     yield opened
     opened.close()
+
+
+READY_THEN = "import os, signal, sys; sys.stdout.buffer.write(b'+'); sys.stdout.flush(); "
+# Programs in the place of a verifying process, by what they do with a request.
+HANGS = READY_THEN + "signal.pause()"
+DIES_AT_WORK = READY_THEN + (
+    "sys.stdin.buffer.read(8); sys.stdout.buffer.write(bytes(3)); sys.stdout.flush(); "
+    "os.kill(os.getpid(), signal.SIGKILL)"
+)
+
+
+def processes_of(verifiers: Verifiers) -> list[Popen[bytes]]:
+    """The processes that run."""
+    running = [process._process for process in verifiers._processes]
+    return [process for process in running if process is not None]
 
 
 def start(verifiers: Verifiers) -> None:
@@ -81,6 +98,49 @@ def test_a_killed_process_costs_time_and_nothing_else(two: Verifiers) -> None:
     asked = checks(40)
     for _ in range(2):
         assert two.verify(asked).result(WAIT_S) == [is_valid(check) for check in asked]
+
+
+def test_a_process_that_never_answers_is_killed_and_its_work_done_here() -> None:
+    """Without any patience, so that nobody waits; large requests do not fit in its pipe either."""
+    for count in (40, 4_000):
+        verifiers = Verifiers(2, command=(sys.executable, "-c", HANGS), answer_s=0.0)
+        start(verifiers)
+        processes, asked = processes_of(verifiers), checks(40) * (count // 40)
+        right = [is_valid(check) for check in asked[:40]] * (count // 40)
+        assert verifiers.verify(asked).result(WAIT_S) == right
+        assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+        assert verifiers.verify(asked[:40]).result(WAIT_S) == right[:40]
+        verifiers.close()
+
+
+def test_a_process_that_dies_at_work_costs_time_and_nothing_else() -> None:
+    verifiers = Verifiers(2, command=(sys.executable, "-c", DIES_AT_WORK), answer_s=WAIT_S)
+    start(verifiers)
+    asked = checks(40)
+    for _ in range(2):
+        assert verifiers.verify(asked).result(WAIT_S) == [is_valid(check) for check in asked]
+    assert not processes_of(verifiers)
+    verifiers.close()
+
+
+def test_a_stopped_process_keeps_nobody_waiting() -> None:
+    verifiers = Verifiers(2, answer_s=0.0)
+    start(verifiers)
+    processes, asked = processes_of(verifiers), checks(40)
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+    assert verifiers.verify(asked).result(WAIT_S) == [is_valid(check) for check in asked]
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+    verifiers.close()
+
+
+def test_a_program_that_is_no_verifier_is_never_asked() -> None:
+    verifiers = Verifiers(1, command=(sys.executable, "-c", "print('-')"))
+    asked = checks(40)
+    for _ in range(2):
+        assert verifiers.verify(asked).result(WAIT_S) == [is_valid(check) for check in asked]
+        verifiers._processes[0]._thread.submit(lambda: None).result(WAIT_S)
+    verifiers.close()
 
 
 def test_processes_end_with_the_engine() -> None:
