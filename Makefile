@@ -51,7 +51,7 @@ test: $(STAMP) ## every test, under 10 minutes on 2 cores
 bench: $(STAMP) ## measure, with ratios side by side (docs/benchmarks.md; ARGS="--only http")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(STAMP) ## 100,000 mutations for every reader of strangers' bytes (ARGS="guided --seconds 60")
+fuzz: $(STAMP) ## 100,000 mutations for every reader and endpoint (ARGS="guided --seconds 60")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 chaos: $(STAMP) ## real processes killed at random moments (ARGS="--node 30 --agent 30 --seed 7")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make fuzz`: every reader under 100,000 seeded mutations, or under coverage guidance.
+"""`make fuzz`: readers and endpoints under 100,000 seeded mutations, or readers under guidance.
 
-    make fuzz                                            every reader, 100,000 each
+    make fuzz                                            every reader and endpoint, 100,000 each
     make fuzz ARGS="mutations --only cbor --count 1000"  those whose name has `cbor` in it
+    make fuzz ARGS="mutations --only endpoint"           requests to a node in this process
     make fuzz ARGS="guided --seconds 60 --only suit"     libFuzzer by atheris, a minute for each
 
 A fault makes the exit status 1 and shows the input in hex. What reaches new code is kept
@@ -18,7 +19,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
+from tests.fuzz import endpoints
 from tests.fuzz.campaign import Fault, check_peak, feed_all, mutations, traced
+from tests.fuzz.endpoints import ENDPOINTS
 from tests.fuzz.targets import TARGETS
 
 COUNT: Final = 100_000
@@ -30,6 +33,8 @@ SLOW_S: Final = 2.0
 def _mutate(task: tuple[str, int, int]) -> str:
     """All mutations of one reader; a line about them, or about the fault."""
     name, count, seed = task
+    if name in ENDPOINTS:
+        return _ask(name, count, seed)
     began = before = time.process_time()
     slowest = 0.0
 
@@ -55,6 +60,17 @@ def _mutate(task: tuple[str, int, int]) -> str:
     )
 
 
+def _ask(name: str, count: int, seed: int) -> str:
+    """All mutations of requests to one endpoint; a line about them, or about the fault."""
+    began = time.process_time()
+    try:
+        statuses = endpoints.feed_mutations(name, count, seed=seed)
+    except Fault as fault:
+        return f"FAULT {fault}"
+    shown = " ".join(f"{status}:{times}" for status, times in sorted(statuses.items()))
+    return f"ok {name}: {count} mutations, {shown}, {time.process_time() - began:.0f} s"
+
+
 def _guide(seconds: int, name: str) -> int:
     """One reader in a process of its own, whose code is instrumented; 1 if there was a fault."""
     command = [sys.executable, "-m", "tests.fuzz.guided", name, str(seconds)]
@@ -69,15 +85,16 @@ def main() -> int:
     """Run what the command line says; 1 if there was a fault."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("mode", nargs="?", choices=("mutations", "guided"), default="mutations")
-    parser.add_argument("--only", default="", help="readers whose name contains this")
-    parser.add_argument("--count", type=int, default=COUNT, help="mutations of each reader")
+    parser.add_argument("--only", default="", help="those whose name contains this")
+    parser.add_argument("--count", type=int, default=COUNT, help="mutations of each")
     parser.add_argument("--seconds", type=int, default=30, help="guidance of each reader")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other mutations")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     if options.mode == "guided":
         return max(map(partial(_guide, options.seconds), (n for n in TARGETS if options.only in n)))
-    tasks = [(name, options.count, options.seed) for name in TARGETS if options.only in name]
+    names = [name for name in (*TARGETS, *ENDPOINTS) if options.only in name]
+    tasks = [(name, options.count, options.seed) for name in names]
     faults = 0
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         for number, line in enumerate(pool.imap_unordered(_mutate, tasks), 1):

@@ -34,6 +34,11 @@ class Hold:
         self.go = asyncio.Event()
 
 
+def path_of(raw: bytes) -> str:
+    """A path as servers decode it: what is no UTF-8 does not end them."""
+    return unquote_to_bytes(raw).decode("utf-8", "replace")
+
+
 async def ask(
     app: ASGIApp,
     method: str,
@@ -73,8 +78,7 @@ async def ask(
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        # Servers decode so: what is no UTF-8 does not end them.
-        "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+        "path": path_of(path),
         "raw_path": path,
         "query_string": query,
         "root_path": "",

@@ -107,6 +107,13 @@ def publish(
     node: Running, world: MirroredBoard, sequence: int = 10, size: int = 1_000
 ) -> Published:
     """Publish a release of an image of `size` bytes, with a true manifest."""
+    entry, published = release_of(world, sequence, size)
+    node.post(world, entry)
+    return published
+
+
+def release_of(world: MirroredBoard, sequence: int, size: int) -> tuple[bytes, Published]:
+    """The post that publishes such a release, and what it publishes."""
     maker = world.maker
     image = bytes(n * sequence % 251 for n in range(size))
     template = decode_release_record(decode_post(maker.release_publish(sequence)).statement.payload)
@@ -125,9 +132,8 @@ def publish(
         envelope_bytes=len(envelope),
         artifacts=(artifact,),
     )
-    node.post(world, entry)
     record = decode_release_record(decode_post(entry).statement.payload)
-    return Published(record, image, envelope, permit_of(world, image))
+    return entry, Published(record, image, envelope, permit_of(world, image))
 
 
 def permit_of(world: MirroredBoard, data: bytes, **changes: Any) -> bytes:
