@@ -25,7 +25,7 @@ from fieldpost.errors import Malformed, Misconfigured, Unavailable
 
 MIB: Final = 1024 * 1024
 _ERROR_BYTES: Final = 65_536
-_CHUNK_BYTES: Final = 65_536
+_CHUNK_BYTES: Final = 262_144
 _STALE: Final = (
     http.client.RemoteDisconnected,
     http.client.CannotSendRequest,

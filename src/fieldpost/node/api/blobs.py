@@ -25,7 +25,7 @@ from fieldpost.node.service import NodeService
 from fieldpost.node.uploads import Upload
 from fieldpost.posts.permit import MAX_PERMIT_BYTES
 
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 512 * 1024
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 PARTIAL: Final = "application/partial-upload"
 
