@@ -7,7 +7,8 @@
     make fuzz ARGS="guided --seconds 60 --only suit"     libFuzzer by atheris, a minute for each
 
 A fault makes the exit status 1 and shows the input in hex. What reaches new code is kept
-in .cache/fuzz, where the next guided run begins.
+in .cache/fuzz, where the next guided run begins; the fewest and shortest inputs that reach it are
+written to tests/fuzz/corpus, which `make test` replays. Commit what changed there.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from tests.fuzz import endpoints
+from tests.fuzz import corpus, endpoints
 from tests.fuzz.campaign import Fault, check_peak, feed_all, mutations, traced
 from tests.fuzz.endpoints import ENDPOINTS
 from tests.fuzz.targets import TARGETS
@@ -77,8 +78,12 @@ def _guide(seconds: int, name: str) -> int:
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     last = [line for line in ran.stderr.splitlines() if line.startswith("Done ")]
     good = last and not ran.returncode
-    print(f"ok {name}: {last[-1]}" if good else f"FAULT {name}\n{ran.stderr}")  # noqa: T201
-    return int(ran.returncode != 0)
+    if not good:
+        print(f"FAULT {name}\n{ran.stderr}")  # noqa: T201
+        return 1
+    before, now = corpus.keep(name)
+    print(f"ok {name}: {last[-1]}; kept inputs: {before} before, {now} now")  # noqa: T201
+    return 0
 
 
 def main() -> int:
