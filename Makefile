@@ -45,7 +45,7 @@ system-deps: ## Debian packages that tests and benchmarks use (requirements/syst
 demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ARGS="--help")
 	@$(BIN)/fieldpost demo $(ARGS)
 
-test: $(STAMP) ## every test, under 10 minutes on 2 cores
+test: $(STAMP) ## every test, about a quarter of an hour on 2 cores
 	$(BIN)/pytest -n $(JOBS) $(TESTS) $(ARGS)
 
 bench: $(STAMP) ## measure, with ratios side by side (docs/benchmarks.md; ARGS="--only http")

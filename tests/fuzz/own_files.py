@@ -17,7 +17,14 @@ from fieldpost.cli.maker import parse_threshold
 from fieldpost.cli.options import parse_share
 from fieldpost.cli.rollout import parse_offer
 from fieldpost.cli.rollout_conditions import parse_range, parse_window
-from fieldpost.cli.views import ArtifactRow, BoardView, ClassView, FleetView, ReleaseRow
+from fieldpost.cli.views import (
+    ArtifactRow,
+    BoardView,
+    ClassView,
+    FleetView,
+    PeriodView,
+    ReleaseRow,
+)
 from fieldpost.client.answers import error_of, parse_count, retry_after_s
 from fieldpost.client.transport import split_url
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
@@ -75,7 +82,7 @@ OWN: Final[dict[str, Target]] = {
     "client.transport.split_url": Target(as_text(split_url), "words"),
     **{
         f"cli.views.{view.__name__}.parse": Target(as_json(view.parse), "json", (Unavailable,))
-        for view in (ArtifactRow, ReleaseRow, BoardView, FleetView, ClassView)
+        for view in (ArtifactRow, ReleaseRow, BoardView, FleetView, PeriodView, ClassView)
     },
     "cli.maker.parse_threshold": Target(as_text(parse_threshold), "words"),
     "cli.options.parse_share": Target(as_text(parse_share), "words"),

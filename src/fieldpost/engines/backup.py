@@ -188,7 +188,13 @@ def board_of(log: Path, size: int) -> str:
 
 
 def _size(note: bytes) -> int:
-    return parse_checkpoint(parse_note(note).text).size
+    """What a checkpoint signs. Raises Malformed, which names the file."""
+    try:
+        return parse_checkpoint(parse_note(note).text).size
+    except Malformed as error:
+        raise Malformed(
+            f"log/checkpoint is damaged ({error}): restore it from a mirror or an older backup"
+        ) from error
 
 
 def _check_same_board(folder: Path, board: str) -> None:

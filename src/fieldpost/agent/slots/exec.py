@@ -159,6 +159,8 @@ class ExecSlots:
         release = read_facts(self._handed / "slot.cbor")
         if release is None:
             raise Conflict("there is nothing to hand over")
+        # Its last fsync may have failed in an attempt before this one; then its names can vanish.
+        remove_leftovers(self._handed, disk=self._disk)
         boot = self._boot_id()
         trial = _Trial(phase="installing", before=self._state(), release=release, boot=boot)
         # Before any command: some installers activate by themselves.

@@ -100,6 +100,8 @@ class FileSlots:
         name = self._other()
         if self._facts(name) is None:
             raise Conflict("the other slot holds no image")
+        # Its last fsync may have failed in an attempt before this one; then its names can vanish.
+        remove_leftovers(self._root / name, disk=self._disk)
         self._write_trial(name, self._current() or "", booted=False)
         replace_link(self._link, name, disk=self._disk)
 
