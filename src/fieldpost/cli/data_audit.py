@@ -18,9 +18,11 @@ from fieldpost.fleet.audit import wrong_fleet
 from fieldpost.ledger.batch import Batch, LedgerState
 from fieldpost.node.catalog_audit import wrong_catalog
 from fieldpost.node.manifest_audit import wrong_manifest
+from fieldpost.posts.envelope import decode_post
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
-from fieldpost.records.lot import decode_lot_record
+from fieldpost.records.lot import LotRecord, decode_lot_record
+from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.blob_copy import check_file, stored_files
 from fieldpost.store.log_leftovers import wrong_files
 from fieldpost.store.sqlite_copy import copy_database
@@ -93,12 +95,11 @@ class DataAudit:
                     yield f"the head of size {size} in it is damaged: {error}"
 
     def _databases(self, entries: Sequence[bytes], state: LedgerState) -> Iterator[Finding]:
-        def lot_of(lot: bytes) -> tuple[bytes, int, bytes] | None:
-            value = state.map.value(map_keys.lot(lot))
-            if value is None:
+        def lot_at(index: int) -> LotRecord | None:
+            if not 0 <= index < len(entries) or is_state_leaf(entries[index]):
                 return None
-            record = decode_lot_record(value)
-            return record.class_id, record.count, record.root
+            statement = decode_post(entries[index]).statement
+            return decode_lot_record(statement.payload) if statement.kind == "lot.enrol" else None
 
         for name, advice in (
             ("catalog.db", "stop the node and remove it; it is filled again from the log"),
@@ -115,7 +116,7 @@ class DataAudit:
             wrong = (
                 wrong_catalog(copy, entries, state.board, self._folder)
                 if name == "catalog.db"
-                else wrong_fleet(copy, lot_of, state.board)
+                else wrong_fleet(copy, lot_at, state.board)
             )
             for what in wrong:
                 yield Finding(str(path), what, advice)

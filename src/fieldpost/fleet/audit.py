@@ -16,13 +16,14 @@ from fieldpost.fleet.migrations import migrate
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.report import verify_report
+from fieldpost.records.lot import LotRecord
 
 UNPROVABLE: Final = "clones, results, arrival times, and the past of each device"
-# (class id, count, root) of a lot as the board has it; None if it has none.
-LotOf = Callable[[bytes], tuple[bytes, int, bytes] | None]
+# The lot that an entry of the log enrolled; None for every other entry, and where there is none.
+LotAt = Callable[[int], LotRecord | None]
 
 
-def wrong_fleet(path: Path, lot_of: LotOf, board: str) -> Iterator[str]:
+def wrong_fleet(path: Path, lot_at: LotAt, board: str) -> Iterator[str]:
     """What is wrong in a copy of fleet.db that nobody writes, in words."""
     with closing(sqlite3.connect(path)) as db:
         try:
@@ -33,7 +34,7 @@ def wrong_fleet(path: Path, lot_of: LotOf, board: str) -> Iterator[str]:
             if _tables(db) != _tables_of_today():
                 yield "its tables are not those of this program"
                 return
-            yield from _wrong_lots(db, lot_of)
+            yield from _wrong_lots(db, lot_at)
             yield from _wrong_places(db)
             yield from _wrong_reports(db, board)
             yield from _wrong_ends(db, board)
@@ -51,10 +52,12 @@ def _tables_of_today() -> list[tuple[str, str, str]]:
         return _tables(db)
 
 
-def _wrong_lots(db: sqlite3.Connection, lot_of: LotOf) -> Iterator[str]:
-    for lot, class_id, count, root in db.execute("SELECT lot, class, count, root FROM lots"):
-        if lot_of(lot) != (class_id, count, root):
-            yield f"lot {lot.hex()} is not the one on the board"
+def _wrong_lots(db: sqlite3.Connection, lot_at: LotAt) -> Iterator[str]:
+    for lot, class_id, count, root, entry in db.execute("SELECT * FROM lots"):
+        posted = lot_at(entry) if isinstance(entry, int) else None
+        said = posted and (posted.id, posted.class_id, posted.count, posted.root)
+        if said != (lot, class_id, count, root):
+            yield f"lot {_hex(lot)} is not the one on the board"
             continue
         rows = db.execute("SELECT leaf FROM leaves WHERE lot = ? ORDER BY idx", (lot,)).fetchall()
         try:

@@ -24,7 +24,6 @@ from tests.unit.fleet.test_fleet_service import (
     LEAVES,
     LOT,
     NOW,
-    ROOT,
     SIGNERS,
     Posted,
     report,
@@ -182,10 +181,10 @@ def test_a_kept_report_that_its_device_did_not_sign_is_found(
 ) -> None:
     take(fleet, report(0))
     take(fleet, report(1))
-    path = tmp_path / "fleet.db"
+    path, posted = tmp_path / "fleet.db", Posted().read(LOT)
 
     def wrong() -> list[str]:
-        return list(wrong_fleet(path, lambda lot: (CLASS, len(LEAVES), ROOT), BOARD))
+        return list(wrong_fleet(path, {posted.entry: posted.record}.get, BOARD))
 
     assert wrong() == []
     db = sqlite3.connect(path)
