@@ -96,7 +96,7 @@ lock: ## resolve the dependencies again into requirements/dev.lock
 	@test -x .cache/uv/bin/uv || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install $(PIP_FLAGS) uv; }
 	UV_CUSTOM_COMPILE_COMMAND="make lock" .cache/uv/bin/uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --extra node --extra sbom --extra pkcs11 --group dev pyproject.toml -o requirements/dev.lock
+	  --extra node --extra sbom --extra pkcs11 --extra cometbft --group dev pyproject.toml -o requirements/dev.lock
 
 dist: $(STAMP) ## wheel and sdist in dist/, the wheel tried in a clean environment
 	@rm -rf dist .cache/dist && mkdir -p .cache/dist
