@@ -113,9 +113,9 @@ def run(
     import time
     from contextlib import ExitStack
 
+    from fieldpost.metrics.server import MetricsServer
     from fieldpost.node.config import parse_listen
     from fieldpost.node.fleet_alone import open_fleet
-    from fieldpost.node.metrics_server import MetricsServer
     from fieldpost.node.server import Server
 
     configure(form="logfmt", level="warning")

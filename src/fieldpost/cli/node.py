@@ -39,9 +39,9 @@ def run(
     fieldpost node run --data /var/lib/fieldpost --origin board.example/1 --listen :8470
     fieldpost node run --config /etc/fieldpost/node.toml
     """
+    from fieldpost.metrics.server import MetricsServer
     from fieldpost.node.app import open_node
     from fieldpost.node.config import parse_listen
-    from fieldpost.node.metrics_server import MetricsServer
     from fieldpost.node.server import Server
     from fieldpost.node.tls import certificate_of
     from fieldpost.node.vitals import announce_certificate

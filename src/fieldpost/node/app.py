@@ -21,6 +21,7 @@ from fieldpost.engines.base import Engine
 from fieldpost.engines.recovery import Watch
 from fieldpost.errors import FieldpostError
 from fieldpost.fleet.service import FleetService
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node import views
 from fieldpost.node.api import (
     blobs,
@@ -41,7 +42,6 @@ from fieldpost.node.config import LOOPBACK, Limits, NodeConfig
 from fieldpost.node.following import Follower, FollowRequests
 from fieldpost.node.gate import Gate, LimitRates
 from fieldpost.node.lots import NodeLots
-from fieldpost.node.metrics import Metrics
 from fieldpost.node.posting import PostDesk
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.reporting import ReportDesk

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, ip_address, ip_network
 from threading import Lock
 from typing import Final
 
-from fieldpost.node.metrics import Metrics
+from fieldpost.metrics.prometheus import Metrics
 
 PLACES: Final = 256
 SHOWN: Final = 10

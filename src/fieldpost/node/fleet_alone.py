@@ -12,9 +12,9 @@ from fieldpost.client.transport import HttpClient
 from fieldpost.durable import make_dirs
 from fieldpost.fleet.board_lots import BoardLots
 from fieldpost.fleet.service import FleetService
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.app import build_fleet
 from fieldpost.node.config import Limits
-from fieldpost.node.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

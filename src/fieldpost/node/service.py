@@ -13,6 +13,7 @@ from threading import Lock
 from fieldpost.engines.base import Answer, Engine, PublishedHead
 from fieldpost.errors import NotFound, Unavailable, Untrusted
 from fieldpost.ledger.reading import read_board
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node import views
 from fieldpost.node.catalog import Catalog, Named
 from fieldpost.node.checkins import Checkins, Prepared, prepare
@@ -26,7 +27,6 @@ from fieldpost.node.manifests import (
     signed_by,
     verify_upload,
 )
-from fieldpost.node.metrics import Metrics
 from fieldpost.node.uploads import Upload, Uploads, UploadState
 from fieldpost.posts.permit import Permit, decode_permit, verify_permit
 from fieldpost.records import map_keys

@@ -11,7 +11,7 @@ from typing import Final
 
 from fieldpost import __version__
 from fieldpost.engines.base import Engine
-from fieldpost.node.metrics import Metrics
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
 from fieldpost.node.tls import Certificate

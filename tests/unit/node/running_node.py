@@ -13,9 +13,9 @@ from typing import Any
 from fieldpost.client.log import Log
 from fieldpost.client.publisher import Accepted, submit_post
 from fieldpost.client.transport import HttpClient
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.app import open_node
 from fieldpost.node.config import Limits, NodeConfig
-from fieldpost.node.metrics import Metrics
 from fieldpost.node.server import Server
 from fieldpost.posts.envelope import decode_post
 from fieldpost.posts.permit import Permit, sign_permit

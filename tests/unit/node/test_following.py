@@ -12,9 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Scope
 
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.following import Follower, FollowRequests
-from fieldpost.node.metrics import Metrics
 
 
 async def _fine(_request: Request) -> Response:

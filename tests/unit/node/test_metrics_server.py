@@ -9,8 +9,8 @@ from urllib.request import urlopen
 import pytest
 
 from fieldpost.errors import FieldpostError, Misconfigured, Unavailable
-from fieldpost.node.metrics import Metrics
-from fieldpost.node.metrics_server import MetricsServer
+from fieldpost.metrics.prometheus import Metrics
+from fieldpost.metrics.server import MetricsServer
 from tests.unit.node.running_node import NOW, running, with_class
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? (-?[0-9.e+-]+|[+-]Inf)')

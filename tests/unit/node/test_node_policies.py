@@ -10,8 +10,8 @@ import pytest
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.errors import NotFound, Unavailable
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.config import Limits
-from fieldpost.node.metrics import Metrics
 from fieldpost.node.service import NodeService
 from fieldpost.records import map_keys
 from fieldpost.records.limits import MAX_PROOF_BYTES

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.responses import Response
 
+from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.exchange import find_taker
 from fieldpost.node.following import Follower
-from fieldpost.node.metrics import Metrics
 from fieldpost.node.taking import Respond, ShortWay
 from tests.unit.node.running_node import LIMITS, Running, running
 

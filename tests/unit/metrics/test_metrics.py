@@ -3,7 +3,7 @@
 
 import pytest
 
-from fieldpost.node.metrics import Metrics
+from fieldpost.metrics.prometheus import Metrics
 
 
 def test_counters_and_gauges_are_rendered_with_their_help() -> None:

@@ -13,7 +13,7 @@ from socket import AF_INET6
 from typing import Final, Self
 
 from fieldpost.errors import Misconfigured, Unavailable
-from fieldpost.node.metrics import CONTENT_TYPE, Metrics
+from fieldpost.metrics.prometheus import CONTENT_TYPE, Metrics
 
 _SILENCE_S: Final = 5.0
 
