@@ -22,6 +22,7 @@ from vectors.sections import (  # noqa: E402 - found through the line above
     cbor,
     chains,
     check_in,
+    evidence,
     example,
     identity,
     keys,
@@ -47,6 +48,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "offers": offers.make,
     "chains": chains.make,
     "check-in": check_in.make,
+    "evidence": evidence.make,
     "offline": offline.make,
 }
 

@@ -269,6 +269,7 @@ _FAMILIES: Final[dict[str, Any]] = {
     "provisioning": _provisioning,
     "belief": lambda: [belief().encode()],
     "memory": _memory,
+    "evidence": lambda: _hexes(vectors("evidence")["files"]),
     "offline": _offline,
     "ceremony request": lambda: [_ceremony()[0]],
     "ceremony signatures": lambda: [_ceremony()[1]],

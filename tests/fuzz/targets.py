@@ -14,6 +14,7 @@ from fieldpost.agent.trust import believe_factory, follow_links
 from fieldpost.checkin.belief import believe, decode_belief
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.checkin.chains import Tip, follow_board_links, follow_maker_links
+from fieldpost.checkin.evidence import decode_evidence, verify_evidence
 from fieldpost.checkin.manifests import verify_release
 from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.older import verify_older
@@ -258,6 +259,10 @@ TARGETS: Final[dict[str, Target]] = {
         ),
         "bundle",
         _TRUST,
+    ),
+    "checkin.evidence.decode_evidence": Target(decode_evidence, "evidence"),
+    "checkin.evidence.verify_evidence": Target(
+        lambda d: verify_evidence(decode_evidence(d)), "evidence", _TRUST
     ),
     "checkin.belief.decode_belief": Target(decode_belief, "belief", _TRUST),
     "checkin.belief.believe": Target(believe, "provisioning", _TRUST),

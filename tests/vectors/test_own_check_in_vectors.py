@@ -3,6 +3,7 @@
 
 from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.chains import Tip, follow_board_links, follow_maker_links
+from fieldpost.checkin.evidence import decode_evidence, verify_evidence
 from fieldpost.checkin.offers import choose_offer
 from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.older import verify_older
@@ -129,6 +130,15 @@ def test_offline_updates(case: Case) -> None:
         assert spans == case["artifacts"]
 
     assert reason_of(read) == case["reason"]
+
+
+@cases("evidence", "files")
+def test_evidence(case: Case) -> None:
+    def verify() -> None:
+        proven = verify_evidence(decode_evidence(octets(case["hex"])))
+        assert sorted(signer.key.name for signer in proven.authors) == sorted(case["authors"])
+
+    assert reason_of(verify) == case["reason"]
 
 
 def test_only_signed_contradictions_are_misbehaviour() -> None:

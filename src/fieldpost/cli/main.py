@@ -30,7 +30,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "device": ("device", "Check a device; revoke, suspend or reinstate it."),
     "fleet": ("fleet", "See which devices really run what; post the numbers, if you will."),
     "agent": ("agent", "Run on a device: check in, verify, install, report."),
-    "verify": ("verify", "Verify a file: check-in, tlog-proof, image, provisioning record."),
+    "verify": ("verify", "Verify a file: check-in, receipt, image, provisioning, evidence."),
     "demo": ("demo", "Show the whole line with real firmware, and attack it."),
 }
 # noun: further modules, whose `commands` it has besides those of its own

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost verify`: judge one file with nothing but what its owner trusts already.
 
-What a file is shows in its first bytes: a check-in bundle, a tlog-proof, a provisioning record, or
-else an image, which is looked for among the releases of a class.
+What a file is shows in its first bytes: a check-in bundle, a tlog-proof, a provisioning record,
+evidence, or else an image, which is looked for among the releases of a class.
 """
 
 import hashlib
@@ -14,9 +14,11 @@ from typing import Final
 import click
 
 from fieldpost.checkin.belief import believe
+from fieldpost.checkin.evidence import MAX_EVIDENCE_BYTES, is_evidence
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, show
+from fieldpost.cli.evidence import judge_evidence
 from fieldpost.cli.links import verify_with_links
 from fieldpost.cli.options import board_option
 from fieldpost.errors import Misconfigured, Untrusted
@@ -54,7 +56,7 @@ def command(
     board_url: str | None,
     as_json: bool,
 ) -> None:
-    r"""Verify FILE: a check-in, a tlog-proof, a provisioning record, or an image.
+    r"""Verify FILE: a check-in, a tlog-proof, a provisioning record, evidence, or an image.
 
     Who handed you the file does not matter. Freshness is judged by this machine's clock, or --now.
 
@@ -62,6 +64,7 @@ def command(
     curl -so checkin.cbor https://board.example/v1/checkin/CLASS/stable
     fieldpost verify checkin.cbor --provisioning bulb.provisioning
     fieldpost verify bulb.provisioning
+    fieldpost verify split-view.evidence
     fieldpost verify firmware.bin --provisioning bulb.provisioning
     fieldpost verify ~/.fieldpost/sent/000003-release.publish.tlog-proof --board URL
     """
@@ -69,6 +72,8 @@ def command(
     start = _read(file, 256)
     if start.startswith(b"c2sp.org/tlog-proof@"):
         facts = _verify_proof(file, entry, board_url)
+    elif is_evidence(start):
+        facts = judge_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), board_url)
     elif start.startswith(b"\x86\x01"):
         facts = _verify_checkin(file, provisioning, channel, moment_, board_url)
     elif start[:1] in (b"\xd2", b"\xd8") and b"fieldpost.provisioning" in start:

@@ -124,26 +124,58 @@ def verify_consistency(
     _check_sizes(old_size, size)
     _check_hash(old_root)
     _check_hash(root)
-    if old_size == size:
-        _check_path(path, 0)
-        old_found = found = old_root
-    else:
-        # Start at the largest full subtree that ends at old_size: its last `shift` levels are
-        # shared by both trees. If it is the whole old tree, its root is known and not sent.
-        shift = (old_size & -old_size).bit_length() - 1
-        known = old_size == 1 << shift
-        last = old_size - 1
-        levels = (last ^ (size - 1)).bit_length()
-        inner = levels - shift
-        _check_path(path, (0 if known else 1) + inner + (last >> levels).bit_count())
-        seed = old_root if known else path[0]
-        rest = path if known else path[1:]
-        turns = last >> shift
-        found = _climb_left(_climb(seed, rest[:inner], turns), rest[inner:])
-        lefts = [item for level, item in enumerate(rest[:inner]) if turns >> level & 1]
-        old_found = _climb_left(_climb_left(seed, lefts), rest[inner:])
-    if old_found != old_root or found != root:
+    known = _is_own_seed(old_size=old_size, size=size)
+    _check_path(path, _prefix_length(old_size=old_size, size=size) - known)
+    whole = (old_root, *path) if known else path
+    if roots_from_prefix(old_size=old_size, size=size, path=whole) != (old_root, root):
         raise Untrusted("bad-proof", f"the tree of size {size} does not extend size {old_size}")
+
+
+def prove_prefix(reader: HashReader, *, old_size: int, size: int) -> tuple[Hash, ...]:
+    """What the tree of `size` has as its first `old_size` leaves: a consistency proof for those
+    who do not know the old root, so that it is told where `prove_consistency` leaves it out.
+
+    Raises as `prove_consistency`.
+    """
+    ranges = consistency_ranges(old_size=old_size, size=size)
+    seed = [(0, old_size)] if _is_own_seed(old_size=old_size, size=size) else []
+    return _read_roots(reader, [*seed, *ranges])
+
+
+def roots_from_prefix(*, old_size: int, size: int, path: Sequence[Hash]) -> tuple[Hash, Hash]:
+    """The roots of `old_size` and `size` to which a prefix proof leads, both of one tree.
+
+    Hashes cannot collide, so a tree whose root is the second has the first and no other at
+    `old_size`: whoever signed another one for that size signed two histories. Raises Malformed
+    unless 0 < old_size ≤ size and the path has exactly the shape that they demand.
+    """
+    _check_sizes(old_size, size)
+    _check_path(path, _prefix_length(old_size=old_size, size=size))
+    seed, rest = path[0], path[1:]
+    shift, inner = _levels(old_size=old_size, size=size)
+    turns = (old_size - 1) >> shift
+    root = _climb_left(_climb(seed, rest[:inner], turns), rest[inner:])
+    lefts = [item for level, item in enumerate(rest[:inner]) if turns >> level & 1]
+    return _climb_left(_climb_left(seed, lefts), rest[inner:]), root
+
+
+def _is_own_seed(*, old_size: int, size: int) -> bool:
+    """Whether the subtree where a proof starts is the whole old tree, whose root is known."""
+    return old_size in (size, old_size & -old_size)
+
+
+def _levels(*, old_size: int, size: int) -> tuple[int, int]:
+    """The level of the subtree where a proof starts, and how many levels turn both ways above."""
+    if old_size == size:
+        return size.bit_length(), 0
+    # The largest full subtree that ends at old_size: its levels are shared by both trees.
+    shift = (old_size & -old_size).bit_length() - 1
+    return shift, ((old_size - 1) ^ (size - 1)).bit_length() - shift
+
+
+def _prefix_length(*, old_size: int, size: int) -> int:
+    shift, inner = _levels(old_size=old_size, size=size)
+    return 1 + inner + ((old_size - 1) >> shift + inner).bit_count()
 
 
 def _left_size(size: int) -> int:
