@@ -20,7 +20,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps demo test bench fuzz chaos mutants check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps cluster-deps demo test bench fuzz chaos mutants check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -41,6 +41,9 @@ $(STAMP): requirements/dev.lock pyproject.toml
 
 system-deps: ## Debian packages that tests and benchmarks use (requirements/system.txt)
 	@tools/install_system_packages.sh
+
+cluster-deps: ## CometBFT, pinned, by `go install` (requirements/go.txt); for boards of several operators
+	@tools/install_go_programs.sh
 
 demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ARGS="--help")
 	@$(BIN)/fieldpost demo $(ARGS)

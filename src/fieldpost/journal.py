@@ -68,6 +68,16 @@ EVENTS: Final[dict[str, Event]] = {
         logging.ERROR, "A bug; the posts are in the log, their senders ask again.", ("posts",)
     ),
     "subscriber-failed": Event(logging.ERROR, "A bug in what follows the head.", ()),
+    "cometbft-ended": Event(
+        logging.WARNING,
+        "CometBFT ended or stopped working; it is started again after a moment.",
+        ("reason", "error"),
+    ),
+    "cometbft-halted": Event(
+        logging.ERROR,
+        "CometBFT ended in a way that a restart would only repeat; somebody must act.",
+        ("reason", "error"),
+    ),
     "request": Event(
         logging.INFO,
         "A request was answered by the application (`log.access`).",

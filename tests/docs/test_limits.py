@@ -14,6 +14,7 @@ NO_LIMITS = {
     *("COSIGNATURE_ED25519", "COSIGNATURE_MLDSA44", "_P", "_L", "_D", "_SQRT_M1", "_P256_N"),
     *("_Y8", "KEY_BITS", "_KEY_AT", "_KEY_END", "_TOP", "FULL_WIDTH", "PAGE_DEVICES", "MIB"),
     *("GIB", "_DAY", "NOTHING", "OPERATOR", "_NEW", "FULL_THRESHOLD", "_LARGE"),
+    *("_PR_SET_PDEATHSIG",),
     *("_LEVEL", "_BUNDLE_LEVEL", "_WINDOW_LOG", "_CHUNK", "FULL"),
 }
 

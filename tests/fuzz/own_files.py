@@ -27,6 +27,9 @@ from fieldpost.cli.views import (
 )
 from fieldpost.client.answers import error_of, parse_count, retry_after_s
 from fieldpost.client.transport import split_url
+from fieldpost.engines.cometbft.genesis import decode_genesis
+from fieldpost.engines.cometbft.home import parse_peer
+from fieldpost.engines.cometbft.rpc import parse_loopback
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
 from fieldpost.node.api import ranges
 from fieldpost.node.config import parse_listen
@@ -90,6 +93,11 @@ OWN: Final[dict[str, Target]] = {
     "cli.rollout_conditions.parse_range": Target(as_text(parse_range), "words"),
     "cli.rollout_conditions.parse_window": Target(as_text(parse_window), "words"),
     "node.config.parse_listen": Target(as_text(parse_listen), "words", (Misconfigured,)),
+    "engines.cometbft.genesis.decode_genesis": Target(decode_genesis, "genesis"),
+    "engines.cometbft.home.parse_peer": Target(as_text(parse_peer), "words"),
+    "engines.cometbft.rpc.parse_loopback": Target(
+        as_text(parse_loopback), "words", (Misconfigured,)
+    ),
     "node.api.ranges.parse_range": Target(
         as_text(lambda text: ranges.parse_range(text, size=1_000)), "words"
     ),

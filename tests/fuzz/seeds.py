@@ -13,6 +13,7 @@ from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.offline_bundle import OfflineBundle, encode_offline_bundle
 from fieldpost.cli.ceremony import Needed, encode_signatures, request_of
 from fieldpost.cli.dns_txt import encode_question
+from fieldpost.engines.cometbft.genesis import Genesis, Validator
 from fieldpost.identity.challenge import sign_challenge
 from fieldpost.keys import Algorithm
 from fieldpost.posts.envelope import decode_post
@@ -73,6 +74,19 @@ def seeds(family: str) -> Seeds:
 def everything() -> Seeds:
     """All of them, to take pieces from."""
     return tuple(dict.fromkeys(seed for family in _FAMILIES for seed in seeds(family)))
+
+
+def comet_genesis() -> Genesis:
+    """What the operators of the paper board would begin a CometBFT with."""
+    validators = tuple(Validator(f"operator-{n}", bytes([n]) * 32) for n in range(4))
+    return Genesis(
+        board="board.example/1+00",
+        time=NOW,
+        size=2,
+        root=bytes(32),
+        genesis_post=b"post",
+        validators=validators,
+    )
 
 
 def _hexes(rows: list[dict[str, Any]], member: str = "hex") -> list[bytes]:
@@ -254,6 +268,7 @@ def _json() -> list[bytes]:
 
 
 _FAMILIES: Final[dict[str, Any]] = {
+    "genesis": lambda: [comet_genesis().encode()],
     "cbor": lambda: _hexes(vectors("cbor")["good"]) + _hexes(vectors("cbor")["bad"]),
     "post": _posts,
     "live post": _live_posts,

@@ -14,12 +14,15 @@ from typing import Final
 from fieldpost.checkin.chains import LEAST_PART_BYTES
 from fieldpost.errors import Misconfigured
 from fieldpost.journal import FORMATS, LEVELS
+from fieldpost.node.comet_config import CometbftConfig
 from fieldpost.node.setting import WrongSetting, check_values, choice, required, setting, table
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * MIB
 HOUR_S: Final = 3_600
+EMBEDDED: Final = "embedded"
+COMETBFT: Final = "cometbft"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
@@ -136,6 +139,11 @@ class NodeConfig:
     origin: str | None = setting(
         None, "name of a new board, for ever, as board.example/1; without it, a trial board"
     )
+    engine: str = choice(
+        EMBEDDED,
+        "what orders posts: this process alone, or CometBFT together with other operators",
+        (EMBEDDED, COMETBFT),
+    )
     listen: tuple[str, ...] = setting(
         ("127.0.0.1:8470",), "where to serve: HOST:PORT, [IPv6]:PORT, or :PORT for all addresses"
     )
@@ -152,6 +160,7 @@ class NodeConfig:
         "networks of proxies that say in X-Forwarded-For or Forwarded for whom they ask",
     )
     limits: Limits = table(Limits)
+    cometbft: CometbftConfig = table(CometbftConfig)
     tls: TlsConfig = table(TlsConfig)
     log: LogConfig = table(LogConfig)
 
