@@ -8,7 +8,7 @@ witness that it has, or could still get: then no policy can prefer it. Where the
 witness there is one head.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from fieldpost.errors import Malformed, NotFound, Unavailable, Untrusted
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.statemap import StateMap
-from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint
+from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, open_checkpoint
 from fieldpost.tlog.cosignature import parse_cosignature, verify_cosignature
 from fieldpost.tlog.note import Note, NoteSignature, VerifierKey, format_note, parse_note
 from fieldpost.tlog.policy import threshold_timestamp
@@ -95,22 +95,10 @@ def assemble_head(
     a bad one of a known key, which would refuse every bundle, and Unavailable if they are too few.
     """
     lines = _latest(checkpoint, cosignatures, record)
-    timestamps = {key: parse_cosignature(line).timestamp for key, line in lines.items()}
     operators = [operator.cosigner_keys for operator in record.operators]
     named = [witness.key for witness in record.witnesses]
     present = frozenset(key for key in named if key in lines)
-    timestamp = threshold_timestamp(
-        [
-            (record.quorum, _times(operators, timestamps)),
-            (record.witnesses_needed, [timestamps[key] for key in present]),
-        ]
-    )
-    if timestamp is None:
-        raise Unavailable(
-            f"size {checkpoint.size} has {len(_times(operators, timestamps))} of {record.quorum} "
-            f"operators and {len(present)} of {record.witnesses_needed} witnesses",
-            _RETRY_S,
-        )
+    timestamp = _published_time(checkpoint, lines, record)
     order = [key for keys in operators for key in keys] + named
     ordered = [lines[key] for key in order if key in lines]
     return PublishedHead(
@@ -124,6 +112,22 @@ def assemble_head(
         witnesses=present,
         awaited=frozenset(named) - present,
     )
+
+
+def verify_published(note: bytes, record: BoardRecord) -> Checkpoint:
+    """The checkpoint of a note that `record`'s operators and witnesses have published.
+
+    Raises Malformed; Untrusted for another origin, for no log signature of an operator, for a bad
+    signature of any known key, and "no-quorum" where they are too few.
+    """
+    log_keys = [operator.log_key for operator in record.operators]
+    checkpoint, _ = open_checkpoint(note, log_keys, origin=record.origin)
+    lines = _latest(checkpoint, parse_note(note).signatures, record)
+    try:
+        _published_time(checkpoint, lines, record)
+    except Unavailable as error:
+        raise Untrusted("no-quorum", str(error)) from error
+    return checkpoint
 
 
 def cosign_later(
@@ -140,6 +144,25 @@ def cosign_later(
         edge=head.edge,
         map_=head.map,
     )
+
+
+def _published_time(
+    checkpoint: Checkpoint, lines: Mapping[VerifierKey, NoteSignature], record: BoardRecord
+) -> int:
+    """The time of the quorum. Raises Unavailable if the lines are too few for it."""
+    timestamps = {key: parse_cosignature(line).timestamp for key, line in lines.items()}
+    operators = _times((operator.cosigner_keys for operator in record.operators), timestamps)
+    witnesses = _times(((witness.key,) for witness in record.witnesses), timestamps)
+    timestamp = threshold_timestamp(
+        [(record.quorum, operators), (record.witnesses_needed, witnesses)]
+    )
+    if timestamp is None:
+        raise Unavailable(
+            f"size {checkpoint.size} has {len(operators)} of {record.quorum} operators and "
+            f"{len(witnesses)} of {record.witnesses_needed} witnesses",
+            _RETRY_S,
+        )
+    return timestamp
 
 
 def _latest(

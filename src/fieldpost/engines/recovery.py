@@ -82,7 +82,7 @@ def open_board(
         mark.check_log(log)
     if log.size == 0:
         raise Misconfigured(f"there is no board in {data}: create one first")
-    _set_aside_other_version(data / "state.db", log, disk)
+    set_aside_other_version(data / "state.db", log, disk)
     db = StateDb(data / "state.db")
     try:
         state = load_ledger(log, db, watch)
@@ -95,7 +95,7 @@ def open_board(
             log=log,
             db=db,
             state=state,
-            heads=_load_heads(log, db, state),
+            heads=load_heads(log, db, state),
             choose_keys=choose,
             mark=mark,
         )
@@ -104,7 +104,8 @@ def open_board(
         raise
 
 
-def _set_aside_other_version(path: Path, log: LogFiles, disk: Disk) -> None:
+def set_aside_other_version(path: Path, log: LogFiles, disk: Disk) -> None:
+    """Move a state.db that another version wrote out of the way. Raises Misconfigured."""
     found = state_db_version(path)
     if found is None or found[0] == STATE_DB_VERSION:
         return
@@ -245,8 +246,11 @@ def _published_size(log: LogFiles) -> int:
     return int(note.split(b"\n", 2)[1]) if note else 0
 
 
-def _load_heads(log: LogFiles, db: StateDb, state: LedgerState) -> PublishedHeads | None:
-    """What the checkpoint publishes, and the older sizes that some policy still needs."""
+def load_heads(log: LogFiles, db: StateDb, state: LedgerState) -> PublishedHeads | None:
+    """What the checkpoint publishes, and the older sizes that some policy still needs.
+
+    None before anything was published. Raises Misconfigured for what is not signed by this board.
+    """
     note = log.read_checkpoint()
     if note is None:
         return None

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of following a board: what a source shows, against everything that was ever seen.
+
+    smaller or equal   our own tree must have had that root; equal size may bring cosignatures
+    larger             the source's tiles lead from our tree to the checkpoint's root, every entry
+                       hashes to them, every rule holds, and the board's record at that very size
+                       has its operators' quorum under the checkpoint: only then is it published
+
+A source is believed nothing. One that does not fit is refused (Untrusted) and others are asked.
+Two published heads that exclude each other are no fault of a source: Misbehaviour, for good.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NoReturn
+
+from fieldpost.engines.mirrors import Mirror, MirrorHead, Tail, verify_tail
+from fieldpost.engines.published import verify_published
+from fieldpost.engines.replaying import Replayed, replay_ahead
+from fieldpost.engines.verifiers import Verifiers
+from fieldpost.errors import (
+    FieldpostError,
+    Malformed,
+    Misbehaviour,
+    NotFound,
+    Unavailable,
+    Untrusted,
+)
+from fieldpost.ledger.reading import read_board
+from fieldpost.records.board import BoardRecord
+from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
+from fieldpost.tlog.note import VerifierKey, parse_note
+from fieldpost.tlog.tiles import FULL_WIDTH
+from fieldpost.tlog.tree import CompactRange
+from fieldpost.watch.mirror_copy import BoardCopy
+
+_WRITTEN_AT_ONCE: Final = 4_096
+_NOT_THERE: Final = (Untrusted, Malformed, NotFound, Unavailable)
+
+# Told every batch once it is durable.
+Told = Callable[[Replayed], None]
+
+
+class BoardFollower:
+    """Brings `copy` forward by what sources show. `board`: the only one to begin with, if known.
+
+    `go_on` is asked between pieces of work; where it says no, the step ends with Unavailable, and
+    the next one goes on from there.
+    """
+
+    def __init__(
+        self,
+        copy: BoardCopy,
+        verifiers: Verifiers,
+        *,
+        board: str | None = None,
+        told: Told = lambda _: None,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.copy = copy
+        self._verifiers = verifiers
+        self._board = board
+        self._told = told
+        self._go_on = go_on
+
+    def step(self, source: Mirror, note: bytes) -> bool:
+        """Follow `note`, the newest checkpoint of `source`; whether anything new is published.
+
+        Raises Untrusted and Malformed for a source that shows what is not so; NotFound and
+        Unavailable for one that lacks files or cannot be reached; Misbehaviour with the notes,
+        which are kept in `evidence`, for what only the board's operators can have done;
+        Misconfigured for a folder of another board, or for rules that are unknown here.
+        """
+        checkpoint = parse_checkpoint(parse_note(note).text)
+        record, size = self.copy.record, self.copy.published_size
+        if record is not None and checkpoint.origin != record.origin:
+            raise Untrusted("wrong-origin", f"{source.name} is {checkpoint.origin}, another board")
+        believed = record is not None and _is_published(note, record)
+        head = MirrorHead(source, note, checkpoint)
+        if checkpoint.size > size:
+            self._catch_up(head, record, believed=believed)
+            return True
+        if record is None:
+            raise NotFound(f"{source.name} has nothing yet")
+        if self.copy.range_at(checkpoint.size).root() != checkpoint.root:
+            self._refuse(head, record, believed=believed)
+        return checkpoint.size == size and believed and self.copy.refresh(note)
+
+    # --- a larger size ---
+
+    def _catch_up(self, head: MirrorHead, record: BoardRecord | None, *, believed: bool) -> None:
+        tail = self._tail(head, record, believed=believed)
+        try:
+            if record is not None and not believed:
+                # Others may be operators by then; nothing is written before they are known.
+                self._check_later_operators(tail)
+            self._append(tail)
+            self.copy.publish(head.note)
+        except _Missing as missing:
+            raise missing.error from missing
+        except (Untrusted, Malformed) as error:
+            if believed:
+                self._accuse(head, error)
+            self.copy.cut()
+            raise
+
+    def _tail(self, head: MirrorHead, record: BoardRecord | None, *, believed: bool) -> Tail:
+        """What the source has beyond our log, which must lead to its root."""
+        size = self.copy.published_size
+        try:
+            return self._fit(head, self.copy.log.size)
+        except Untrusted:
+            if self.copy.log.size > size:
+                # What lies beyond came from another source, and nobody has vouched for it.
+                tail = self._fit(head, size)
+                self.copy.cut()
+                return tail
+            if record is not None:
+                self._refuse(head, record, believed=believed)
+            raise
+
+    def _fit(self, head: MirrorHead, size: int) -> Tail:
+        """The source's tail after our first `size` entries. Raises Untrusted("bad-proof")."""
+        name, at = head.mirror.name, head.checkpoint.size
+        if at < size:
+            if self.copy.range_at(at).root() == head.checkpoint.root:
+                raise Unavailable(f"{name} is behind what is being fetched from another source")
+            raise Untrusted("bad-proof", f"{name} shows another history")
+        before = self.copy.range_at(size - size % FULL_WIDTH)
+        tail = verify_tail(head, before)
+        if tail.range_at(size, before) != self.copy.range_at(size):
+            raise Untrusted("bad-proof", f"{name} shows another history")
+        return tail
+
+    def _check_later_operators(self, tail: Tail) -> None:
+        state = self.copy.state
+        for replayed in self._replay(tail):
+            state = replayed.batch.state
+        assert state is not None  # there was a record to compare with
+        verify_published(tail.head.note, read_board(state.map))
+
+    def _replay(self, tail: Tail) -> Iterator[Replayed]:
+        entries = _skip(tail.bundles(), self.copy.log.size % FULL_WIDTH)
+        for replayed in replay_ahead(self.copy.state, entries, self._verifiers):
+            board = replayed.batch.state.board
+            if self._board is not None and board != self._board:
+                raise Untrusted("wrong-board", f"{tail.head.mirror.name} is {board}")
+            yield replayed
+
+    def _append(self, tail: Tail) -> None:
+        pending: list[Replayed] = []
+        count = 0
+        try:
+            for replayed in self._replay(tail):
+                size = len(replayed.batch.entries)
+                if count + size > _WRITTEN_AT_ONCE and pending:
+                    self._write(pending)
+                    count = 0
+                    if not self._go_on():
+                        raise Paused(f"{tail.head.mirror.name}: the next step goes on from here")
+                pending.append(replayed)
+                count += size
+        finally:
+            if pending:
+                self._write(pending)
+
+    def _write(self, pending: list[Replayed]) -> None:
+        batches = list(pending)
+        pending.clear()
+        try:
+            self.copy.append(batches)
+        except Unavailable:
+            self.copy.reopen()
+            raise
+        for replayed in batches:
+            self._told(replayed)
+
+    # --- what does not fit ---
+
+    def _refuse(self, head: MirrorHead, record: BoardRecord, *, believed: bool) -> NoReturn:
+        """Another history. A source's own invention, or the work of the board's operators?
+
+        Raises Misbehaviour where they published it, Untrusted otherwise.
+        """
+        name, size = head.mirror.name, head.checkpoint.size
+        authors = _authors(head.note, record)
+        published = self.copy.published_size
+        if size > published and not self._is_other(head, published):
+            raise Untrusted("bad-proof", f"the files of {name} do not lead to its checkpoint")
+        if not authors:
+            raise Untrusted("unknown-key", f"{name} shows another history, which nobody signed")
+        folder = self._keep(head)
+        said = f"{name} shows another history, signed by {', '.join(authors)}; kept in {folder}"
+        if not believed:
+            # One operator's fork publishes nothing, and stops nobody.
+            raise Untrusted("split-view", said)
+        assert self.copy.head is not None  # a record was read from it
+        raise Misbehaviour(
+            "split-view",
+            f"the operators of this board published two histories: {said}. Devices that see both "
+            "freeze; ask the operators, and show others the evidence",
+            (self.copy.head.note, head.note),
+        )
+
+    def _is_other(self, head: MirrorHead, published: int) -> bool:
+        """Whether the source's tree is whole in itself, and not ours at our size."""
+        empty = CompactRange.empty()
+        try:
+            tail = verify_tail(head, empty)
+            return tail.range_at(published, empty) != self.copy.range_at(published)
+        except _NOT_THERE:
+            return False
+
+    def _accuse(self, head: MirrorHead, error: Untrusted | Malformed) -> NoReturn:
+        """What the operators published, and the rules refuse. Raises Misbehaviour."""
+        folder = self._keep(head)
+        raise Misbehaviour(
+            error.reason if isinstance(error, Untrusted) else "wrong-state",
+            f"the operators of this board published size {head.checkpoint.size}, and the rules "
+            f"refuse it ({error}); their head is kept in {folder}",
+            (head.note,),
+        ) from error
+
+    def _keep(self, head: MirrorHead) -> str:
+        size = head.checkpoint.size
+        files = {f"{size}-theirs.note": head.note}
+        if self.copy.head is not None:
+            files[f"{size}-ours.note"] = self.copy.head.note
+        return str(self.copy.save_evidence(files))
+
+
+class Paused(Unavailable):
+    """A step ended because `go_on` said so; what was fetched until then is on the disk."""
+
+
+class _Missing(Exception):
+    """A file of the source, met while rules are judged: not their refusal."""
+
+    def __init__(self, error: FieldpostError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _skip(bundles: Iterator[list[bytes]], count: int) -> Iterator[bytes]:
+    try:
+        for entries in bundles:
+            yield from entries[count:]
+            count = 0
+    except _NOT_THERE as error:
+        raise _Missing(error) from error
+
+
+def _is_published(note: bytes, record: BoardRecord) -> bool:
+    try:
+        verify_published(note, record)
+    except (Untrusted, Malformed):
+        return False
+    return True
+
+
+def _authors(note: bytes, record: BoardRecord) -> list[str]:
+    """The names of the record's keys that signed this note; none if a signature of one is bad."""
+    keys: dict[tuple[str, bytes], VerifierKey] = {}
+    for operator in record.operators:
+        for key in (operator.log_key, *operator.cosigner_keys):
+            keys[key.name, key.key_id] = key
+    for witness in record.witnesses:
+        keys[witness.key.name, witness.key.key_id] = witness.key
+    try:
+        _, verified = open_checkpoint(note, keys.values(), origin=record.origin)
+    except (Untrusted, Malformed):
+        return []
+    return sorted({f"{one.key.name}+{one.key.key_id.hex()}" for one in verified})
