@@ -90,6 +90,25 @@ EVENTS: Final[dict[str, Event]] = {
     "certificate-not-loaded": Event(
         logging.ERROR, "TLS goes on with the files before.", ("file", "error")
     ),
+    "mirror-ready": Event(
+        logging.INFO, "The mirror serves.", ("urls", "board", "labels", "sources", "metrics")
+    ),
+    "mirror-stopped": Event(
+        logging.ERROR, "The mirror follows no more; a person must look.", ("error",)
+    ),
+    "source-refused": Event(
+        logging.WARNING,
+        "What a source shows is not so, or it does not answer; it is asked later.",
+        ("source", "error"),
+    ),
+    "blob-refused": Event(
+        logging.WARNING,
+        "A manifest or artifact of a source was not taken.",
+        ("source", "digest", "error"),
+    ),
+    "blobs-not-fetched": Event(
+        logging.ERROR, "The disk does not take manifests and artifacts.", ("error",)
+    ),
     "library": Event(logging.INFO, "What a library says.", ("logger", "message")),
 }
 

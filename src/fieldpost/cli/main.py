@@ -20,6 +20,7 @@ from fieldpost.errors import FieldpostError
 NOUNS: Final[dict[str, tuple[str, str]]] = {
     "node": ("node", "Run a board's node."),
     "board": ("board", "Look at a board, and verify all of it."),
+    "mirror": ("mirror", "Keep a full verified copy of a board, and serve it."),
     "operator": ("operator", "Change a board, attest domains, say what you do not serve."),
     "maker": ("maker", "Make your keys; register as a maker on a board."),
     "class": ("device_class", "Add a class of devices; write what they are to trust."),

@@ -22,7 +22,7 @@ class MetricsServer:
     """Serves from `with` to its end. Port 0 takes any free one; `url` says which."""
 
     def __init__(
-        self, address: tuple[str, int], metrics: Metrics, check_ready: Callable[[], None]
+        self, address: tuple[str, int], metrics: Metrics, check_ready: Callable[[], object]
     ) -> None:
         host = address[0]
         try:
@@ -56,7 +56,7 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
     return type("Server6", (ThreadingHTTPServer,), {"address_family": AF_INET6})
 
 
-def _handler(metrics: Metrics, check_ready: Callable[[], None]) -> type[BaseHTTPRequestHandler]:
+def _handler(metrics: Metrics, check_ready: Callable[[], object]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _SILENCE_S  # of the socket, so that a silent scraper holds no thread
 
@@ -86,7 +86,7 @@ def _handler(metrics: Metrics, check_ready: Callable[[], None]) -> type[BaseHTTP
     return Handler
 
 
-def _readiness(check_ready: Callable[[], None]) -> tuple[int, str, str]:
+def _readiness(check_ready: Callable[[], object]) -> tuple[int, str, str]:
     try:
         check_ready()
     except Unavailable as error:

@@ -7,7 +7,7 @@ A fleet service alone has an application of its own, with the same routes for wh
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ from fieldpost.node.following import Follower, FollowRequests
 from fieldpost.node.gate import Gate, LimitRates
 from fieldpost.node.lots import NodeLots
 from fieldpost.node.posting import PostDesk
+from fieldpost.node.read_only import ReadOnly
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.reporting import ReportDesk
 from fieldpost.node.service import NodeService
@@ -139,6 +140,42 @@ def build(
     return app
 
 
+def build_mirror(
+    *,
+    service: NodeService,
+    engine: Engine,
+    metrics: Metrics,
+    data: Path,
+    clock: Callable[[], int],
+    describe: Callable[[], str],
+    elsewhere: str,
+) -> Starlette:
+    """The application of a copy of a board: everything to read, and no fleet.
+
+    What would be written is answered with `elsewhere`; `describe` says how far behind it is.
+    """
+    readiness = Readiness(engine, data, clock=clock, uptime=time.monotonic)
+    announce_board(metrics, service, engine, readiness)
+
+    def check_ready() -> str:
+        readiness.check()
+        return describe()
+
+    app = _application(
+        [route for noun in BOARD_NOUNS for route in noun.routes],
+        fleet=None,
+        limits=service.limits,
+        metrics=metrics,
+        check_ready=check_ready,
+        data=data,
+        takers={posts.PATH.encode(): PostDesk(service)},
+        further=[Middleware(ReadOnly, elsewhere=elsewhere)],
+    )
+    app.state.node = service
+    app.state.fast = service.fast
+    return app
+
+
 def build_fleet(
     *,
     fleet: FleetService,
@@ -157,14 +194,15 @@ def build_fleet(
 def _application(
     routes: list[Route],
     *,
-    fleet: FleetService,
+    fleet: FleetService | None,
     limits: Limits,
     metrics: Metrics,
-    check_ready: Callable[[], None],
+    check_ready: Callable[[], str | None],
     data: Path,
     takers: Mapping[bytes, Taker] | None = None,
     trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
+    further: Sequence[Middleware] = (),
 ) -> Starlette:
     gate = Gate.build(limits, trusted_proxies)
     callers = Callers()
@@ -188,6 +226,7 @@ def _application(
         middleware=[
             Middleware(FollowRequests, follower=follower),
             Middleware(LimitRates, gate=gate),
+            *further,
         ],
         routes=[*routes, *health.routes, *problems.routes],
         exception_handlers={
@@ -196,12 +235,13 @@ def _application(
             Exception: problems.answer_bug,
         },
     )
-    app.state.fleet = fleet
-    app.state.short = ShortWay(
-        {**(takers or {}), reports.PATH.encode(): ReportDesk(fleet, limits)}, follower
-    )
+    desks = dict(takers or {})
+    if fleet is not None:
+        app.state.fleet = fleet
+        app.state.spool = Spool(data / "leaves", limits)
+        desks[reports.PATH.encode()] = ReportDesk(fleet, limits)
+    app.state.short = ShortWay(desks, follower)
     app.state.gate = gate
     app.state.limits = limits
-    app.state.spool = Spool(data / "leaves", limits)
     app.state.check_ready = check_ready
     return app

@@ -96,6 +96,10 @@ class Catalog:
         )
         return [row[0] for row in rows]
 
+    def releases(self, *, size: int) -> list[tuple[bytes, int]]:
+        """Class and sequence of every release in the log of `size`."""
+        return [(row[0], row[1]) for row in self._ask(size, "SELECT * FROM releases")]
+
     def check_named(self, digest: bytes, *, size: int) -> None:
         """Raises NotFound if no release in the log of `size` names this blob."""
         if not self._ask(size, "SELECT 1 FROM named WHERE digest = ? LIMIT 1", digest):

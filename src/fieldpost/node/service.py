@@ -299,6 +299,10 @@ class NodeService:
             )
         return found
 
+    def releases(self) -> list[tuple[bytes, int]]:
+        """Class and sequence of every release on the board. Reads the disk."""
+        return self._catalog.releases(size=self.head().size)
+
     def _has_manifest(self, digest: bytes) -> bool:
         try:
             self.blobs.load_manifest(digest)

@@ -108,7 +108,7 @@ class BoardCopy:
 
     def range_at(self, size: int) -> CompactRange:
         """The tree at a size up to the log's."""
-        return read_compact_range(self.log.hash_reader(size), size=size)
+        return read_compact_range(self.log.hash_reader(), size=size)
 
     def append(self, batches: Sequence[Replayed]) -> None:
         """Make judged batches durable, which follow `state`. Raises Unavailable.

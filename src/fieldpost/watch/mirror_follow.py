@@ -43,8 +43,8 @@ Told = Callable[[Replayed], None]
 class BoardFollower:
     """Brings `copy` forward by what sources show. `board`: the only one to begin with, if known.
 
-    `go_on` is asked between pieces of work; where it says no, the step ends with Unavailable, and
-    the next one goes on from there.
+    `go_on` is asked after every `at_once` entries or more that were written; where it says no, the
+    step ends with Paused, and the next one goes on from there.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class BoardFollower:
         board: str | None = None,
         told: Told = lambda _: None,
         go_on: Callable[[], bool] = lambda: True,
+        at_once: int = _WRITTEN_AT_ONCE,
     ) -> None:
         self.copy = copy
         self._verifiers = verifiers
         self._board = board
         self._told = told
         self._go_on = go_on
+        self._at_once = at_once
 
     def step(self, source: Mirror, note: bytes) -> bool:
         """Follow `note`, the newest checkpoint of `source`; whether anything new is published.
@@ -152,7 +154,7 @@ class BoardFollower:
         try:
             for replayed in self._replay(tail):
                 size = len(replayed.batch.entries)
-                if count + size > _WRITTEN_AT_ONCE and pending:
+                if count + size > self._at_once and pending:
                     self._write(pending)
                     count = 0
                     if not self._go_on():

@@ -14,9 +14,13 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """It also has what it needs to serve; raises Unavailable otherwise."""
-    await to_thread(request.app.state.check_ready)
-    return PlainTextResponse("ready\n", headers={"Cache-Control": "no-store"})
+    """It also has what it needs to serve; raises Unavailable otherwise.
+
+    Who only follows a board says how far behind it is.
+    """
+    said = await to_thread(request.app.state.check_ready)
+    text = f"ready: {said}\n" if said else "ready\n"
+    return PlainTextResponse(text, headers={"Cache-Control": "no-store"})
 
 
 routes = [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -2,6 +2,7 @@
 """`/log/`: the log's own static files (C2SP tlog-tiles). Any web server may serve them instead."""
 
 from asyncio import to_thread
+from hashlib import sha256
 from typing import Final
 
 from starlette.requests import Request
@@ -16,9 +17,15 @@ BYTES: Final = "application/octet-stream"
 
 
 async def checkpoint(request: Request) -> Response:
-    """The published checkpoint: never cached, so that everybody sees the newest."""
+    """The published checkpoint: asked for every time, so that everybody sees the newest."""
     note = await to_thread(service_of(request).checkpoint)
-    return answer_bytes(request, note, content_type=TEXT, cache="no-cache, no-transform")
+    return answer_bytes(
+        request,
+        note,
+        content_type=TEXT,
+        cache="no-cache, no-transform",
+        etag=f'"{sha256(note).hexdigest()[:32]}"',
+    )
 
 
 async def tile(request: Request) -> Response:
