@@ -59,8 +59,20 @@ def command() -> None:
     metavar="HOST:PORT",
     help="Where to serve /metrics, for yourself alone.  [default: nowhere]",
 )
-@click.option("--log-format", type=click.Choice(FORMATS), default="logfmt", show_default=True)
-@click.option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="logfmt",
+    show_default=True,
+    help="Of the log, on stderr.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="warning",
+    show_default=True,
+    help="The least that the log says.",
+)
 @json_option
 def run(
     *,
