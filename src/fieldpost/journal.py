@@ -109,6 +109,29 @@ EVENTS: Final[dict[str, Event]] = {
     "blobs-not-fetched": Event(
         logging.ERROR, "The disk does not take manifests and artifacts.", ("error",)
     ),
+    "witness-ready": Event(
+        logging.INFO, "The witness serves.", ("urls", "name", "origins", "metrics")
+    ),
+    "witness-stopped": Event(logging.INFO, "All that was cosigned is on the disk.", ()),
+    "witness-was-behind": Event(
+        logging.ERROR,
+        "The witness's own signature covers more than its database knew: it is an old copy.",
+        ("origin", "knew", "signed"),
+    ),
+    "witness-bug": Event(logging.ERROR, "A bug met a request to the witness.", ()),
+    "nothing-cosigned": Event(logging.ERROR, "The witness's database takes no writes.", ("error",)),
+    "fork-seen": Event(
+        logging.ERROR,
+        "A log signed two heads of one size; both are kept.",
+        ("origin", "size", "kept_in"),
+    ),
+    "evidence-not-kept": Event(logging.ERROR, "A fork was seen, and not kept.", ("error",)),
+    "board-not-asked": Event(
+        logging.WARNING, "A board's URL did not say what is new.", ("url", "error")
+    ),
+    "log-not-asked": Event(
+        logging.WARNING, "A log's URL did not show its checkpoint.", ("url", "error")
+    ),
     "library": Event(logging.INFO, "What a library says.", ("logger", "message")),
 }
 

@@ -59,5 +59,7 @@ APART: Final[dict[str, str]] = {
         ("engines.mirrors.open_mirror", "node.mirrors.open_mirror"),
         "opens a folder or a URL; the log's formats in it are fed",
     ),
+    "watch.witness.logs.parse_log_key": "a vkey, fed, of certain types",
+    "watch.witness.sources.parse_board_source": "a board id or a URL of the operator's own",
     "store.growing_edge.read_edge": "hashes of the node's own log, whose tiles are fed",
 }

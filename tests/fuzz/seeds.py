@@ -20,6 +20,7 @@ from fieldpost.posts.envelope import decode_post
 from fieldpost.posts.permit import Permit, sign_permit
 from fieldpost.records.counters import Attestation, DailyCount, DomainHolder
 from fieldpost.records.maker import Role
+from fieldpost.records.state_proof import StateProof
 from fieldpost.signers.pkcs8 import format_private_key
 from fieldpost.signers.software import SoftwareSigner
 from fieldpost.testing import maker_posts
@@ -32,6 +33,7 @@ from fieldpost.tlog.note import parse_vkey
 from fieldpost.tlog.offline import OfflineProof, format_offline_proof
 from fieldpost.tlog.policy import Group, Log, Policy, Witness, format_policy
 from fieldpost.tlog.tiles import encode_entry_bundle, encode_tile
+from fieldpost.tlog.witness import format_add_checkpoint
 from tests.conftest import REPOSITORY
 
 DEVICE: Final = DeterministicSigner(Algorithm.ED25519, "device 0")
@@ -279,6 +281,18 @@ _FAMILIES: Final[dict[str, Any]] = {
             board="b.test/1#00",
             signer=DEVICE,
         )
+    ],
+    "witness request": lambda: [
+        format_add_checkpoint(size, tuple(leaf_hash(bytes([n])) for n in range(size)), note)
+        for size, note in enumerate(_notes())
+    ],
+    "witness size": lambda: [b"0\n", b"20852163\n"],
+    "state proof": lambda: [
+        StateProof(world().entries[-1], world().edge()).encode(),
+        StateProof(world().entries[-1], ()).encode(),
+    ],
+    "log list": lambda: [
+        b"logs/v0\n# a\nvkey %b\norigin none\nqpd 24\ncontact a b\n" % seeds("vkey")[0]
     ],
     "bundle": _bundles,
     "provisioning": _provisioning,

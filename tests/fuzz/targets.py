@@ -58,6 +58,7 @@ from fieldpost.records.maker import Role, decode_maker_record
 from fieldpost.records.provisioning import decode_provisioning
 from fieldpost.records.release import decode_release_record
 from fieldpost.records.state_leaf import decode_state_leaf
+from fieldpost.records.state_proof import decode_state_proof
 from fieldpost.statemap.proof import verify_proof
 from fieldpost.suit.envelope import decode_envelope, verify_envelope
 from fieldpost.suit.manifest import decode_manifest
@@ -73,6 +74,8 @@ from fieldpost.tlog.tiles import (
     parse_tile_path,
 )
 from fieldpost.tlog.treehead import parse_checkpoint, parse_decimal
+from fieldpost.tlog.witness import parse_add_checkpoint, parse_known_size
+from fieldpost.watch.witness.logs import parse_log_list
 from tests.fuzz import seeds
 from tests.fuzz.own_files import OWN
 from tests.fuzz.target import Target, as_text, as_value
@@ -320,6 +323,10 @@ TARGETS: Final[dict[str, Target]] = {
     "tlog.policy.parse_policy": Target(parse_policy, "policy"),
     "tlog.offline.parse_offline_proof": Target(parse_offline_proof, "proof"),
     "tlog.offline.verify_offline_proof": Target(_verify_offline_proof, "proof", _TRUST),
+    "tlog.witness.parse_add_checkpoint": Target(parse_add_checkpoint, "witness request"),
+    "tlog.witness.parse_known_size": Target(parse_known_size, "witness size"),
+    "records.state_proof.decode_state_proof": Target(decode_state_proof, "state proof"),
+    "watch.witness.logs.parse_log_list": Target(parse_log_list, "log list"),
     "tlog.tiles.decode_tile": Target(lambda d: decode_tile(Tile(0, 0, 5), d), "tile"),
     "tlog.tiles.decode_entry_bundle": Target(decode_entry_bundle, "entry bundle"),
     "tlog.tiles.parse_tile_path": Target(as_text(parse_tile_path), "tile path"),

@@ -12,7 +12,7 @@ connection is kept alive. One client belongs to one thread.
 
 import http.client
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -142,8 +142,9 @@ class HttpClient:
         accept: str | tuple[str, ...] = (),
         most_bytes: int | None = None,
         headers: Mapping[str, str] | None = None,
+        admit: Collection[int] = (),
     ) -> Response:
-        """One exchange; returns an answer of status 2xx or 304.
+        """One exchange; returns an answer of status 2xx, 304, or one that `admit` names.
 
         `accept` names the only content types that a body may have; without it any but HTML.
         Raises the error family that a problem document names, Unavailable for everything else.
@@ -160,7 +161,7 @@ class HttpClient:
             check_head(answer.status, found, admitted)
             failed = answer.status >= 400
             data = b"".join(self._read(answer, _ERROR_BYTES if failed else most))
-        if failed:
+        if failed and answer.status not in admit:
             raise error_of(answer.status, found, data)
         return Response(answer.status, found, data)
 

@@ -17,7 +17,7 @@ from fieldpost.node.following import Followed, Headers
 from fieldpost.node.taking import ShortWay, Taker
 
 # A request with one of these asks for more than the short way gives.
-UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"fieldpost-state"})
 # Nobody waits for what wakes a task of the application.
 _NOBODY: Final = asyncio.Event()
 _DIGITS: Final = frozenset(b"0123456789")
