@@ -47,6 +47,8 @@ Encodable = (
 )
 
 _SIMPLE: Final[dict[int, bool | None]] = {20: False, 21: True, 22: None}
+_CUT_OFF: Final = "CBOR: the item is cut off"
+_DISORDER: Final = "CBOR: map keys are out of order or repeated"
 _NO_FLOATS: Final = "CBOR: floats and simple values but true, false, null are refused"
 _MIN_OF_WIDTH: Final = {24: 24, 25: 0x100, 26: 0x10000, 27: 0x1_0000_0000}
 _KEY_TYPES: Final = (int, str, bytes)
@@ -63,7 +65,7 @@ def encode(value: object) -> bytes:
     return bytes(out)
 
 
-def _head(major: int, argument: int) -> bytes:
+def _long_head(major: int, argument: int) -> bytes:
     top = major << 5
     if argument < 24:
         return _BYTE[top | argument]
@@ -74,6 +76,16 @@ def _head(major: int, argument: int) -> bytes:
     if argument < 0x1_0000_0000:
         return bytes((top | 26,)) + argument.to_bytes(4, "big")
     return bytes((top | 27,)) + argument.to_bytes(8, "big")
+
+
+# Nearly all heads are short; to look one up is cheaper than to make it.
+_SHORT_HEADS: Final = tuple(
+    tuple(_long_head(major, argument) for argument in range(0x100)) for major in range(7)
+)
+
+
+def _head(major: int, argument: int) -> bytes:
+    return _SHORT_HEADS[major][argument] if argument < 0x100 else _long_head(major, argument)
 
 
 def _tag_head(number: int) -> bytes:
@@ -225,7 +237,7 @@ def _end_of(data: bytes, at: int, most_heads: int) -> int:
         if heads > most_heads:
             raise Malformed(f"CBOR: an item of more than {most_heads} parts")
         if at >= len(data):
-            raise Malformed("CBOR: the item is cut off")
+            raise Malformed(_CUT_OFF)
         major, argument = data[at] >> 5, data[at] & 31
         at += 1
         if argument >= 24:
@@ -234,30 +246,37 @@ def _end_of(data: bytes, at: int, most_heads: int) -> int:
         if major in (2, 3):
             at += argument
     if at > len(data):
-        raise Malformed("CBOR: the item is cut off")
+        raise Malformed(_CUT_OFF)
     return at
 
 
 def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
-    if at >= len(data):
-        raise Malformed("CBOR: the item is cut off")
+    # Integers and strings are read here and not in functions of their own: they are nine of ten
+    # items, and a call costs as much as the reading.
+    size = len(data)
+    if at >= size:
+        raise Malformed(_CUT_OFF)
     first = data[at]
     at += 1
     if first < 24:
         return first, at
     major, argument = first >> 5, first & 31
-    if argument == 24 and major != 7 and at < len(data) and data[at] >= 24:
-        # Here and not in a function of their own, because most of what is read are byte strings,
-        # and most of those are hashes.
-        argument = data[at]
-        at += 1
-    elif argument >= 24:
-        argument, at = _read_argument(data, at, major, argument)
-    if major == 2:
+    if argument >= 24:
+        if argument == 24 and major != 7 and at < size and data[at] >= 24:
+            argument = data[at]
+            at += 1
+        else:
+            argument, at = _read_argument(data, at, major, argument)
+    if 2 <= major <= 3:
         end = at + argument
-        if end > len(data):
-            raise Malformed("CBOR: the item is cut off")
-        return data[at:end], end
+        if end > size:
+            raise Malformed(_CUT_OFF)
+        if major == 2:
+            return data[at:end], end
+        try:
+            return data[at:end].decode(), end
+        except UnicodeDecodeError as error:
+            raise Malformed("CBOR: text is not UTF-8") from error
     return _READ[major](data, at, argument, depth)
 
 
@@ -266,7 +285,7 @@ def _read_argument(data: bytes, at: int, major: int, info: int) -> tuple[int, in
         raise Malformed("CBOR: indefinite lengths and reserved heads are refused")
     end = at + (1 << (info - 24))
     if end > len(data):
-        raise Malformed("CBOR: the item is cut off")
+        raise Malformed(_CUT_OFF)
     argument = int.from_bytes(data[at:end], "big")
     if major == 7:
         raise Malformed(_NO_FLOATS)
@@ -287,20 +306,10 @@ def _read_negative(_data: bytes, at: int, argument: int, _depth: int) -> tuple[i
     return -1 - argument, at
 
 
-def _read_text(data: bytes, at: int, length: int, _depth: int) -> tuple[str, int]:
-    end = at + length
-    if end > len(data):
-        raise Malformed("CBOR: the item is cut off")
-    try:
-        return data[at:end].decode(), end
-    except UnicodeDecodeError as error:
-        raise Malformed("CBOR: text is not UTF-8") from error
-
-
 def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
     # Every item takes at least a byte, so a count beyond the rest is a lie; no memory for it.
     if count > len(data) - at:
-        raise Malformed("CBOR: the item is cut off")
+        raise Malformed(_CUT_OFF)
     if depth == 0:
         raise Malformed("CBOR: nested too deeply")
     items: list[Value] = []
@@ -318,11 +327,19 @@ def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, in
 
 def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
     if 2 * count > len(data) - at:
-        raise Malformed("CBOR: the item is cut off")
+        raise Malformed(_CUT_OFF)
     if depth == 0:
         raise Malformed("CBOR: nested too deeply")
     depth -= 1
     result: dict[Key, Value] = {}
+    # Labels below 24 are a byte each and come first, in the order of their numbers.
+    size, label = len(data), -1
+    while count and at < size and data[at] < 24:
+        if data[at] <= label:
+            raise Malformed(_DISORDER)
+        label = data[at]
+        result[label], at = _read(data, at + 1, depth)
+        count -= 1
     previous = b""
     for _ in range(count):
         start = at
@@ -332,7 +349,7 @@ def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]
         encoded = data[start:at]
         # Sorted by encoded bytes and strictly increasing: order and duplicates in one check.
         if encoded <= previous:
-            raise Malformed("CBOR: map keys are out of order or repeated")
+            raise Malformed(_DISORDER)
         previous = encoded
         result[key], at = _read(data, at, depth)
     return result, at
@@ -356,7 +373,6 @@ def _read_simple(_data: bytes, at: int, argument: int, _depth: int) -> tuple[Val
 _READ: Final[dict[int, Callable[[bytes, int, int, int], tuple[Value, int]]]] = {
     0: _read_int,
     1: _read_negative,
-    3: _read_text,
     4: _read_array,
     5: _read_map,
     6: _read_tag,

@@ -25,6 +25,8 @@ SIGN1: Final = 18
 SIGN: Final = 98
 _TYPE_PREFIX: Final = "application/vnd.fieldpost."
 _TYPE_SUFFIX: Final = "+cbor"
+_ALGORITHMS: Final[dict[int, Algorithm]] = {int(algorithm): algorithm for algorithm in Algorithm}
+_CLAIMS: Final = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class Post:
     signed: dict[bytes, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if len(self.signatures) == 1:
+            return
         kids = [signature.kid for signature in self.signatures]
         if not kids or len(kids) > MAX_SIGNATURES or kids != sorted(set(kids)):
             raise Malformed("a post has 1…32 signatures, sorted by kid, one per key")
@@ -126,14 +130,14 @@ def decode_post(entry: bytes) -> Post:
         raise Malformed(f"a post of {len(entry)} bytes; at most {MAX_ENTRY_BYTES}")
     match cbor.decode(entry):
         case cbor.Tag(18, (bytes(protected), dict(unprotected), bytes(payload), bytes(signature))):
-            header = _header(protected, {1, 3, 4, 15})
+            header = _header(protected, (1, 3, 4, 15))
             _check_empty(unprotected)
             signer = _signature(header, signature)
             post = Post(_statement(header, payload), (signer,))
             post.signed[signer.kid] = cbor.encode(["Signature1", protected, b"", payload])
             return post
         case cbor.Tag(98, (bytes(protected), dict(unprotected), bytes(payload), tuple(signers))):
-            header = _header(protected, {3, 15})
+            header = _header(protected, (3, 15))
             _check_empty(unprotected)
             if not 2 <= len(signers) <= MAX_SIGNATURES:
                 raise Malformed("tag 98 carries 2…32 signatures; one alone wears tag 18")
@@ -147,15 +151,16 @@ def _read_signer(value: cbor.Value) -> PostSignature:
     match value:
         case (bytes(protected), dict(unprotected), bytes(signature)):
             _check_empty(unprotected)
-            return _signature(_header(protected, {1, 4}), signature)
+            return _signature(_header(protected, (1, 4)), signature)
         case _:
             raise Malformed("a COSE_Signature is [protected, {}, signature]")
 
 
-def _header(protected: bytes, labels: set[int]) -> dict[cbor.Key, cbor.Value]:
+def _header(protected: bytes, labels: tuple[int, ...]) -> dict[cbor.Key, cbor.Value]:
     header = cbor.decode(protected)
-    if not isinstance(header, dict) or set(header) != labels:
-        raise Malformed(f"a protected header must hold exactly the labels {sorted(labels)}")
+    # Decoded maps are in the order of their encoded keys.
+    if not isinstance(header, dict) or tuple(header) != labels:
+        raise Malformed(f"a protected header must hold exactly the labels {list(labels)}")
     return header
 
 
@@ -168,30 +173,32 @@ def _signature(header: dict[cbor.Key, cbor.Value], signature: bytes) -> PostSign
     kid, number = header[4], header[1]
     if not isinstance(kid, bytes) or len(kid) != 32:
         raise Malformed("kid must be a 32-byte thumbprint")
-    try:
-        algorithm = Algorithm(number)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise Malformed("alg must be -19, -9 or -48") from error
+    algorithm = _ALGORITHMS.get(number) if type(number) is int else None
+    if algorithm is None:
+        raise Malformed("alg must be -19, -9 or -48")
     if len(signature) != SIGNATURE_BYTES[algorithm]:
         raise Malformed("a signature has a wrong length")
     return PostSignature(kid, algorithm, signature)
 
 
 def _statement(header: dict[cbor.Key, cbor.Value], payload: bytes) -> Statement:
-    content_type, claims = header[3], header[15]
+    claims = header[15]
+    if not isinstance(claims, dict) or tuple(claims) != _CLAIMS:
+        raise Malformed("the CWT claims must be iss, sub and aud")
+    return Statement(
+        kind=_kind(header[3]),
+        issuer=check_text(claims[1], "iss", MAX_NAME),
+        subject=check_text(claims[2], "sub", MAX_TEXT),
+        audience=check_text(claims[3], "aud", MAX_TEXT),
+        payload=payload,
+    )
+
+
+def _kind(content_type: cbor.Value) -> str:
     if (
         not isinstance(content_type, str)
         or not content_type.startswith(_TYPE_PREFIX)
         or not content_type.endswith(_TYPE_SUFFIX)
     ):
         raise Malformed("the content type must be application/vnd.fieldpost.<kind>+cbor")
-    if not isinstance(claims, dict) or set(claims) != {1, 2, 3}:
-        raise Malformed("the CWT claims must be iss, sub and aud")
-    kind = content_type[len(_TYPE_PREFIX) : -len(_TYPE_SUFFIX)]
-    return Statement(
-        kind=check_text(kind, "the kind", MAX_NAME),
-        issuer=check_text(claims[1], "iss", MAX_NAME),
-        subject=check_text(claims[2], "sub", MAX_TEXT),
-        audience=check_text(claims[3], "aud", MAX_TEXT),
-        payload=payload,
-    )
+    return check_text(content_type[len(_TYPE_PREFIX) : -len(_TYPE_SUFFIX)], "the kind", MAX_NAME)
