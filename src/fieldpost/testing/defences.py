@@ -35,7 +35,7 @@ from fieldpost.agent.slots.exec import ExecSlots
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
-from fieldpost.engines import clock_guard, signed_mark, writer
+from fieldpost.engines import clock_guard, published, signed_mark, writer
 from fieldpost.fleet import database, reports
 from fieldpost.fleet import service as fleet_service
 from fieldpost.fleet.database import Place
@@ -201,6 +201,9 @@ class Defence(Enum):
     LEAVES_RESERVE = (spool, "check_reserve", _pass)
     LEAVES_ON_DISK = (lots, "_fill", lenient.hold_in_memory)
     LEAVES_OF_THE_LOT = (fleet_service, "most_leaves_bytes", lambda _count: 2**31)
+
+    # --- who watches ---
+    PUBLISHING_QUORUM = (published, "_published_time", lambda *_arguments: 0)
 
     # --- recovery ---
     CLOCK_GUARD = (clock_guard.ClockGuard, "read", lenient.read_any_clock)

@@ -9,7 +9,7 @@ where an interrupted catch-up goes on, and `cut` takes it back when it leads to 
 Whoever follows a board decides what to append (`watch.mirror_follow`); nothing is decided here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from fieldpost.engines.published import (
     PublishedHeads,
     assemble_head,
     cosign_later,
-    verify_published,
 )
 from fieldpost.engines.recovery import (
     Watch,
@@ -32,7 +31,7 @@ from fieldpost.engines.recovery import (
 )
 from fieldpost.engines.replaying import Replayed
 from fieldpost.engines.writer import change_of
-from fieldpost.errors import Misconfigured, Unavailable
+from fieldpost.errors import Misconfigured, Unavailable, Untrusted
 from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.board import BoardRecord
@@ -41,7 +40,7 @@ from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
 from fieldpost.store.state_db import StateDb
 from fieldpost.store.state_files import set_aside, state_db_version
-from fieldpost.tlog.checkpoint import open_checkpoint
+from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint
 from fieldpost.tlog.note import NoteSignature, parse_note
 from fieldpost.tlog.tree import CompactRange, read_compact_range
 
@@ -137,19 +136,21 @@ class BoardCopy:
         """
         assert self.state is not None  # there is something that a note can be about
         record = read_board(self.state.map)
-        checkpoint = verify_published(note, record)
+        checkpoint, signature, lines = _open(note, record)
         if (checkpoint.size, checkpoint.root) != (self.log.size, self.log.compact_range().root()):
             raise ValueError("a note about another tree")
-        signature, lines = _split(note, record)
-        head = assemble_head(
-            checkpoint,
-            signature,
-            lines,
-            record=record,
-            state_leaf=self.state.last.encode(),
-            edge=self.log.last_edge(),
-            map_=self.state.map,
-        )
+        try:
+            head = assemble_head(
+                checkpoint,
+                signature,
+                lines,
+                record=record,
+                state_leaf=self.state.last.encode(),
+                edge=self.log.last_edge(),
+                map_=self.state.map,
+            )
+        except Unavailable as error:
+            raise Untrusted("no-quorum", str(error)) from error
         self._show(head)
 
     def refresh(self, note: bytes) -> bool:
@@ -190,17 +191,26 @@ class BoardCopy:
         self.db.close()
         self._open()
 
-    def save_evidence(self, files: Mapping[str, bytes]) -> Path:
-        """Keep statements that cannot be honest; the folder they are in. Raises Unavailable."""
+    def links(self, record_key: bytes, since: int, *, size: int) -> list[bytes]:
+        """The link entries of a record (by map key) below `size`, with epoch > `since`."""
+        return [
+            self.log.read_entry(index)
+            for index in self.db.links_since(record_key, since, size=size)
+        ]
+
+    def save_evidence(self, name: str, data: bytes) -> Path:
+        """Keep what cannot be honest; where it is. Raises Unavailable."""
         folder = self.data / "evidence"
         make_dirs(folder, disk=self._disk)
-        for name, data in files.items():
-            write_file(folder / name, data, disk=self._disk)
-        return folder
+        write_file(folder / name, data, disk=self._disk)
+        return folder / name
 
 
-def _split(note: bytes, record: BoardRecord) -> tuple[NoteSignature, list[NoteSignature]]:
-    """The log signature of an operator, and all the note's other lines."""
-    _, verified = open_checkpoint(note, [operator.log_key for operator in record.operators])
+def _open(
+    note: bytes, record: BoardRecord
+) -> tuple[Checkpoint, NoteSignature, list[NoteSignature]]:
+    """The checkpoint, the log signature of an operator, and all the note's other lines."""
+    log_keys = [operator.log_key for operator in record.operators]
+    checkpoint, verified = open_checkpoint(note, log_keys, origin=record.origin)
     first = verified[0].signature
-    return first, [line for line in parse_note(note).signatures if line != first]
+    return checkpoint, first, [line for line in parse_note(note).signatures if line != first]

@@ -13,6 +13,8 @@ Two published heads that exclude each other are no fault of a source: Misbehavio
 from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
+from fieldpost.checkin.evidence import SplitView, make_evidence, verify_evidence
+from fieldpost.engines.base import PublishedHead
 from fieldpost.engines.mirrors import Mirror, MirrorHead, Tail, verify_tail
 from fieldpost.engines.published import verify_published
 from fieldpost.engines.replaying import Replayed, replay_ahead
@@ -26,11 +28,13 @@ from fieldpost.errors import (
     Untrusted,
 )
 from fieldpost.ledger.reading import read_board
+from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord
-from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
-from fieldpost.tlog.note import VerifierKey, parse_note
-from fieldpost.tlog.tiles import FULL_WIDTH
-from fieldpost.tlog.tree import CompactRange
+from fieldpost.tlog.checkpoint import parse_checkpoint
+from fieldpost.tlog.hashing import HASH_BYTES, Hash
+from fieldpost.tlog.note import parse_note
+from fieldpost.tlog.proof import prove_prefix
+from fieldpost.tlog.tiles import FULL_WIDTH, TileHashReader, tile_path
 from fieldpost.watch.mirror_copy import BoardCopy
 
 _WRITTEN_AT_ONCE: Final = 4_096
@@ -84,7 +88,7 @@ class BoardFollower:
         if record is None:
             raise NotFound(f"{source.name} has nothing yet")
         if self.copy.range_at(checkpoint.size).root() != checkpoint.root:
-            self._refuse(head, record, believed=believed)
+            self._refuse(head, believed=believed)
         return checkpoint.size == size and believed and self.copy.refresh(note)
 
     # --- a larger size ---
@@ -117,7 +121,7 @@ class BoardFollower:
                 self.copy.cut()
                 return tail
             if record is not None:
-                self._refuse(head, record, believed=believed)
+                self._refuse(head, believed=believed)
             raise
 
     def _fit(self, head: MirrorHead, size: int) -> Tail:
@@ -178,56 +182,64 @@ class BoardFollower:
 
     # --- what does not fit ---
 
-    def _refuse(self, head: MirrorHead, record: BoardRecord, *, believed: bool) -> NoReturn:
+    def _refuse(self, head: MirrorHead, *, believed: bool) -> NoReturn:
         """Another history. A source's own invention, or the work of the board's operators?
 
         Raises Misbehaviour where they published it, Untrusted otherwise.
         """
-        name, size = head.mirror.name, head.checkpoint.size
-        authors = _authors(head.note, record)
-        published = self.copy.published_size
-        if size > published and not self._is_other(head, published):
-            raise Untrusted("bad-proof", f"the files of {name} do not lead to its checkpoint")
-        if not authors:
-            raise Untrusted("unknown-key", f"{name} shows another history, which nobody signed")
-        folder = self._keep(head)
-        said = f"{name} shows another history, signed by {', '.join(authors)}; kept in {folder}"
+        name, ours = head.mirror.name, self.copy.head
+        assert ours is not None  # there is a record of it
+        try:
+            evidence = self._evidence(head, ours)
+            proven = verify_evidence(evidence)
+        except _NOT_THERE as error:
+            raise Untrusted(
+                error.reason if isinstance(error, Untrusted) else "bad-proof",
+                f"{name} shows another history, and nothing of the board's own says so ({error})",
+            ) from error
+        theirs = proven.signed_first if ours.note == evidence.second else proven.signed_second
+        path = self.copy.save_evidence(
+            f"{head.checkpoint.size}-{head.checkpoint.root.hex()[:8]}.evidence", evidence.encode()
+        )
+        said = (
+            f"{name} shows another history, signed by {', '.join(sorted({s.name for s in theirs}))}"
+            f"; `fieldpost verify {path}` shows it to anybody"
+        )
         if not believed:
             # One operator's fork publishes nothing, and stops nobody.
             raise Untrusted("split-view", said)
-        assert self.copy.head is not None  # a record was read from it
         raise Misbehaviour(
             "split-view",
             f"the operators of this board published two histories: {said}. Devices that see both "
             "freeze; ask the operators, and show others the evidence",
-            (self.copy.head.note, head.note),
+            (ours.note, head.note),
         )
 
-    def _is_other(self, head: MirrorHead, published: int) -> bool:
-        """Whether the source's tree is whole in itself, and not ours at our size."""
-        empty = CompactRange.empty()
-        try:
-            tail = verify_tail(head, empty)
-            return tail.range_at(published, empty) != self.copy.range_at(published)
-        except _NOT_THERE:
-            return False
+    def _evidence(self, head: MirrorHead, ours: PublishedHead) -> SplitView:
+        here, there = ours.checkpoint, head.checkpoint
+        path: tuple[Hash, ...] = ()
+        if here.size < there.size:
+            reader = TileHashReader(
+                lambda tile: head.mirror.read(tile_path(tile), FULL_WIDTH * HASH_BYTES), there.size
+            )
+            path = prove_prefix(reader, old_size=here.size, size=there.size)
+        elif here.size > there.size:
+            path = prove_prefix(
+                self.copy.log.hash_reader(here.size), old_size=there.size, size=here.size
+            )
+        assert self.copy.state is not None  # there is a head
+        links = self.copy.links(map_keys.board(), -1, size=here.size)
+        return make_evidence(self.copy.state.board, (ours.note, head.note), path=path, links=links)
 
     def _accuse(self, head: MirrorHead, error: Untrusted | Malformed) -> NoReturn:
         """What the operators published, and the rules refuse. Raises Misbehaviour."""
-        folder = self._keep(head)
+        path = self.copy.save_evidence(f"{head.checkpoint.size}-refused.note", head.note)
         raise Misbehaviour(
             error.reason if isinstance(error, Untrusted) else "wrong-state",
             f"the operators of this board published size {head.checkpoint.size}, and the rules "
-            f"refuse it ({error}); their head is kept in {folder}",
+            f"refuse it ({error}); their head is kept in {path}",
             (head.note,),
         ) from error
-
-    def _keep(self, head: MirrorHead) -> str:
-        size = head.checkpoint.size
-        files = {f"{size}-theirs.note": head.note}
-        if self.copy.head is not None:
-            files[f"{size}-ours.note"] = self.copy.head.note
-        return str(self.copy.save_evidence(files))
 
 
 class Paused(Unavailable):
@@ -257,18 +269,3 @@ def _is_published(note: bytes, record: BoardRecord) -> bool:
     except (Untrusted, Malformed):
         return False
     return True
-
-
-def _authors(note: bytes, record: BoardRecord) -> list[str]:
-    """The names of the record's keys that signed this note; none if a signature of one is bad."""
-    keys: dict[tuple[str, bytes], VerifierKey] = {}
-    for operator in record.operators:
-        for key in (operator.log_key, *operator.cosigner_keys):
-            keys[key.name, key.key_id] = key
-    for witness in record.witnesses:
-        keys[witness.key.name, witness.key.key_id] = witness.key
-    try:
-        _, verified = open_checkpoint(note, keys.values(), origin=record.origin)
-    except (Untrusted, Malformed):
-        return []
-    return sorted({f"{one.key.name}+{one.key.key_id.hex()}" for one in verified})

@@ -26,6 +26,7 @@ from fieldpost.watch.mirror_blobs import BlobKeeper
 from fieldpost.watch.mirror_copy import BoardCopy
 from fieldpost.watch.mirror_engine import MirrorEngine
 from fieldpost.watch.mirror_run import MirrorRun, check_not_halted
+from fieldpost.watch.mirror_sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +73,8 @@ def open_mirror(
     with ExitStack() as stack:
         copy = BoardCopy(settings.data, watch=watch, disk=disk)
         stack.callback(copy.close)
-        run = MirrorRun(
-            copy, settings.sources, board=settings.board, every_s=settings.every_s, disk=disk
-        )
+        sources = [Source(url) for url in settings.sources]
+        run = MirrorRun(copy, sources, board=settings.board, every_s=settings.every_s, disk=disk)
         stack.callback(run.close)
         run.begin()
         elsewhere = f"post to {settings.sources[0]}"

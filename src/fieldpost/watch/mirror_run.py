@@ -38,12 +38,12 @@ def check_not_halted(data: Path) -> None:
         said = read_file(data / HALTED).decode(errors="replace")
     except NotFound:
         return
-    notes = tuple(path.read_bytes() for path in sorted((data / "evidence").glob("*.note")))
+    kept = tuple(path.read_bytes() for path in sorted((data / "evidence").iterdir()))
     raise Misbehaviour(
         "halted",
         f"{said.strip()} When you have looked, and know which history to keep, remove "
         f"{data / HALTED} to go on with the one that is here",
-        notes,
+        kept,
     )
 
 
@@ -57,7 +57,7 @@ class MirrorRun:
     def __init__(
         self,
         copy: BoardCopy,
-        urls: Sequence[str],
+        sources: Sequence[Source],
         *,
         board: str | None = None,
         every_s: float = 5.0,
@@ -69,7 +69,7 @@ class MirrorRun:
     ) -> None:
         self._copy = copy
         self._verifiers = Verifiers(answer_s=60.0) if verifiers is None else verifiers
-        self.turns = [Turn(Source(url)) for url in urls]
+        self.turns = [Turn(source) for source in sources]
         self._every_s = every_s
         self._uptime = uptime
         self._chance = chance

@@ -40,12 +40,13 @@ class Shown:
 class Source:
     """One base URL, for one thread. `mirror` reads the files below its `/log`.
 
-    Raises Misconfigured for what is no URL.
+    It may be silent for `silence_s` and take `total_s` for one file. Raises Misconfigured for what
+    is no URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, silence_s: float = SILENCE_S, total_s: float = TOTAL_S) -> None:
         self.name = url.rstrip("/").removesuffix("/log")
-        self.http = HttpClient(self.name, timeout_s=SILENCE_S, total_s=TOTAL_S)
+        self.http = HttpClient(self.name, timeout_s=silence_s, total_s=total_s)
         self.mirror = Mirror(self.name, self._read)
         self._tag: str | None = None
 
