@@ -14,6 +14,7 @@ from fieldpost.cli.ceremony import decode_request, decode_signatures
 from fieldpost.cli.dns_txt import encode_question, parse_answer
 from fieldpost.cli.factory_csv import parse_public_key, read_table
 from fieldpost.cli.maker import parse_threshold
+from fieldpost.cli.operator_file import decode_operator_file
 from fieldpost.cli.options import parse_share
 from fieldpost.cli.rollout import parse_offer
 from fieldpost.cli.rollout_conditions import parse_range, parse_window
@@ -71,6 +72,7 @@ OWN: Final[dict[str, Target]] = {
     "signers.pkcs8.parse_private_key": Target(_private_key, "key file", (Malformed, Untrusted)),
     "cli.ceremony.decode_request": Target(decode_request, "ceremony request"),
     "cli.ceremony.decode_signatures": Target(decode_signatures, "ceremony signatures"),
+    "cli.operator_file.decode_operator_file": Target(decode_operator_file, "operator file"),
     "cli.factory_csv.read_table": Target(lambda d: read_table(_lines(d), b"\x01" * 16), "table"),
     "cli.factory_csv.parse_public_key": Target(as_text(parse_public_key), "table"),
     "cli.dns_txt.parse_answer": Target(

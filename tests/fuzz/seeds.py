@@ -2,6 +2,7 @@
 """Real artefacts by family: what vectors/ holds, and what boards and devices of tests write."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -13,9 +14,11 @@ from fieldpost.checkin.belief import Belief, believe
 from fieldpost.checkin.offline_bundle import OfflineBundle, encode_offline_bundle
 from fieldpost.cli.ceremony import Needed, encode_signatures, request_of
 from fieldpost.cli.dns_txt import encode_question
+from fieldpost.cli.operator_file import OperatorFile
 from fieldpost.engines.cometbft.genesis import Genesis, Validator
 from fieldpost.identity.challenge import sign_challenge
 from fieldpost.keys import Algorithm
+from fieldpost.ledger.reading import read_board
 from fieldpost.posts.envelope import decode_post
 from fieldpost.posts.permit import Permit, sign_permit
 from fieldpost.records.counters import Attestation, DailyCount, DomainHolder
@@ -76,6 +79,13 @@ def seeds(family: str) -> Seeds:
 def everything() -> Seeds:
     """All of them, to take pieces from."""
     return tuple(dict.fromkeys(seed for family in _FAMILIES for seed in seeds(family)))
+
+
+def operator_file() -> OperatorFile:
+    """What the first operator of the world's board would tell the others."""
+    record = read_board(world().state.map)
+    operator = replace(record.operators[0], validator_key=b"\x07" * 32)
+    return OperatorFile(operator, record.origin, f"{'0a' * 20}@board.example:26656")
 
 
 def comet_genesis() -> Genesis:
@@ -270,6 +280,7 @@ def _json() -> list[bytes]:
 
 
 _FAMILIES: Final[dict[str, Any]] = {
+    "operator file": lambda: [operator_file().encode()],
     "genesis": lambda: [comet_genesis().encode()],
     "cbor": lambda: _hexes(vectors("cbor")["good"]) + _hexes(vectors("cbor")["bad"]),
     "post": _posts,

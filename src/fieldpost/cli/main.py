@@ -39,7 +39,15 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "node": ("node_config", "node_keys", "node_recovery", "node_backup"),
     "board": ("board_close",),
-    "operator": ("operator_board", "operator_rotation"),
+    "operator": (
+        "operator_init",
+        "operator_genesis",
+        "operator_run",
+        "operator_board",
+        "operator_sign",
+        "operator_rotation",
+        "operator_wipe",
+    ),
     "maker": (
         "maker_register",
         "maker_show",

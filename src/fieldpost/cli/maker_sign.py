@@ -26,7 +26,8 @@ from fieldpost.signers.keyfile import load_key_file
 _MOST_BYTES = 512 * 1024
 
 
-def _read(path: Path) -> bytes:
+def read_ceremony_file(path: Path) -> bytes:
+    """What a file of a ceremony holds. Raises Malformed for one that is too large."""
     if path.stat().st_size > _MOST_BYTES:
         raise Malformed(f"{path} is too large for a file of a ceremony")
     return path.read_bytes()
@@ -66,7 +67,24 @@ def sign(
     fieldpost maker sign rotate.unsigned --out rotate.signatures
     fieldpost maker sign rotate.unsigned --key /media/stick/root-2.pem --out root-2.signatures
     """
-    request = decode_request(_read(file))
+    request = decode_request(read_ceremony_file(file))
+    words, changes = present(request, as_json=as_json)
+    if not yes:
+        click.confirm("Sign this?", abort=True, err=True)
+    signatures = _sign(request, keys or _own_keys(home), passphrase_file)
+    durable.write_file(out, encode_signatures(request.digest, signatures))
+    facts: dict[str, object] = {
+        "signatures": str(out),
+        "keys": [signature.kid.hex() for signature in signatures],
+    }
+    if as_json:
+        facts |= {"request": request.digest.hex(), "says": words, "changes": changes}
+    show(facts, as_json=as_json, title="Signed")
+    note(f"next, where the file came from: fieldpost maker import {out}", as_json=as_json)
+
+
+def present(request: Request, *, as_json: bool) -> tuple[dict[str, object], list[str]]:
+    """Show people what they are asked to sign: what it says, and what it changes."""
     words: dict[str, object] = {}
     changes: list[str] = []
     if request.statement is not None:
@@ -81,18 +99,7 @@ def sign(
             click.echo(click.style("What it changes", bold=True))
             for line in changes:
                 note(f"  {line}")
-    if not yes:
-        click.confirm("Sign this?", abort=True, err=True)
-    signatures = _sign(request, keys or _own_keys(home), passphrase_file)
-    durable.write_file(out, encode_signatures(request.digest, signatures))
-    facts: dict[str, object] = {
-        "signatures": str(out),
-        "keys": [signature.kid.hex() for signature in signatures],
-    }
-    if as_json:
-        facts |= {"request": request.digest.hex(), "says": words, "changes": changes}
-    show(facts, as_json=as_json, title="Signed")
-    note(f"next, where the file came from: fieldpost maker import {out}", as_json=as_json)
+    return words, changes
 
 
 def _own_keys(home: Path | None) -> tuple[Path, ...]:
@@ -163,7 +170,7 @@ def import_signatures(
     ceremonies = ceremonies_of(maker)
     requests: dict[bytes, tuple[Request, tuple[Signed, ...]]] = {}
     for path in files:
-        request, signatures = ceremonies.add(_read(path))
+        request, signatures = ceremonies.add(read_ceremony_file(path))
         requests[request.digest] = (request, signatures)
     for digest, (request, signatures) in requests.items():
         missing = request.lacks(signature.kid for signature in signatures)

@@ -39,6 +39,11 @@ def run(
     fieldpost node run --data /var/lib/fieldpost --origin board.example/1 --listen :8470
     fieldpost node run --config /etc/fieldpost/node.toml
     """
+    run_node(sources, as_json=as_json)
+
+
+def run_node(sources: Sources, *, as_json: bool) -> None:
+    """Run a node with these settings until it is told to stop."""
     from fieldpost.metrics.server import MetricsServer
     from fieldpost.node.app import open_node
     from fieldpost.node.config import parse_listen

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost operator board-set`: the board's own record replaced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -10,12 +10,19 @@ from typing import Any, Final, TypeVar
 import click
 
 from fieldpost.cli.ceremony import Needed
-from fieldpost.cli.console import json_option, show
+from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.operator_desk import Desk, desk_options
+from fieldpost.cli.operator_file import read_operator_file
 from fieldpost.cli.signing import export_option
 from fieldpost.errors import Misconfigured
-from fieldpost.keys import Signer
-from fieldpost.records.board import Admission, BoardRecord, Witness, decode_board_record
+from fieldpost.keys import Algorithm, PublicKey, Signer
+from fieldpost.records.board import (
+    Admission,
+    BoardRecord,
+    Operator,
+    Witness,
+    decode_board_record,
+)
 from fieldpost.tlog.note import parse_vkey
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,6 +53,14 @@ def _limit_options(command: F) -> F:
 )
 @click.option("--epoch-s", type=click.IntRange(1), help="Seconds between two cosignatures.")
 @click.option("--url", "urls", multiple=True, help="Your addresses. Replaces all.")
+@click.option(
+    "--operator",
+    "operators",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public file of an operator to add; it replaces one of the same name. Repeatable.",
+)
+@click.option("--drop-operator", multiple=True, help="Name of an operator to remove. Repeatable.")
 @click.option("--rule-version", type=click.IntRange(1), help="Rules in force from the next batch.")
 @_limit_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -60,6 +75,8 @@ def board_set(
     admission: str | None,
     epoch_s: int | None,
     urls: tuple[str, ...],
+    operators: tuple[Path, ...],
+    drop_operator: tuple[str, ...],
     rule_version: int | None,
     yes: bool,
     export: Path | None,
@@ -76,6 +93,8 @@ def board_set(
     \b
     fieldpost operator board-set --admission endorsed --data ./board --board URL
     fieldpost operator board-set --witness VKEY --witnesses-needed 1 --data ./board --board URL
+    fieldpost operator board-set --operator rome.operator --drop-operator oslo --data ./board \
+        --board URL --export-unsigned change.unsigned
     """
     desk = Desk(data, board_url, as_json=as_json)
     before = desk.record
@@ -84,12 +103,13 @@ def board_set(
     unknown = set(dropped) - {w.key.name for w in before.witnesses}
     if unknown:
         raise Misconfigured(f"the board has no witness {min(unknown)}")
+    readdressed = tuple(
+        replace(operator, urls=urls or operator.urls) if operator == desk.operator else operator
+        for operator in before.operators
+    )
     changed = replace(
         before,
-        operators=tuple(
-            replace(operator, urls=urls or operator.urls) if operator == desk.operator else operator
-            for operator in before.operators
-        ),
+        operators=_members(before.origin, readdressed, operators, drop_operator),
         witnesses=kept + added,
         witnesses_needed=(
             before.witnesses_needed if witnesses_needed is None else witnesses_needed
@@ -107,10 +127,39 @@ def board_set(
     if not yes:
         _ask(before, changed)
     posted = post_record(desk, changed, (), export)
-    show(_facts(changed, desk) | posted, as_json=as_json, title="Board changed")
+    title = "Board changed" if export is None else "To be signed by others"
+    show(_facts(changed, desk) | posted, as_json=as_json, title=title)
+    if changed.operators != before.operators:
+        note("operators sign with all of their keys: fieldpost operator sign", as_json=as_json)
+
+
+def _members(
+    origin: str, before: Sequence[Operator], files: Sequence[Path], dropped: Sequence[str]
+) -> tuple[Operator, ...]:
+    """The operators after some left and some came. Raises Misconfigured."""
+    members = {operator.name: operator for operator in before}
+    for name in dropped:
+        if members.pop(name, None) is None:
+            raise Misconfigured(f"the board has no operator {name}")
+    for path in files:
+        file = read_operator_file(path)
+        if file.origin != origin:
+            raise Misconfigured(f"{path} is for the board {file.origin}, and this is {origin}")
+        members[file.operator.name] = file.operator
+    if not members:
+        raise Misconfigured("a board needs an operator; close it with `fieldpost board close`")
+    return tuple(sorted(members.values(), key=lambda each: each.name))
 
 
 def _ask(before: BoardRecord, changed: BoardRecord) -> None:
+    if changed.operators != before.operators:
+        names = ", ".join(operator.name for operator in changed.operators)
+        click.confirm(
+            f"From then on the operators are {names}, and {changed.quorum} of them must cosign. "
+            "Are they all at work?",
+            abort=True,
+            err=True,
+        )
     if changed.witnesses_needed > before.witnesses_needed:
         click.confirm(
             f"From then on nothing is published before {changed.witnesses_needed} witnesses "
@@ -127,25 +176,27 @@ def _ask(before: BoardRecord, changed: BoardRecord) -> None:
 
 
 def post_record(
-    desk: Desk, changed: BoardRecord, new_keys: Sequence[Signer], export: Path | None
+    desk: Desk, changed: BoardRecord, signers: Sequence[Signer], export: Path | None
 ) -> dict[str, object]:
     """Put the record on the board as its next link, or export it; what to tell the user.
 
-    `new_keys`: those that it adds, each of which signs.
+    A quorum of the operators signs, and every key that the record adds; `signers` are those of
+    the latter that are here.
     """
     record = replace(changed, epoch=desk.link.epoch + 1, previous=desk.link.digest)
     decode_board_record(record.encode())
     needed = [desk.operators(desk.record.quorum)]
-    if new_keys:
-        public = tuple(signer.public_key for signer in new_keys)
-        needed.append(Needed("new keys", len(public), public))
+    held = set(_keys(desk.record))
+    new = tuple(key for key in _keys(record) if key not in held)
+    if new:
+        needed.append(Needed("new keys", len(new), new))
     entries = desk.board.links("/v1/board", desk.link.epoch - 1)
     posted = desk.post(
         "board.set",
         desk.record.origin,
         record.encode(),
         needed,
-        signers=new_keys,
+        signers=signers,
         export=export,
         previous=next((e for e in entries if sha256(e).digest() == desk.link.digest), None),
     )
@@ -154,9 +205,20 @@ def post_record(
     return posted
 
 
+def _keys(record: BoardRecord) -> Iterator[PublicKey]:
+    """Every key by which an operator signs anything."""
+    for operator in record.operators:
+        yield operator.governance_key
+        yield operator.log_key.public_key
+        yield from (key.public_key for key in operator.cosigner_keys)
+        if operator.validator_key is not None:
+            yield PublicKey(Algorithm.ED25519, operator.validator_key)
+
+
 def _facts(record: BoardRecord, desk: Desk) -> dict[str, object]:
     return {
         "board": desk.board.id,
+        "operators": [operator.name for operator in record.operators],
         "admission": record.admission.name.lower(),
         "witnesses": [witness.key.name for witness in record.witnesses],
         "witnesses_needed": record.witnesses_needed,

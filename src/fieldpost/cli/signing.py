@@ -63,6 +63,14 @@ class Ceremonies:
         durable.write_file(self._folder / f"{name}.signatures", data)
         durable.write_file(self._folder / f"{name}.unsigned", request.encode())
 
+    def join(self, request: Request, signatures: Iterable[Signed]) -> tuple[Signed, ...]:
+        """Like `open`, beside what is kept of the same request already; all its signatures."""
+        path = self._folder / f"{_name(request.digest)}.signatures"
+        held = decode_signatures(path.read_bytes())[1] if path.exists() else ()
+        known = {one.kid: one for one in (*held, *signatures)}
+        self.open(request, known.values())
+        return tuple(known.values())
+
     def find(self, digest: bytes) -> Request:
         """The request with this digest. Raises NotFound with what to do."""
         path = self._folder / f"{_name(digest)}.unsigned"

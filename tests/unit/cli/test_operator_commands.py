@@ -3,10 +3,12 @@
 
 import struct
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from fieldpost.cli.board_access import Board
+from fieldpost.cli.ceremony import decode_request, decode_signatures
 from fieldpost.cli.dns_txt import encode_question, parse_answer
 from fieldpost.cli.domain_proof import DNS, WEB, check_domain_proof
 from fieldpost.cli.proven import ProvenBoard
@@ -14,6 +16,7 @@ from fieldpost.errors import Conflict, Malformed, Misconfigured, NotFound, Rejec
 from fieldpost.posts.blob import decode_blob_gone
 from fieldpost.records import map_keys
 from fieldpost.records.counters import decode_attestation
+from fieldpost.records.identifiers import origin_of
 from tests.unit.cli.cli_world import CliWorld
 
 
@@ -213,3 +216,46 @@ def test_a_name_that_is_absent_is_not_found() -> None:
     for answer in (answer_to(question, flags=0x8183), answer_to(question)):
         with pytest.raises(NotFound):
             parse_answer(answer, question)
+
+
+# --- operators who come ---
+
+
+def test_a_new_operator_shows_every_key_that_the_board_is_to_take(world: CliWorld) -> None:
+    origin = origin_of(world.board)
+    new, unsigned, signed = (str(world.root / name) for name in ("new", "unsigned", "signed"))
+    public = str(world.root / "oslo.operator")
+    world.call(
+        *("operator", "init", "oslo", "--origin", origin, "--url", "https://oslo.example"),
+        *("--p2p-address", "oslo.example:26656", "--data", new, "--out", public),
+    )
+    change = ("operator", "board-set", "--operator", public, "--yes", *desk(world))
+    with pytest.raises(Misconfigured, match="4 of 4 new keys"):
+        world.call(*change)
+    told = world.call(*change, "--export-unsigned", unsigned)
+    assert told["still_needed"] == ["4 of 4 new keys"]
+    assert len(told["operators"]) == 2
+    assert "oslo" in told["operators"]
+
+    answer = world.call("operator", "sign", unsigned, "--data", new, "--out", signed, "--yes")
+    assert len(answer["keys"]) == 4
+    request = decode_request(Path(unsigned).read_bytes())
+    digest, signatures = decode_signatures(Path(signed).read_bytes())
+    assert digest == request.digest
+    assert {request.verify(one).kid for one in signatures} == {
+        bytes.fromhex(kid) for kid in answer["keys"]
+    }
+    with pytest.raises(Misconfigured, match="needs no key"):
+        world.call("operator", "sign", unsigned, "--data", str(world.home), "--out", signed)
+
+
+def test_operators_of_another_board_and_operators_unknown_are_no_change(world: CliWorld) -> None:
+    public = str(world.root / "oslo.operator")
+    world.call(
+        *("operator", "init", "oslo", "--origin", "other.example/1", "--url", "https://o.example"),
+        *("--p2p-address", "o.example:1", "--data", str(world.root / "new"), "--out", public),
+    )
+    with pytest.raises(Misconfigured, match=r"for the board other\.example/1"):
+        world.call("operator", "board-set", "--operator", public, "--yes", *desk(world))
+    with pytest.raises(Misconfigured, match="no operator rome"):
+        world.call("operator", "board-set", "--drop-operator", "rome", "--yes", *desk(world))

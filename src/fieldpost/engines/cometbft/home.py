@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fieldpost.durable import OS, Disk, create_file, make_dirs, write_file
 from fieldpost.engines.cometbft.genesis import validator_address
 from fieldpost.errors import Malformed, Misconfigured
+from fieldpost.keys import Algorithm, Signer
+from fieldpost.signers.software import SoftwareSigner
 
 _PUBLIC: Final = "tendermint/PubKeyEd25519"
 _PRIVATE: Final = "tendermint/PrivKeyEd25519"
@@ -158,6 +160,12 @@ def read_validator_key(home: Path) -> bytes:
             "docs/operations/cluster.md)"
         )
     return public
+
+
+def load_validator_key(home: Path) -> Signer:
+    """The validator key, to sign with as the board's rules ask. Raises Misconfigured."""
+    secret = _read_key(key_path(home), "priv_key", 64)
+    return SoftwareSigner.from_private_bytes(Algorithm.ED25519, secret[:32])
 
 
 def read_node_id(home: Path) -> str:
