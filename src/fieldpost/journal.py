@@ -61,6 +61,22 @@ EVENTS: Final[dict[str, Event]] = {
     "batch-not-written": Event(
         logging.WARNING, "Posts were not written; their senders know.", ("posts", "error")
     ),
+    "abci-connection-lost": Event(
+        logging.WARNING, "CometBFT went away in the middle of a message.", ("error",)
+    ),
+    "abci-request-failed": Event(
+        logging.ERROR,
+        "A request of CometBFT could not be answered; it is stopped, and started again.",
+        ("kind", "error"),
+    ),
+    "engine-begins-again": Event(
+        logging.WARNING,
+        "The replica is opened again from the disk, and CometBFT started again.",
+        ("error",),
+    ),
+    "engine-stopped": Event(
+        logging.ERROR, "The replica cannot go on before somebody mends it.", ("error",)
+    ),
     "answer-not-taken": Event(
         logging.ERROR, "A bug in what waits for a post's answer; the post itself is settled.", ()
     ),

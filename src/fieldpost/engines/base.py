@@ -101,6 +101,13 @@ class Engine(Protocol):
         """
         ...
 
+    def cosigned(self, size: int) -> bytes:
+        """A note with everything that is signed here over a size, which need not be published.
+
+        Raises NotFound for a size of which nothing is signed, or kept any more.
+        """
+        ...
+
     def check_ready(self) -> None:
         """Check that posts can be written now. Raises Unavailable that says why not."""
         ...

@@ -23,18 +23,18 @@ from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.engines.published import PublishedHeads
+from fieldpost.engines.reading import PublishedLog
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import BoardWriter
-from fieldpost.errors import FieldpostError, Misconfigured, NotFound, Rejected, Unavailable
+from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import NoteSignature
-from fieldpost.tlog.proof import prove_inclusions
 
 MOST_WAITING: Final = 8_192
 _TICK_S: Final = 1.0
@@ -138,6 +138,10 @@ class EmbeddedEngine:
             self._tell(writer, head)
             return head
 
+    def cosigned(self, size: int) -> bytes:
+        """See Engine."""
+        return self._heads.of_size(size).note
+
     def check_ready(self) -> None:
         """See Engine."""
         if not self._thread.is_alive():
@@ -161,16 +165,11 @@ class EmbeddedEngine:
 
     def find_receipt(self, digest: bytes) -> Receipt:
         """See Engine."""
-        receipt = self._writer.find_receipt(digest)
-        if receipt.size > self._head.size:
-            raise NotFound("the entry is not published yet")
-        return receipt
+        return self._published_log.find_receipt(digest)
 
     def read_entry(self, index: int) -> bytes:
         """See Engine."""
-        if not 0 <= index < self._head.size:
-            raise NotFound(f"no entry {index} is published")
-        return self._writer.log.read_entry(index)
+        return self._published_log.read_entry(index)
 
     def prove(self, index: int, size: int) -> tuple[Hash, ...]:
         """See Engine."""
@@ -178,22 +177,15 @@ class EmbeddedEngine:
 
     def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
         """See Engine."""
-        for index in indexes:
-            if not 0 <= index < size <= self._head.size:
-                raise NotFound(f"no entry {index} in a published tree of size {size}")
-        return prove_inclusions(self._writer.log.hash_reader(size), indexes=indexes, size=size)
+        return self._published_log.prove_many(indexes, size)
 
     def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
         """See Engine."""
-        entries: list[bytes] = []
-        left = most_bytes
-        for index in self._writer.db.links_since(record_key, since, size=self._head.size):
-            entry = self._writer.log.read_entry(index)
-            left -= len(entry)
-            if left < 0 and entries:
-                break
-            entries.append(entry)
-        return entries
+        return self._published_log.links(record_key, since, most_bytes=most_bytes)
+
+    @property
+    def _published_log(self) -> PublishedLog:
+        return PublishedLog(self._writer.log, self._writer.db, self._head.size)
 
     def refresh(self, now: int) -> PublishedHead:
         """Cosign again, at `now` (Unix seconds), if the published head is an epoch old.

@@ -146,14 +146,32 @@ def load_ledger(log: LogFiles, db: StateDb, watch: Watch | None = None) -> Ledge
 
     Raises Misconfigured, saying what to do, for what does not fit together; Unavailable.
     """
+    state, hashed = replay_log(log, db, watch=watch)
+    if hashed is not None and hashed != log.compact_range():
+        raise Misconfigured(
+            "the log's entries do not hash to its tiles: `fieldpost board verify` names the file; "
+            "copy it from a mirror or a backup"
+        )
+    return state
+
+
+def replay_log(
+    log: LogFiles, db: StateDb, *, until: int | None = None, watch: Watch | None = None
+) -> tuple[LedgerState, CompactRange | None]:
+    """Apply the log from the database's size `until` a size where a batch ends (default: the end).
+
+    The state there, and, if it began with nothing, what the entries hash to. Raises Misconfigured,
+    saying what to do, for what does not fit together; Unavailable.
+    """
     watch = watch or _Words()
+    end = log.size if until is None else until
     with _without_collection():
-        state = _load_state(log, db)
+        state = load_state(log, db)
     hashed = CompactRange.empty() if state is None else None
     size = state.size if state else 0
     keep = min([*db.heads(), _published_size(log)])
     changes: list[StateChange] = []
-    for entries in _batches(log, size):
+    for entries in _batches(log, size, end):
         decode = lru_cache(maxsize=None)(decode_post)  # once for the rules, once for the index
         batch = _replay(state, entries, decode)
         changes.append(change_of(state.map if state else None, size, batch, decode))
@@ -162,18 +180,13 @@ def load_ledger(log: LogFiles, db: StateDb, watch: Watch | None = None) -> Ledge
         if size - changes[0].before >= _READ_AT_ONCE:
             db.commit_many(changes, keep=keep)
             changes.clear()
-            watch(size, log.size)
+            watch(size, end)
     if changes:
         db.commit_many(changes, keep=keep)
-        watch(size, log.size)
+        watch(size, end)
     if state is None:
         raise Misconfigured("the log holds no whole batch: restore it from a mirror or backup")
-    if hashed is not None and hashed != log.compact_range():
-        raise Misconfigured(
-            "the log's entries do not hash to its tiles: `fieldpost board verify` names the file; "
-            "copy it from a mirror or a backup"
-        )
-    return state
+    return state, hashed
 
 
 @contextmanager
@@ -188,8 +201,8 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _load_state(log: LogFiles, db: StateDb) -> LedgerState | None:
-    """The state that the database describes; None for a new database."""
+def load_state(log: LogFiles, db: StateDb) -> LedgerState | None:
+    """The state that the database describes; None for a new one. Raises as `load_ledger`."""
     size = db.size()
     if size == 0:
         return None
@@ -207,11 +220,11 @@ def _load_state(log: LogFiles, db: StateDb) -> LedgerState | None:
     return LedgerState(map=map_, size=size, board=read_board_id(log), last=last)
 
 
-def _batches(log: LogFiles, start: int) -> Iterator[list[bytes]]:
-    """The entries from `start` on, cut behind every state leaf."""
+def _batches(log: LogFiles, start: int, end: int) -> Iterator[list[bytes]]:
+    """The entries from `start` to `end`, cut behind every state leaf."""
     batch: list[bytes] = []
-    while start < log.size:
-        entries = log.read_entries(start, min(start + _READ_AT_ONCE, log.size))
+    while start < end:
+        entries = log.read_entries(start, min(start + _READ_AT_ONCE, end))
         start += len(entries)
         for entry in entries:
             batch.append(entry)
@@ -249,10 +262,11 @@ def _published_size(log: LogFiles) -> int:
 def load_heads(log: LogFiles, db: StateDb, state: LedgerState) -> PublishedHeads | None:
     """What the checkpoint publishes, and the older sizes that some policy still needs.
 
-    None before anything was published. Raises Misconfigured for what is not signed by this board.
+    None before anything was published, and where `state` is not yet as far as the checkpoint.
+    Raises Misconfigured for what is not signed by this board.
     """
     note = log.read_checkpoint()
-    if note is None:
+    if note is None or parse_checkpoint(parse_note(note).text).size > state.size:
         return None
     heads = PublishedHeads((_load_head(note, log, db, state),))
     for size, older in sorted(db.heads().items()):

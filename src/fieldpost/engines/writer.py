@@ -160,10 +160,6 @@ class BoardWriter:
         """The newest published head."""
         return self.heads.newest if self.heads else None
 
-    def find_receipt(self, digest: bytes) -> Receipt:
-        """The receipt of the committed entry with this SHA-256. Raises NotFound, Unavailable."""
-        return Receipt(*self.db.find_receipt(digest))
-
     def find_receipts(self, digests: Sequence[bytes]) -> dict[bytes, Receipt]:
         """The receipts of those committed entries that are among these. Raises Unavailable."""
         found = self.db.find_receipts(digests)
@@ -175,7 +171,12 @@ class BoardWriter:
 
 
 def change_of(
-    before: Reader | None, size: int, batch: Batch, decode: Callable[[bytes], Post] = decode_post
+    before: Reader | None,
+    size: int,
+    batch: Batch,
+    decode: Callable[[bytes], Post] = decode_post,
+    *,
+    height: int | None = None,
 ) -> StateChange:
     """What the state database must learn of a batch that begins at `size` over `before`."""
     posts = batch.entries[:-1]
@@ -187,4 +188,5 @@ def change_of(
         replaced={key: before.value(key) if before else None for key in batch.writes},
         receipts=[(sha256(entry).digest(), index) for index, entry in enumerate(posts, size)],
         links=[(*link, index) for link, index in linked if link is not None],
+        height=height,
     )

@@ -24,7 +24,7 @@ from fieldpost import cbor
 from fieldpost.database import connect
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 
-STATE_DB_VERSION: Final = 2
+STATE_DB_VERSION: Final = 3
 _UPSERT: Final = (
     "INSERT INTO state VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
@@ -41,6 +41,8 @@ CREATE TABLE replaced (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);
 CREATE TABLE head (size INTEGER PRIMARY KEY, note BLOB NOT NULL);
 CREATE TABLE log (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL);
 INSERT INTO log VALUES (1, 0);
+CREATE TABLE block (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL);
+INSERT INTO block VALUES (1, 0);
 """
 
 _ITEMS: Final = "SELECT key, value FROM state ORDER BY key"
@@ -53,6 +55,9 @@ T = TypeVar("T")
 class StateChange:
     """One batch: the log goes from `before` to `size` entries.
 
+    `height` is that of the block that the batch came in; None where nothing orders blocks. A block
+    that adds nothing to the log still moves it.
+
     `writes` are map keys and new values, `replaced` the same keys and their old values (None: the
     key is new), `receipts` pairs of an entry's SHA-256 and its index, `links` triples of a
     record's map key, epoch and the link entry's index.
@@ -64,6 +69,7 @@ class StateChange:
     replaced: Mapping[bytes, bytes | None]
     receipts: Sequence[tuple[bytes, int]] = ()
     links: Sequence[tuple[bytes, int, int]] = field(default=())
+    height: int | None = None
 
 
 class StateDb:
@@ -92,6 +98,10 @@ class StateDb:
     def size(self) -> int:
         """The size of the log that the database describes; 0 for a new one."""
         return int(self._call(lambda db: db.execute("SELECT size FROM log").fetchone()[0]))
+
+    def height(self) -> int:
+        """The block that this database was last told of; 0 if of none."""
+        return int(self._call(lambda db: db.execute("SELECT height FROM block").fetchone()[0]))
 
     def items(self) -> list[tuple[bytes, bytes]]:
         """All map keys and values, sorted by key."""
@@ -184,6 +194,10 @@ class StateDb:
         moved = db.execute("UPDATE log SET size = ? WHERE size = ?", (change.size, change.before))
         if moved.rowcount != 1:
             raise Misconfigured(f"{self._path} is not at size {change.before}: who writes it?")
+        if change.height is not None:
+            db.execute("UPDATE block SET height = ?", (change.height,))
+        if change.size == change.before:
+            return
         _insert(db, _UPSERT, sorted(change.writes.items()))
         receipts = sorted((digest, index, change.size) for digest, index in change.receipts)
         _insert(db, "INSERT INTO receipt VALUES {}", receipts)

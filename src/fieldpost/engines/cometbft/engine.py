@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replicated engine: one operator of a board that several run.
+
+    submit ─► intake (read, verify) ─► bundles ─► CometBFT ─► blocks ─► replica ─► published
+
+CometBFT runs beside it and talks to it over a Unix socket in the data directory. A fault of the
+disk stops both: the replica is opened again from what is durable, and CometBFT started again, which
+replays what is missing. What was published stays readable meanwhile.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Protocol
+
+from fieldpost.durable import OS, Disk, remove_leftovers
+from fieldpost.engines.base import Answer, PublishedHead, Receipt
+from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.cometbft.abci import AbciServer
+from fieldpost.engines.cometbft.application import Application, Settled
+from fieldpost.engines.cometbft.genesis import Genesis, place_base
+from fieldpost.engines.cometbft.outstanding import Outstanding
+from fieldpost.engines.cometbft.publishing import Publisher
+from fieldpost.engines.cometbft.replica import Replica, open_replica
+from fieldpost.engines.cometbft.seen import SeenPosts, is_admissible
+from fieldpost.engines.cometbft.transactions import bundles, encode_bundle
+from fieldpost.engines.exclusive import DirectoryLock
+from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
+from fieldpost.engines.operator_keys import check_keys
+from fieldpost.engines.published import PublishedHeads
+from fieldpost.engines.reading import PublishedLog
+from fieldpost.engines.recovery import load_heads
+from fieldpost.engines.signed_mark import SignedMark
+from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
+from fieldpost.journal import tell
+from fieldpost.ledger.batch import Refused, apply_batch
+from fieldpost.records.identifiers import origin_of
+from fieldpost.records.policy import DevicePolicy
+from fieldpost.tlog.hashing import Hash
+from fieldpost.tlog.note import NoteSignature
+
+SOCKET: Final = "abci.sock"
+MOST_WAITING: Final = 8_192
+_TICK_S: Final = 1.0
+_RETRY_S: Final = 2
+_LEAST_PAUSE_S: Final = 1.0
+_MOST_PAUSE_S: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Ordering(Protocol):
+    """CometBFT, as this engine sees it."""
+
+    def start(self) -> None:
+        """Start it, over the socket; it comes up in its own time. Raises Misconfigured."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it, and wait until it is gone. May be called again."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it orders nothing, and what to do; None while nothing is known to be wrong."""
+        ...
+
+    def broadcast(self, txs: Sequence[bytes]) -> list[FieldpostError | None]:
+        """Hand over transactions; for each None once the mempool has it, or why not."""
+        ...
+
+
+class CometEngine:
+    """An `Engine` over the data directory `data`, which holds an operator's keys.
+
+    `make_ordering` is given the path of the socket. `clock` gives Unix seconds, `uptime` seconds
+    since any moment. Raises Misconfigured, saying what to do, and Unavailable.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        genesis: Genesis,
+        make_ordering: Callable[[Path], Ordering],
+        clock: Callable[[], int],
+        uptime: Callable[[], float] = time.monotonic,
+        most_waiting: int = MOST_WAITING,
+        disk: Disk = OS,
+    ) -> None:
+        self._data = data
+        self._base = genesis.base
+        self._disk = disk
+        self._uptime = uptime
+        self._clock = ClockGuard(clock, uptime)
+        self._subscribers: list[Callable[[PublishedHead], None]] = []
+        self._observe_commit: Callable[[float], None] = lambda _: None
+        self._observe_publish: Callable[[float], None] = lambda _: None
+        self._outstanding = Outstanding()
+        self._seen = SeenPosts()
+        self._fault: str | None = None
+        self._fatal: str | None = None
+        self._closing = threading.Event()
+        self._directory = DirectoryLock(data)
+        try:
+            check_keys(keys_directory(data))
+            remove_leftovers(keys_directory(data), disk=disk)
+            place_base(data, genesis, disk=disk)
+            self._mark = SignedMark(keys_directory(data), disk=disk)
+            self._replica = self._open()
+            self._publisher = self._start_publisher()
+            self._ordering = make_ordering(data / SOCKET)
+            self._intake = Intake(lambda: self._replica.state.map, most_waiting=most_waiting)
+            self._server = self._serve()
+            self._ordering.start()
+        except BaseException:
+            self._directory.release()
+            raise
+        self._thread = threading.Thread(target=self._run, name="fieldpost-engine", daemon=True)
+        self._thread.start()
+
+    # --- the port ---
+
+    @property
+    def board(self) -> str:
+        """See Engine."""
+        return self._base.board
+
+    def submit(self, entry: bytes) -> Future[Receipt]:
+        """See Engine."""
+        future: Future[Receipt] = Future()
+        future.set_running_or_notify_cancel()
+        self.submit_many([entry], resolving(future))
+        return future
+
+    def submit_many(self, entries: Sequence[bytes], done: Done) -> None:
+        """See Engine."""
+        self._intake.submit(entries, done)
+
+    def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
+        """See Engine. Raises Unavailable until this node has caught up once."""
+        heads = self._heads
+        return heads.newest if policy is None else heads.satisfying(policy)
+
+    @property
+    def _heads(self) -> PublishedHeads:
+        heads = self._publisher.heads
+        if heads is None:
+            raise Unavailable(
+                f"this node has no published head yet (it computed {self._replica.state.size} "
+                "entries): it catches up, or too few operators answer",
+                _RETRY_S,
+            )
+        return heads
+
+    def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
+        """See Engine."""
+        return self._publisher.add_lines(size, tuple(lines))
+
+    def cosigned(self, size: int) -> bytes:
+        """See Engine."""
+        return self._publisher.note_of(size)
+
+    @property
+    def publisher(self) -> Publisher:
+        """Where the lines of other operators go."""
+        return self._publisher
+
+    def check_ready(self) -> None:
+        """See Engine."""
+        if not self._thread.is_alive():
+            raise Unavailable("the engine stopped: restart the node")
+        trouble = self._fatal or self._fault or self._ordering.trouble or self._publisher.trouble
+        if trouble is not None:
+            raise Unavailable(trouble)
+        self.published()
+
+    @property
+    def waiting(self) -> int:
+        """See Engine."""
+        return self._intake.waiting
+
+    @property
+    def height(self) -> int:
+        """The last block that is durable here."""
+        return self._replica.height
+
+    def observe(self, *, commit: Callable[[float], None], publish: Callable[[float], None]) -> None:
+        """See Engine. Publishing takes as long as the other operators do."""
+        self._observe_commit, self._observe_publish = commit, publish
+
+    def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
+        """See Engine."""
+        self._subscribers.append(callback)
+
+    def find_receipt(self, digest: bytes) -> Receipt:
+        """See Engine."""
+        return self._published_log.find_receipt(digest)
+
+    def read_entry(self, index: int) -> bytes:
+        """See Engine."""
+        return self._published_log.read_entry(index)
+
+    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
+        """See Engine."""
+        return self.prove_many([index], size)[0]
+
+    def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
+        """See Engine."""
+        return self._published_log.prove_many(indexes, size)
+
+    def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
+        """See Engine."""
+        return self._published_log.links(record_key, since, most_bytes=most_bytes)
+
+    @property
+    def _published_log(self) -> PublishedLog:
+        return PublishedLog(self._replica.log, self._replica.db, self._heads.newest.size)
+
+    def close(self) -> None:
+        """See Engine. May be called again."""
+        self._intake.close()
+        self._thread.join()
+        self._intake.join()
+        self._closing.set()
+        self._ordering.stop()
+        self._server.close()
+        self._publisher.close()
+        self._replica.close()
+        self._directory.release()
+
+    # --- blocks ---
+
+    def _open(self) -> Replica:
+        replica = open_replica(self._data, self._base, disk=self._disk)
+        try:
+            if replica.log.size >= self._mark.size:
+                self._mark.check_log(replica.log)
+        except BaseException:
+            replica.close()
+            raise
+        return replica
+
+    def _start_publisher(self) -> Publisher:
+        return Publisher(
+            self._data,
+            board=self.board,
+            mark=self._mark,
+            clock=self._clock,
+            heads=load_heads(self._replica.log, self._replica.db, self._replica.state),
+            show=self._show,
+            published=self._tell,
+        )
+
+    def _serve(self) -> AbciServer:
+        application = Application(
+            self._replica,
+            self._base,
+            origin=origin_of(self.board),
+            seen=self._seen,
+            keep=self._keep,
+            agree=self._publisher.agree,
+            settled=self._settle,
+        )
+        return AbciServer(self._data / SOCKET, application.handlers, fatal=self._stop_on)
+
+    def _keep(self) -> int:
+        heads = self._publisher.heads
+        return heads.oldest_size if heads else 0
+
+    def _show(self, note: bytes, older: dict[int, bytes]) -> None:
+        if older != self._replica.db.heads():
+            self._replica.db.save_heads(older)
+        self._replica.log.write_checkpoint(note)
+
+    def _settle(self, outcomes: Settled) -> None:
+        """A block is durable: whoever waits for a refused post is answered, the others soon."""
+        self._outstanding.included(
+            (digest, outcome) for digest, outcome in outcomes if isinstance(outcome, Receipt)
+        )
+        refused = [(d, outcome) for d, outcome in outcomes if isinstance(outcome, Refused)]
+        if not refused:
+            return
+        # Sent twice, it was refused the second time; the first one counts.
+        known = self._replica.db.find_receipts([digest for digest, _ in refused])
+        self._outstanding.included((d, Receipt(*place)) for d, place in known.items())
+        self._intake.answer(
+            self._outstanding.refused((d, outcome) for d, outcome in refused if d not in known)
+        )
+
+    def _tell(self, head: PublishedHead) -> None:
+        """A head was published, by the publisher's thread."""
+        self._intake.answer(self._outstanding.published(head.size))
+        for callback in self._subscribers:
+            try:
+                callback(head)
+            except Exception as bug:  # noqa: BLE001 - a reader's bug is no reason to stop writing
+                tell(_log, "subscriber-failed", trace=bug)
+
+    # --- posts ---
+
+    def _run(self) -> None:
+        pause = _LEAST_PAUSE_S
+        try:
+            while not self._intake.is_drained:
+                batch = self._intake.collect(most_s=_TICK_S)
+                if batch.posts:
+                    self._send(batch)
+                again, answers = self._outstanding.overdue(self._uptime())
+                self._intake.answer(answers)
+                self._broadcast(again)
+                if self._fault is not None and self._fatal is None:
+                    pause = self._begin_again(pause)
+                else:
+                    pause = _LEAST_PAUSE_S
+        except BaseException:
+            self._intake.abandon("the engine stopped: restart the node")
+            raise
+
+    def _send(self, batch: Collected) -> None:
+        replica = self._replica
+        digests = [waiting.read.digest for waiting in batch.posts]
+        try:
+            known = replica.db.find_receipts(digests)
+        except FieldpostError as error:
+            self._intake.answer([(waiting, error) for waiting in batch.posts])
+            return
+        valid = frozenset(batch.valid)
+        answers: list[tuple[Waiting, Answer]] = []
+        sent: list[Waiting] = []
+        for waiting in batch.posts:
+            if waiting.read.digest in known or is_admissible(waiting.read, valid, self.board):
+                sent.append(waiting)
+            else:
+                answers.append((waiting, self._refusal(waiting.read.entry)))
+        self._intake.answer(answers)
+        self._seen.remember((waiting.read for waiting in sent), batch.valid)
+        fresh = self._outstanding.add(sent, now=self._uptime())
+        receipts = {digest: Receipt(*place) for digest, place in known.items()}
+        self._outstanding.included(receipts.items())
+        heads = self._publisher.heads
+        if receipts and heads is not None:
+            self._intake.answer(self._outstanding.published(heads.newest.size))
+        self._broadcast([post for post in fresh if sha256(post).digest() not in receipts])
+
+    def _broadcast(self, posts: Sequence[bytes]) -> None:
+        if not posts:
+            return
+        cut = list(bundles(posts))
+        trouble = self._fatal or self._fault
+        if trouble is not None:
+            errors: list[FieldpostError | None] = [Unavailable(trouble, _RETRY_S)] * len(cut)
+        else:
+            errors = self._ordering.broadcast([encode_bundle(bundle) for bundle in cut])
+        for bundle, error in zip(cut, errors, strict=True):
+            if error is not None:
+                digests = [sha256(post).digest() for post in bundle]
+                self._intake.answer(self._outstanding.failed(digests, error))
+
+    def _refusal(self, entry: bytes) -> Answer:
+        """What the rules say of a post that no block needs to see."""
+        state = self._replica.state
+        (outcome,) = apply_batch(state, [entry], time=state.last.time).outcomes
+        if isinstance(outcome, Refused):
+            return Rejected(outcome.code, outcome.name, outcome.detail)
+        return Unavailable("the post's keys changed a moment ago; send it again", _RETRY_S)
+
+    # --- faults ---
+
+    def _stop_on(self, why: str) -> None:
+        """A request of CometBFT failed: nobody knows how much of it is on the disk."""
+        if self._fault is None:
+            self._fault = why
+
+    def _begin_again(self, pause: float) -> float:
+        """Open the replica again from the disk and start CometBFT again; the next pause."""
+        self._ordering.stop()
+        self._server.close()
+        if self._closing.wait(pause):
+            return pause
+        try:
+            replica = self._open()
+        except Misconfigured as error:
+            self._fatal = str(error)
+            tell(_log, "engine-stopped", error=error)
+            return pause
+        except FieldpostError as error:
+            tell(_log, "engine-begins-again", error=error)
+            return min(pause * 2, _MOST_PAUSE_S)
+        tell(_log, "engine-begins-again", error=self._fault)
+        old, self._replica = self._replica, replica
+        old.close()
+        self._server = self._serve()
+        self._fault = None
+        self._ordering.start()
+        return min(pause * 2, _MOST_PAUSE_S)

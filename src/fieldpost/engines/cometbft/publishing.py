@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a size that the operators agreed on to a published head: cosign it, gather, show it.
+
+    agree(computed)      CometBFT committed the block that carries this replica's hash
+    -> largest signed size durable -> log signature, cosignatures of this operator
+    -> peers take these lines and give theirs, verified one by one
+    -> with the quorum's: checkpoint replaced, posts answered
+
+Every size is signed in order; one that fell far behind begins at the newest. A size that the block
+after it does not confirm is never signed, so a replica that computes something else signs nothing.
+Unchanged heads are cosigned again every `epoch_s`.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from fieldpost.engines.base import PublishedHead
+from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.cometbft.replica import Computed
+from fieldpost.engines.operator_keys import OperatorKeys, find_keys
+from fieldpost.engines.published import PublishedHeads, assemble_head
+from fieldpost.engines.signed_mark import SignedMark
+from fieldpost.errors import (
+    FieldpostError,
+    Malformed,
+    Misconfigured,
+    NotFound,
+    Unavailable,
+    Untrusted,
+)
+from fieldpost.journal import tell
+from fieldpost.ledger.batch import LedgerState
+from fieldpost.ledger.reading import read_board
+from fieldpost.records.board import BoardRecord, Operator
+from fieldpost.records.state_leaf import decode_state_leaf
+from fieldpost.tlog.checkpoint import format_checkpoint, open_checkpoint, sign_checkpoint
+from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note
+
+# Sizes whose lines are kept for peers that come later, and that wait for their quorum.
+MOST_OPEN: Final = 64
+_MOST_BEHIND: Final = 16
+_TICK_S: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Size:
+    """A size that was agreed on. `lines`: the newest of each key, verified; `own`: when by us.
+
+    `since`: older lines of others are asked for again.
+    """
+
+    computed: Computed
+    record: BoardRecord
+    lines: dict[VerifierKey, tuple[int, NoteSignature]] = field(default_factory=dict)
+    own: int = 0
+    since: int = 0
+    own_log: VerifierKey | None = None
+
+    def log_line(self) -> NoteSignature | None:
+        """An operator's signature as the log's, ours if there is one."""
+        found = [key for key in self.lines if key.type == ED25519]
+        key = self.own_log if self.own_log in found else next(iter(found), None)
+        return None if key is None else self.lines[key][1]
+
+    def cosignatures(self) -> list[NoteSignature]:
+        """Everybody's lines, those of logs apart."""
+        return [line for key, (_, line) in self.lines.items() if key.type != ED25519]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Lines that a peer may have: over `size`, cosigned at `since` or later (Unix seconds)."""
+
+    size: int
+    since: int
+
+
+# Writes a checkpoint and the notes of older sizes that are still needed.
+Show = Callable[[bytes, dict[int, bytes]], None]
+
+
+class Publisher:
+    """One operator's cosigner and its published heads. For any thread; works on one of its own.
+
+    `show` makes a head durable; `published` hears of each, on the publisher's thread. Whoever has
+    no keys of an operator in `data` signs nothing and shows what the operators signed.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        board: str,
+        mark: SignedMark,
+        clock: ClockGuard,
+        heads: PublishedHeads | None,
+        show: Show,
+        published: Callable[[PublishedHead], None],
+    ) -> None:
+        self._keys_directory = keys_directory(data)
+        self._board = board
+        self._mark = mark
+        self._clock = clock
+        self._show = show
+        self._published = published
+        self.heads = heads
+        self.trouble: str | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._queue: deque[Computed] = deque()
+        self._sizes: dict[int, _Size] = {}
+        self._closed = False
+        self._changed = False
+        if heads is not None:
+            self._take_over(heads.newest)
+        self._thread = threading.Thread(target=self._run, name="fieldpost-publish", daemon=True)
+        self._thread.start()
+
+    def agree(self, computed: Computed) -> None:
+        """The operators agreed on a size that this replica computed. Does not wait."""
+        with self._wake:
+            self._queue.append(computed)
+            self._wake.notify_all()
+
+    def wait_wanted(self, operator: str, timeout_s: float) -> list[Wanted]:
+        """What an operator may have signed and this node lacks, oldest first, once there is any.
+
+        Empty after `timeout_s`, or when all is over.
+        """
+        with self._wake:
+            self._wake.wait_for(lambda: self._closed or self._wanted(operator), timeout_s)
+            return [] if self._closed else self._wanted(operator)
+
+    def _wanted(self, operator: str) -> list[Wanted]:
+        newest = self.heads.newest.size if self.heads else 0
+        found = []
+        for size, one in sorted(self._sizes.items()):
+            if size < newest:
+                continue
+            has = [
+                one.lines[key][0]
+                for member in one.record.operators
+                if member.name == operator
+                for key in member.cosigner_keys
+                if key in one.lines
+            ]
+            if max(has, default=-1) < one.since:
+                found.append(Wanted(size, one.since))
+        return found
+
+    def note_of(self, size: int) -> bytes:
+        """Everything that is signed over a size: a note, ours first. Raises NotFound."""
+        with self._lock:
+            one = self._sizes.get(size)
+            if one is None or not one.lines:
+                raise NotFound(f"nothing is cosigned here for size {size}, or not any more")
+            first = one.log_line()
+            lines = ([] if first is None else [first]) + one.cosignatures()
+            return format_note(Note(format_checkpoint(one.computed.checkpoint), tuple(lines)))
+
+    def add_note(self, size: int, note: bytes) -> bool:
+        """Take a peer's lines over a size; whether any was new.
+
+        Raises Malformed, NotFound for a size that nobody waits for, Untrusted for a bad signature
+        of a known key, and Untrusted("split-view") for one over another root: with it the peer
+        proves that its signers keep two histories.
+        """
+        with self._lock:
+            one = self._sizes.get(size)
+            if one is None:
+                raise NotFound(f"size {size} is not waited for")
+            record, ours = one.record, one.computed.checkpoint
+        known = [key for operator in record.operators for key in _keys_of(operator)]
+        known += [witness.key for witness in record.witnesses]
+        theirs, verified = open_checkpoint(note, known, origin=record.origin)
+        if theirs.size != size:
+            raise Malformed(f"a note of size {theirs.size}, where {size} was asked for")
+        if theirs.root != ours.root:
+            names = ", ".join(sorted({found.key.name for found in verified}))
+            raise Untrusted("split-view", f"another root at size {size} is signed by {names}")
+        with self._wake:
+            new = False
+            for found in verified:
+                new |= _keep(one, found.key, found.timestamp or 0, found.signature)
+            if new:
+                self._changed = True
+                self._wake.notify_all()
+            return new
+
+    def add_lines(self, size: int, lines: tuple[NoteSignature, ...]) -> PublishedHead:
+        """Cosignatures that came late, for a published size (see Engine.add_cosignatures)."""
+        if self.heads is None:
+            raise NotFound("nothing is published yet")
+        self.heads.of_size(size)
+        with self._lock:
+            one = self._sizes.get(size)
+        if one is None:
+            raise NotFound(f"size {size} is not waited for")
+        self.add_note(size, format_note(Note(format_checkpoint(one.computed.checkpoint), lines)))
+        with self._wake:
+            self._assemble(size)
+            return self.heads.of_size(size)
+
+    def close(self) -> None:
+        """Sign nothing more. May be called again."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        self._thread.join()
+
+    # --- the publisher's thread ---
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if not self._queue and not self._changed and not self._closed:
+                    self._wake.wait(_TICK_S)
+                if self._closed:
+                    return
+                queue = list(self._queue)
+                self._queue.clear()
+                self._changed = False
+            try:
+                # Whoever was away begins at the newest size.
+                for computed in queue[-_MOST_BEHIND:]:
+                    self._sign(computed)
+                self._refresh()
+                self._publish()
+                self._tell_trouble(None)
+            except FieldpostError as error:
+                self._tell_trouble(str(error))
+            except Exception as bug:  # noqa: BLE001 - heads of later sizes may still come out
+                tell(_log, "head-not-refreshed", error=bug, trace=bug)
+                self.trouble = "a bug in the publisher; the node's log has it"
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        if trouble is not None and trouble != self.trouble:
+            tell(_log, "head-not-refreshed", error=trouble)
+        self.trouble = trouble
+
+    def _sign(self, computed: Computed) -> None:
+        size = computed.checkpoint.size
+        record = read_board(computed.state.map)
+        with self._lock:
+            one = self._sizes.get(size) or _Size(computed, record)
+            self._sizes[size] = one
+            for old in sorted(self._sizes)[:-MOST_OPEN]:
+                del self._sizes[old]
+            self._wake.notify_all()
+        if size < self._mark.size:
+            return  # signed in an earlier life; the replica is catching up
+        self._cosign(one)
+
+    def _cosign(self, one: _Size) -> None:
+        """Our lines over a size. Raises Unavailable (clock, disk), Misconfigured (another root)."""
+        try:
+            keys, operator = find_keys(self._keys_directory, one.record)
+        except Misconfigured:
+            return  # of no operator: this node follows
+        checkpoint = one.computed.checkpoint
+        now = max(self._clock.read(last=one.computed.state.last.time), one.own)
+        self._mark.record(checkpoint.size, checkpoint.root)
+        signature = sign_checkpoint(checkpoint, name=checkpoint.origin, signer=keys.log)
+        cosigner = keys.local_cosigner(operator)
+        lines = cosigner.cosign(checkpoint, timestamp=now)
+        with self._wake:
+            one.lines[operator.log_key] = 0, signature
+            for key, line in zip(_own_cosigners(keys, operator), lines, strict=True):
+                one.lines[key] = now, line
+            one.own, one.own_log = now, operator.log_key
+            self._wake.notify_all()
+
+    def _refresh(self) -> None:
+        """Cosign the newest published head again once it is an epoch old."""
+        if self.heads is None:
+            return
+        head = self.heads.newest
+        with self._lock:
+            one = self._sizes.get(head.size)
+            newer = any(size > head.size for size in self._sizes)
+        if one is None or newer:
+            return
+        now = self._clock.read(last=one.computed.state.last.time)
+        if now - max(head.timestamp, one.since) >= one.record.epoch_s:
+            self._cosign(one)
+            with self._wake:
+                # Peers cosign at about the same time: an older line is not the one of this epoch.
+                one.since = now - one.record.epoch_s // 2
+                self._wake.notify_all()
+
+    def _publish(self) -> None:
+        with self._wake:
+            for size in sorted(self._sizes, reverse=True):
+                if self.heads is not None and size < self.heads.newest.size:
+                    return
+                if self._assemble(size):
+                    return
+
+    def _assemble(self, size: int) -> bool:
+        """Show a size if its lines suffice, and say more than what is shown. The lock is held."""
+        one = self._sizes[size]
+        log_line = one.log_line()
+        if log_line is None:
+            return False
+        try:
+            head = assemble_head(
+                one.computed.checkpoint,
+                log_line,
+                one.cosignatures(),
+                record=one.record,
+                state_leaf=one.computed.state.last.encode(),
+                edge=one.computed.edge,
+                map_=one.computed.state.map,
+            )
+        except Unavailable:
+            return False
+        before = self.heads
+        if before is not None and before.newest.size == size and before.newest.note == head.note:
+            return True
+        heads = before.with_head(head) if before else PublishedHeads((head,))
+        older = {other.size: other.note for other in heads.heads[:-1]}
+        self._show(heads.newest.note, older)
+        self.heads = heads
+        self._published(head)
+        return True
+
+    def _take_over(self, head: PublishedHead) -> None:
+        """Go on from what was published before this process began: its lines are ours to give."""
+        record = read_board(head.map)
+        last = decode_state_leaf(head.state_leaf)
+        state = LedgerState(map=head.map, size=head.size, board=self._board, last=last)
+        one = _Size(Computed(state, head.checkpoint, head.edge), record)
+        known = [key for operator in record.operators for key in _keys_of(operator)]
+        known += [witness.key for witness in record.witnesses]
+        _, verified = open_checkpoint(head.note, known, origin=record.origin)
+        for found in verified:
+            _keep(one, found.key, found.timestamp or 0, found.signature)
+        self._sizes[head.size] = one
+
+
+def _keep(one: _Size, key: VerifierKey, timestamp: int, line: NoteSignature) -> bool:
+    known = one.lines.get(key)
+    if known is not None and known[0] >= timestamp:
+        return False
+    one.lines[key] = timestamp, line
+    return True
+
+
+def _keys_of(operator: Operator) -> tuple[VerifierKey, ...]:
+    return (operator.log_key, *operator.cosigner_keys)
+
+
+def _own_cosigners(keys: OperatorKeys, operator: Operator) -> list[VerifierKey]:
+    held = [signer.public_key for signer in keys.cosigners()]
+    return [key for public in held for key in operator.cosigner_keys if key.public_key == public]
