@@ -44,6 +44,7 @@ ANSWERS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
     "/v1/manifests/{digest}": ((ENVELOPE,), {}),
     "/v1/blobs/sha256/{digest}": ((BYTES,), {}),
     "/v1/board": ((JSON, CBOR), {"since": {"type": "integer", "minimum": -1}}),
+    "/v1/cosignatures/{size}": ((TEXT,), {}),
     "/v1/makers/{maker}": ((JSON,), {}),
     "/v1/makers/{maker}/links": ((CBOR,), {"since": {"type": "integer", "minimum": -1}}),
     "/v1/classes/{class_id}": ((JSON,), {}),

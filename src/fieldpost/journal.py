@@ -77,6 +77,16 @@ EVENTS: Final[dict[str, Event]] = {
     "engine-stopped": Event(
         logging.ERROR, "The replica cannot go on before somebody mends it.", ("error",)
     ),
+    "peer-away": Event(
+        logging.WARNING,
+        "Another operator's node does not give what it cosigned; it is asked again.",
+        ("peer", "error"),
+    ),
+    "peer-forks": Event(
+        logging.ERROR,
+        "Another operator signed another history; both heads are kept in DATA/evidence.",
+        ("peer", "error"),
+    ),
     "answer-not-taken": Event(
         logging.ERROR, "A bug in what waits for a post's answer; the post itself is settled.", ()
     ),

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from fieldpost.engines.base import Engine
 from fieldpost.engines.recovery import Watch
-from fieldpost.errors import FieldpostError
+from fieldpost.errors import FieldpostError, Unavailable
 from fieldpost.fleet.service import FleetService
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node import views
@@ -28,6 +28,7 @@ from fieldpost.node.api import (
     board,
     checkin,
     classes,
+    cosignatures,
     health,
     log,
     lots,
@@ -53,7 +54,7 @@ from fieldpost.node.taking import ShortWay, Taker
 from fieldpost.node.vitals import announce_board, announce_process
 from fieldpost.store.blobs import FileBlobs
 
-BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, makers, classes)
+BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, cosignatures, makers, classes)
 FLEET_NOUNS = (lots, reports)
 
 
@@ -106,7 +107,10 @@ def open_node(
             trusted_proxies=config.trusted_proxies,
             log_requests=config.log.access,
         )
-        labels = views.board_labels(engine.board, views.board_record(engine.published()))
+        try:
+            labels = views.board_labels(engine.board, views.board_record(engine.published()))
+        except Unavailable:
+            labels = ""  # operators of a replicated board wait for each other
         yield Node(app, metrics, app.state.check_ready, engine.board, labels)
 
 

@@ -62,7 +62,7 @@ class NodeService:
         self._log = log
         self._clock = clock
         self._catalog = Catalog(
-            catalog, self._read_entries, board=engine.board, size=engine.published().size
+            catalog, self._read_entries, board=engine.board, size=_published_size(engine)
         )
         self._uploads = Uploads(blobs, self._catalog, limits=limits, root=log)
         self._checkins = Checkins(limits.checkin_cache_entries)
@@ -123,6 +123,10 @@ class NodeService:
     def checkpoint(self) -> bytes:
         """The published checkpoint."""
         return self.head().note
+
+    def cosigned(self, size: int) -> bytes:
+        """A note with all that is signed here over a size. Raises NotFound."""
+        return self._engine.cosigned(size)
 
     def log_file(self, path: str) -> bytes:
         """A tile or an entry bundle. Raises NotFound; Malformed for what is no such path."""
@@ -315,6 +319,13 @@ class NodeService:
         head = self.head()
         record = views.lot_record(head, lot)
         return record, self._catalog.lot_entry(lot, size=head.size)
+
+
+def _published_size(engine: Engine) -> int:
+    try:
+        return engine.published().size
+    except Unavailable:
+        return 0  # nothing is shown before a head is, whatever was indexed
 
 
 def _is_within(scope: Scope | None, class_id: bytes, now: int) -> bool:

@@ -4,24 +4,30 @@
 from collections.abc import Callable
 
 from fieldpost.engines.backup import MOVED
+from fieldpost.engines.base import Engine
 from fieldpost.engines.board_files import create_board, has_signed, is_board
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.engines.recovery import Watch
 from fieldpost.engines.restore import check_usable
 from fieldpost.engines.tail import is_restored
 from fieldpost.errors import Malformed, Misconfigured
-from fieldpost.node.config import NodeConfig
+from fieldpost.node.config import COMETBFT, NodeConfig
 from fieldpost.node.mirrors import asking
 from fieldpost.records.identifiers import origin_of
 
 
 def open_engine(
     config: NodeConfig, *, clock: Callable[[], int], watch: Watch | None = None
-) -> EmbeddedEngine:
+) -> Engine:
     """The engine over `config.data`; `watch` follows entries that must be applied again.
 
     Raises Misconfigured for an origin that is none or not this board's, and as the engine does.
     """
+    if config.engine == COMETBFT:
+        # Only who runs such a board needs protobuf.
+        from fieldpost.node.replicated import open_replicated
+
+        return open_replicated(config, clock=clock)
     _check_whole(config)
     ask_mirrors = asking(config.data, config.mirrors, watch=watch) if config.mirrors else None
     # With keys that have signed, an empty folder is a lost log and never a new board.

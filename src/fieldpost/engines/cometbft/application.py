@@ -6,7 +6,6 @@ keeps the mempool clean, and a proposal is taken as it comes: a bundle that cann
 refused in the block, at the same place by everybody.
 """
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from fieldpost import __version__, cbor
 from fieldpost.engines.base import Receipt
 from fieldpost.engines.cometbft import messages
 from fieldpost.engines.cometbft.abci import Handler
-from fieldpost.engines.cometbft.genesis import parse_app_state
+from fieldpost.engines.cometbft.base_log import parse_app_state
 from fieldpost.engines.cometbft.replica import Base, Computed, Decided, Replica, validator_updates
 from fieldpost.engines.cometbft.seen import SeenPosts, is_admissible
 from fieldpost.engines.cometbft.transactions import decode_bundle
@@ -106,8 +105,7 @@ class Application:
         )
 
     def _init_chain(self, request: Any) -> Any:
-        state = json.loads(request.app_state_bytes)
-        base = parse_app_state(state, time=request.time.seconds).base
+        base = parse_app_state(request.app_state_bytes)
         if base != self._base or self._replica.height:
             raise Misconfigured(
                 "CometBFT begins another chain than this node's log: its genesis file is not the "

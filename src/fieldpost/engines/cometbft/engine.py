@@ -23,7 +23,8 @@ from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.cometbft.abci import AbciServer
 from fieldpost.engines.cometbft.application import Application, Settled
-from fieldpost.engines.cometbft.genesis import Genesis, place_base
+from fieldpost.engines.cometbft.base_log import place_base
+from fieldpost.engines.cometbft.genesis import Genesis
 from fieldpost.engines.cometbft.outstanding import Outstanding
 from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.engines.cometbft.replica import Replica, open_replica
@@ -41,6 +42,7 @@ from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused, apply_batch
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.policy import DevicePolicy
+from fieldpost.statemap import StateMap
 from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import NoteSignature
 
@@ -94,7 +96,6 @@ class CometEngine:
         disk: Disk = OS,
     ) -> None:
         self._data = data
-        self._base = genesis.base
         self._disk = disk
         self._uptime = uptime
         self._clock = ClockGuard(clock, uptime)
@@ -106,11 +107,12 @@ class CometEngine:
         self._fault: str | None = None
         self._fatal: str | None = None
         self._closing = threading.Event()
+        self._before_close: list[Callable[[], None]] = []
         self._directory = DirectoryLock(data)
         try:
             check_keys(keys_directory(data))
             remove_leftovers(keys_directory(data), disk=disk)
-            place_base(data, genesis, disk=disk)
+            self._base = place_base(data, genesis, disk=disk)
             self._mark = SignedMark(keys_directory(data), disk=disk)
             self._replica = self._open()
             self._publisher = self._start_publisher()
@@ -165,6 +167,15 @@ class CometEngine:
     def cosigned(self, size: int) -> bytes:
         """See Engine."""
         return self._publisher.note_of(size)
+
+    @property
+    def newest_map(self) -> StateMap:
+        """The state of the last block that is durable here, published or not."""
+        return self._replica.state.map
+
+    def before_close(self, callback: Callable[[], None]) -> None:
+        """Call `callback` first of all when this engine is closed."""
+        self._before_close.append(callback)
 
     @property
     def publisher(self) -> Publisher:
@@ -224,6 +235,8 @@ class CometEngine:
 
     def close(self) -> None:
         """See Engine. May be called again."""
+        for callback in self._before_close:
+            callback()
         self._intake.close()
         self._thread.join()
         self._intake.join()

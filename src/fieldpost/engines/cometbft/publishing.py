@@ -29,10 +29,10 @@ from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import (
     FieldpostError,
     Malformed,
+    Misbehaviour,
     Misconfigured,
     NotFound,
     Unavailable,
-    Untrusted,
 )
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import LedgerState
@@ -170,8 +170,8 @@ class Publisher:
         """Take a peer's lines over a size; whether any was new.
 
         Raises Malformed, NotFound for a size that nobody waits for, Untrusted for a bad signature
-        of a known key, and Untrusted("split-view") for one over another root: with it the peer
-        proves that its signers keep two histories.
+        of a known key, and Misbehaviour("split-view") for one over another root: with ours it
+        proves that there are two histories.
         """
         with self._lock:
             one = self._sizes.get(size)
@@ -185,7 +185,11 @@ class Publisher:
             raise Malformed(f"a note of size {theirs.size}, where {size} was asked for")
         if theirs.root != ours.root:
             names = ", ".join(sorted({found.key.name for found in verified}))
-            raise Untrusted("split-view", f"another root at size {size} is signed by {names}")
+            raise Misbehaviour(
+                "split-view",
+                f"another root at size {size} is signed by {names}",
+                (self.note_of(size), note),
+            )
         with self._wake:
             new = False
             for found in verified:
@@ -329,6 +333,7 @@ class Publisher:
         older = {other.size: other.note for other in heads.heads[:-1]}
         self._show(heads.newest.note, older)
         self.heads = heads
+        self._wake.notify_all()
         self._published(head)
         return True
 

@@ -93,6 +93,14 @@ def path_bytes(request: Request, name: str, length: int) -> bytes:
     return bytes.fromhex(text)
 
 
+def path_number(request: Request, name: str) -> int:
+    """A path parameter as a number ≥ 0 without needless zeros. Raises NotFound."""
+    text = str(request.path_params[name])
+    if not text or not set(text) <= _NUMBER or len(text) > 18 or text != str(int(text)):
+        raise NotFound(f"{text[:40]!r} is no number")
+    return int(text)
+
+
 def query_bytes(request: Request, name: str, length: int) -> bytes | None:
     """Bytes in lower-case hex out of the query; None if absent. Raises Malformed."""
     text = request.query_params.get(name)

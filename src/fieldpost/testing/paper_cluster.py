@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several operators of one board without CometBFT: a test says which blocks were decided.
+
+    cluster = PaperCluster(tmp_path, operators=4)
+    cluster.block(post, …)                  one block, by every operator that is there
+    cluster.exchange()                      each takes what the others cosigned
+
+Replica, application, keys and publisher are those of a real operator, on a real disk. Blocks are
+handed over as ABCI requests, so heights, app hashes and their confirmation are what they would be.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from fieldpost.durable import OS, Disk
+from fieldpost.engines.base import PublishedHead
+from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.cometbft.application import Application, Settled
+from fieldpost.engines.cometbft.base_log import base_of_batch, place_base
+from fieldpost.engines.cometbft.genesis import Genesis, Validator
+from fieldpost.engines.cometbft.messages import Request
+from fieldpost.engines.cometbft.publishing import Publisher
+from fieldpost.engines.cometbft.replica import Replica, open_replica
+from fieldpost.engines.cometbft.seen import SeenPosts
+from fieldpost.engines.cometbft.transactions import encode_bundle
+from fieldpost.engines.operator_keys import make_keys
+from fieldpost.engines.recovery import load_heads
+from fieldpost.engines.signed_mark import SignedMark
+from fieldpost.keys import Algorithm
+from fieldpost.ledger.batch import Included, apply_batch
+from fieldpost.ledger.genesis import apply_genesis, make_genesis
+from fieldpost.records.board import BoardRecord
+from fieldpost.records.identifiers import origin_of
+from fieldpost.testing.actors import MakerActor, WitnessActor
+from fieldpost.testing.signers import DeterministicSigner
+from fieldpost.testing.world import START
+
+ORIGIN: Final = "board.test/1"
+
+
+class PaperOperator:
+    """One operator's process: `start` and `crash` it; `heard` is what it told of posts."""
+
+    def __init__(self, data: Path, genesis: Genesis, clock: Callable[[], int]) -> None:
+        self.data = data
+        self._genesis = genesis
+        self._clock = clock
+        self.heard: list[Settled] = []
+        self.heads: list[PublishedHead] = []
+        self.replica: Replica
+        self.publisher: Publisher
+        self.application: Application
+        self.is_up = False
+
+    def start(self, disk: Disk = OS) -> None:
+        """Open what is on the disk."""
+        base = place_base(self.data, self._genesis, disk=disk)
+        self.replica = open_replica(self.data, base, disk=disk)
+        mark = SignedMark(keys_directory(self.data), disk=disk)
+        self.publisher = Publisher(
+            self.data,
+            board=base.board,
+            mark=mark,
+            clock=ClockGuard(self._clock, lambda: float(self._clock())),
+            heads=load_heads(self.replica.log, self.replica.db, self.replica.state),
+            show=self._show,
+            published=self.heads.append,
+        )
+        self.application = Application(
+            self.replica,
+            base,
+            origin=origin_of(base.board),
+            seen=SeenPosts(),
+            keep=lambda: self.publisher.heads.oldest_size if self.publisher.heads else 0,
+            agree=self.publisher.agree,
+            settled=self.heard.append,
+        )
+        self.is_up = True
+
+    def crash(self) -> None:
+        """End without a word."""
+        self.is_up = False
+        self.publisher.close()
+        self.replica.close()
+
+    def ask(self, kind: str, **fields: Any) -> Any:
+        """What the application answers to a request."""
+        request = getattr(Request(**{kind: fields}), kind)
+        return self.application.handlers[kind](request)
+
+    def finalize(self, block: "Block") -> bytes:
+        """Execute a block; the app hash."""
+        found: bytes = self.ask(
+            "finalize_block", txs=block.txs, height=block.height, time={"seconds": block.time}
+        ).app_hash
+        return found
+
+    def take(self, block: "Block") -> bytes:
+        """Execute and commit a block; the app hash."""
+        found = self.finalize(block)
+        self.ask("commit")
+        return found
+
+    def replay(self, blocks: Sequence["Block"]) -> bytes:
+        """Take the blocks that are missing here, as after a start; the app hash."""
+        found: bytes = self.replica.root
+        for block in blocks[self.replica.height :]:
+            found = self.take(block)
+        return found
+
+    def _show(self, note: bytes, older: dict[int, bytes]) -> None:
+        self.replica.db.save_heads(older)
+        self.replica.log.write_checkpoint(note)
+
+
+class Block:
+    """A decided block: transactions, height, and time in Unix seconds."""
+
+    def __init__(self, txs: Sequence[bytes], height: int, time: int) -> None:
+        self.txs = list(txs)
+        self.height = height
+        self.time = time
+
+
+class PaperCluster:
+    """Operators op0, op1, …; `state` is the ledger in memory, `time` everybody's clock."""
+
+    def __init__(self, folder: Path, *, operators: int = 4, time: int = START) -> None:
+        self.time = time
+        self.applied = 0
+        self.witnesses: tuple[WitnessActor, ...] = ()
+        self.blocks: list[Block] = []
+        folders = [folder / f"op{n}" for n in range(operators)]
+        named, governance, validators = [], [], []
+        for n, data in enumerate(folders):
+            data.mkdir(parents=True)
+            signer, keys = make_keys(keys_directory(data), post_quantum=False)
+            key = DeterministicSigner(Algorithm.ED25519, f"validator/{n}").public_key.raw
+            operator = keys.operator(f"op{n}", (), ORIGIN, signer.public_key)
+            named.append(replace(operator, validator_key=key))
+            validators.append(Validator(f"op{n}", key))
+            governance.append(signer)
+        self.governance = tuple(governance)
+        record = BoardRecord(
+            origin=ORIGIN, epoch=0, previous=None, operators=tuple(named), epoch_s=60
+        )
+        post = make_genesis(record, governance)
+        batch = apply_genesis(post, time=time)
+        self.state = batch.state
+        base = base_of_batch(batch)
+        self.genesis = Genesis(
+            board=base.board,
+            time=time,
+            size=base.size,
+            root=base.root,
+            genesis_post=post,
+            validators=tuple(validators),
+        )
+        self.operators = [PaperOperator(data, self.genesis, lambda: self.time) for data in folders]
+        self.maker = MakerActor(self)
+
+    def start(self) -> None:
+        """Start everybody."""
+        for operator in self.operators:
+            operator.start()
+
+    def close(self) -> None:
+        """Stop everybody who is up."""
+        for operator in self.operators:
+            if operator.is_up:
+                operator.crash()
+
+    def decide(self, *posts: bytes) -> Block:
+        """A block with one transaction of these posts, a second later; nobody has it yet."""
+        self.time += 1
+        if posts:
+            batch = apply_batch(self.state, posts, time=self.time)
+            self.state = batch.state
+            self.applied += any(isinstance(outcome, Included) for outcome in batch.outcomes)
+        txs = [encode_bundle(posts)] if posts else []
+        block = Block(txs, len(self.blocks) + 1, self.time)
+        self.blocks.append(block)
+        return block
+
+    def block(self, *posts: bytes) -> bytes:
+        """A block that everybody who is up takes, who must come to the same hash: that hash."""
+        block = self.decide(*posts)
+        found = {operator.take(block) for operator in self.operators if operator.is_up}
+        if len(found) != 1:
+            raise AssertionError(f"{len(found)} different app hashes")
+        return found.pop()

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators sign, and what they show: nothing that the others did not agree on."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fieldpost.engines.base import PublishedHead
+from fieldpost.engines.cometbft.publishing import Publisher
+from fieldpost.errors import Malformed, Misbehaviour, NotFound, Untrusted
+from fieldpost.testing.paper_cluster import PaperCluster, PaperOperator
+from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
+from fieldpost.tlog.note import Note, format_note, parse_note
+
+WAIT_S = 60.0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[PaperCluster]:
+    made = PaperCluster(tmp_path)
+    made.start()
+    yield made
+    made.close()
+
+
+def until(publisher: Publisher, condition: Callable[[], bool]) -> None:
+    """Wait until the publisher's thread has come so far."""
+    wake = publisher._wake
+    with wake:
+        assert wake.wait_for(condition, WAIT_S)
+
+
+def signed(operator: PaperOperator, size: int) -> bytes:
+    """What one operator signed over a size, once it did."""
+    publisher = operator.publisher
+
+    def is_signed() -> bool:
+        one = publisher._sizes.get(size)
+        return one is not None and one.own > 0
+
+    until(publisher, is_signed)
+    return publisher.note_of(size)
+
+
+def exchange(cluster: PaperCluster, size: int, among: list[int]) -> None:
+    """Each of these operators takes what each other signed."""
+    notes = {n: signed(cluster.operators[n], size) for n in among}
+    for n in among:
+        for m in among:
+            if n != m:
+                cluster.operators[n].publisher.add_note(size, notes[m])
+
+
+def published(operator: PaperOperator, size: int) -> PublishedHead:
+    publisher = operator.publisher
+    until(publisher, lambda: publisher.heads is not None and publisher.heads.newest.size >= size)
+    assert publisher.heads is not None
+    return publisher.heads.newest
+
+
+def test_a_size_is_signed_only_after_the_block_that_confirms_it(cluster: PaperCluster) -> None:
+    cluster.block(cluster.maker.registration())
+    one = cluster.operators[0]
+    signed(one, 2)
+    with pytest.raises(NotFound):
+        one.publisher.note_of(4)
+    cluster.block()
+    signed(one, 4)
+
+
+def test_a_quorum_publishes_and_one_less_does_not(cluster: PaperCluster) -> None:
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1])
+    assert cluster.operators[0].publisher.heads is None
+    exchange(cluster, 4, [0, 1, 2])
+    head = published(cluster.operators[0], 4)
+    assert len(head.cosignatures) >= 3
+    assert head.map.root == cluster.state.map.root
+    assert head.checkpoint.root == cluster.operators[3].replica.root
+
+
+def test_whoever_knows_all_lines_hands_them_on(cluster: PaperCluster) -> None:
+    """Operator 3 hears of operator 0 alone, and publishes what 0, 1 and 2 signed."""
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1, 2])
+    published(cluster.operators[0], 4)
+    last = cluster.operators[3]
+    signed(last, 4)
+    last.publisher.add_note(4, cluster.operators[0].publisher.note_of(4))
+    assert len(published(last, 4).cosignatures) == 4
+
+
+def test_a_dead_operator_is_wanted_and_waited_for_by_nobody(cluster: PaperCluster) -> None:
+    cluster.operators[3].crash()
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1, 2])
+    publisher = cluster.operators[0].publisher
+    published(cluster.operators[0], 4)
+    assert [wanted.size for wanted in publisher.wait_wanted("op3", 0)] == [4]
+    assert publisher.wait_wanted("op1", 0) == []
+
+
+def test_a_false_line_changes_nothing(cluster: PaperCluster) -> None:
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    one, two = cluster.operators[:2]
+    note = parse_note(signed(two, 4))
+    signed(one, 4)
+    first, *lines = note.signatures
+    bad = type(lines[0])(
+        lines[0].name, lines[0].key_id, lines[0].payload[:-1] + bytes([lines[0].payload[-1] ^ 1])
+    )
+    before = one.publisher.note_of(4)
+    with pytest.raises(Untrusted, match="bad-signature"):
+        one.publisher.add_note(4, format_note(Note(note.text, (first, bad))))
+    with pytest.raises(Malformed):
+        one.publisher.add_note(4, b"no note")
+    with pytest.raises(Malformed, match="size 2"):
+        one.publisher.add_note(4, signed(two, 2))
+    with pytest.raises(NotFound):
+        one.publisher.add_note(100, signed(two, 4))
+    assert one.publisher.note_of(4) == before
+
+
+def test_an_operator_that_signs_another_root_is_caught_with_both_heads(
+    cluster: PaperCluster,
+) -> None:
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    one, liar = cluster.operators[:2]
+    signed(one, 4)
+    computed = liar.publisher._sizes[4].computed if signed(liar, 4) else None
+    assert computed is not None
+    false = Checkpoint(computed.checkpoint.origin, 4, b"\x07" * 32)
+    from fieldpost.engines.board_files import keys_directory
+    from fieldpost.engines.operator_keys import find_keys
+    from fieldpost.ledger.reading import read_board
+    from fieldpost.tlog.checkpoint import sign_checkpoint
+
+    keys, operator = find_keys(keys_directory(liar.data), read_board(computed.state.map))
+    lines = keys.local_cosigner(operator).cosign(false, timestamp=cluster.time)
+    log_line = sign_checkpoint(false, name=false.origin, signer=keys.log)
+    note = format_note(Note(format_checkpoint(false), (log_line, *lines)))
+    with pytest.raises(Misbehaviour, match="op1") as caught:
+        one.publisher.add_note(4, note)
+    ours, theirs = caught.value.evidence
+    assert (
+        parse_checkpoint(parse_note(ours).text).root
+        != parse_checkpoint(parse_note(theirs).text).root
+    )
+    assert theirs == note
+
+
+def test_an_unchanged_head_is_cosigned_again_after_an_epoch(cluster: PaperCluster) -> None:
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1, 2, 3])
+    first = published(cluster.operators[0], 4)
+    cluster.time += 61
+    for operator in cluster.operators:
+        one = operator.publisher._sizes[4]
+        until(operator.publisher, lambda one=one: one.own == cluster.time)  # type: ignore[misc]
+        assert [wanted.size for wanted in operator.publisher.wait_wanted("op9", 0)] in ([], [4])
+    exchange(cluster, 4, [0, 1, 2, 3])
+    publisher = cluster.operators[0].publisher
+    until(
+        publisher,
+        lambda: publisher.heads is not None and publisher.heads.newest.timestamp == cluster.time,
+    )
+    assert publisher.heads is not None
+    assert publisher.heads.newest.timestamp > first.timestamp
+    assert publisher.heads.newest.size == first.size
+
+
+def test_after_a_restart_the_published_head_is_there_at_once(cluster: PaperCluster) -> None:
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1, 2])
+    one = cluster.operators[0]
+    before = published(one, 4)
+    one.crash()
+    one.start()
+    heads = one.publisher.heads
+    assert heads is not None
+    assert heads.newest.note == before.note
+    assert parse_note(one.publisher.note_of(4)).text == parse_note(before.note).text
+
+
+def test_nobody_signs_below_what_was_signed_before(cluster: PaperCluster) -> None:
+    """An operator whose data was lost replays old sizes, and signs none of them again."""
+    cluster.block(cluster.maker.registration())
+    cluster.block(cluster.maker.class_set())
+    cluster.block()
+    one = cluster.operators[0]
+    signed(one, 6)
+    one.crash()
+    for path in (*one.data.glob("state.db*"), one.data / "log" / "checkpoint"):
+        path.unlink(missing_ok=True)
+    one.start()
+    one.replay(cluster.blocks)
+    signed(one, 6)
+    for size in (2, 4):
+        with pytest.raises(NotFound):
+            one.publisher.note_of(size)
