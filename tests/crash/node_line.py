@@ -7,7 +7,6 @@ shown is a prefix of the log, and posts go on.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -21,7 +20,6 @@ from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.engines.operator_keys import load_signer
 from fieldpost.engines.recovery import open_board
 from fieldpost.engines.writer import BoardWriter
-from fieldpost.errors import NotFound
 from fieldpost.ledger.batch import Included
 from fieldpost.ledger.reading import find_link, read_board
 from fieldpost.ledger.replay import replay
@@ -229,7 +227,8 @@ def judge_board(promises: Promises, writer: BoardWriter) -> None:
         )
     for entry, index in promises.receipts.items():
         assert entries[index] == entry, f"what was acknowledged at {index} is not there"
-        assert writer.find_receipt(sha256(entry).digest()).index == index
+        digest = sha256(entry).digest()
+        assert writer.find_receipts([digest])[digest].index == index
     posts = [entry for entry in entries if entry in promises.receipts]
     assert len(posts) == len(set(posts)), "a post is there twice"
     assert explain(tuple(entries)) == writer.state.map.root, "the log does not explain the state"
@@ -260,9 +259,7 @@ def send_again(line: NodeLine, writer: BoardWriter) -> None:
 
 def has_receipt(writer: BoardWriter, entry: bytes) -> bool:
     """Whether a post is in the log, as the state database says."""
-    with suppress(NotFound):
-        return bool(writer.find_receipt(sha256(entry).digest()))
-    return False
+    return bool(writer.find_receipts([sha256(entry).digest()]))
 
 
 def judge_blobs(promises: Promises, blobs: FileBlobs) -> None:
