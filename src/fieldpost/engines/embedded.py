@@ -23,7 +23,7 @@ from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.engines.published import PublishedHeads
-from fieldpost.engines.reading import PublishedLog
+from fieldpost.engines.reading import PublishedLog, PublishedReads
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
@@ -33,7 +33,6 @@ from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.policy import DevicePolicy
-from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import NoteSignature
 
 MOST_WAITING: Final = 8_192
@@ -52,7 +51,7 @@ def _whole_seconds() -> int:
     return int(time.time())
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(PublishedReads):
     """An `Engine` over the data directory `data`, in which `create_board` made a board.
 
     `clock` gives Unix seconds, `uptime` seconds since any moment, `watch` follows a rebuild.
@@ -163,28 +162,9 @@ class EmbeddedEngine:
         """See Engine."""
         self._subscribers.append(callback)
 
-    def find_receipt(self, digest: bytes) -> Receipt:
-        """See Engine."""
-        return self._published_log.find_receipt(digest)
-
-    def read_entry(self, index: int) -> bytes:
-        """See Engine."""
-        return self._published_log.read_entry(index)
-
-    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
-        """See Engine."""
-        return self.prove_many([index], size)[0]
-
-    def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
-        """See Engine."""
-        return self._published_log.prove_many(indexes, size)
-
-    def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
-        """See Engine."""
-        return self._published_log.links(record_key, since, most_bytes=most_bytes)
-
     @property
-    def _published_log(self) -> PublishedLog:
+    def published_log(self) -> PublishedLog:
+        """See PublishedReads."""
         return PublishedLog(self._writer.log, self._writer.db, self._head.size)
 
     def refresh(self, now: int) -> PublishedHead:

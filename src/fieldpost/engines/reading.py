@@ -14,38 +14,55 @@ from fieldpost.tlog.proof import prove_inclusions
 
 @dataclass(frozen=True, slots=True)
 class PublishedLog:
-    """A log as far as `size`, which is published. For any thread."""
+    """A log as far as `size`, which is published."""
 
     log: LogFiles
     db: StateDb
     size: int
 
+
+class PublishedReads:
+    """The reading half of `Engine`, over what `published_log` gives. For any thread."""
+
+    @property
+    def published_log(self) -> PublishedLog:
+        """The log as far as it is published now. Raises Unavailable where nothing is."""
+        raise NotImplementedError
+
     def find_receipt(self, digest: bytes) -> Receipt:
         """See Engine."""
-        receipt = Receipt(*self.db.find_receipt(digest))
-        if receipt.size > self.size:
+        now = self.published_log
+        receipt = Receipt(*now.db.find_receipt(digest))
+        if receipt.size > now.size:
             raise NotFound("the entry is not published yet")
         return receipt
 
     def read_entry(self, index: int) -> bytes:
         """See Engine."""
-        if not 0 <= index < self.size:
+        now = self.published_log
+        if not 0 <= index < now.size:
             raise NotFound(f"no entry {index} is published")
-        return self.log.read_entry(index)
+        return now.log.read_entry(index)
+
+    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
+        """See Engine."""
+        return self.prove_many([index], size)[0]
 
     def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
         """See Engine."""
+        now = self.published_log
         for index in indexes:
-            if not 0 <= index < size <= self.size:
+            if not 0 <= index < size <= now.size:
                 raise NotFound(f"no entry {index} in a published tree of size {size}")
-        return prove_inclusions(self.log.hash_reader(size), indexes=indexes, size=size)
+        return prove_inclusions(now.log.hash_reader(size), indexes=indexes, size=size)
 
     def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
         """See Engine."""
+        now = self.published_log
         entries: list[bytes] = []
         left = most_bytes
-        for index in self.db.links_since(record_key, since, size=self.size):
-            entry = self.log.read_entry(index)
+        for index in now.db.links_since(record_key, since, size=now.size):
+            entry = now.log.read_entry(index)
             left -= len(entry)
             if left < 0 and entries:
                 break

@@ -34,7 +34,7 @@ from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import check_keys
 from fieldpost.engines.published import PublishedHeads
-from fieldpost.engines.reading import PublishedLog
+from fieldpost.engines.reading import PublishedLog, PublishedReads
 from fieldpost.engines.recovery import load_heads
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
@@ -43,7 +43,6 @@ from fieldpost.ledger.batch import Refused, apply_batch
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.statemap import StateMap
-from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import NoteSignature
 
 SOCKET: Final = "abci.sock"
@@ -77,7 +76,7 @@ class Ordering(Protocol):
         ...
 
 
-class CometEngine:
+class CometEngine(PublishedReads):
     """An `Engine` over the data directory `data`, which holds an operator's keys.
 
     `make_ordering` is given the path of the socket. `clock` gives Unix seconds, `uptime` seconds
@@ -209,28 +208,9 @@ class CometEngine:
         """See Engine."""
         self._subscribers.append(callback)
 
-    def find_receipt(self, digest: bytes) -> Receipt:
-        """See Engine."""
-        return self._published_log.find_receipt(digest)
-
-    def read_entry(self, index: int) -> bytes:
-        """See Engine."""
-        return self._published_log.read_entry(index)
-
-    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
-        """See Engine."""
-        return self.prove_many([index], size)[0]
-
-    def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
-        """See Engine."""
-        return self._published_log.prove_many(indexes, size)
-
-    def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
-        """See Engine."""
-        return self._published_log.links(record_key, since, most_bytes=most_bytes)
-
     @property
-    def _published_log(self) -> PublishedLog:
+    def published_log(self) -> PublishedLog:
+        """See PublishedReads."""
         return PublishedLog(self._replica.log, self._replica.db, self._heads.newest.size)
 
     def close(self) -> None:
