@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every engine answers from a log, its state database and the newest published head."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,13 +22,13 @@ class PublishedLog:
     size: int
 
 
-class PublishedReads:
+class PublishedReads(ABC):
     """The reading half of `Engine`, over what `published_log` gives. For any thread."""
 
     @property
+    @abstractmethod
     def published_log(self) -> PublishedLog:
         """The log as far as it is published now. Raises Unavailable where nothing is."""
-        raise NotImplementedError
 
     def find_receipt(self, digest: bytes) -> Receipt:
         """See Engine."""
