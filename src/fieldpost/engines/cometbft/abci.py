@@ -24,7 +24,7 @@ from fieldpost.journal import tell
 # What a request's handler is given and gives: the message inside the union.
 Handler = Callable[[Any], Any]
 
-_BUFFER: Final = 256 * 1024
+_BUFFER_BYTES: Final = 256 * 1024
 _MOST_CONNECTIONS: Final = 16
 # sun_path on Linux; some systems have four bytes less.
 _MOST_PATH_BYTES: Final = 103
@@ -97,7 +97,7 @@ class AbciServer:
             ).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        raw = cast(BinaryIO, connection.makefile("rwb", buffering=_BUFFER))
+        raw = cast(BinaryIO, connection.makefile("rwb", buffering=_BUFFER_BYTES))
         try:
             with connection:
                 self._answer_all(raw)
