@@ -242,9 +242,15 @@ def _end_of(data: bytes, at: int, most_heads: int) -> int:
         at += 1
         if argument >= 24:
             argument, at = _read_argument(data, at, major, argument)
-        left += {4: argument, 5: 2 * argument, 6: 1}.get(major, 0) - 1
-        if major in (2, 3):
+        left -= 1
+        if major in {2, 3}:
             at += argument
+        elif major == 4:
+            left += argument
+        elif major == 5:
+            left += 2 * argument
+        elif major == 6:
+            left += 1
     if at > len(data):
         raise Malformed(_CUT_OFF)
     return at
@@ -265,6 +271,9 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
         if argument == 24 and major != 7 and at < size and data[at] >= 24:
             argument = data[at]
             at += 1
+        elif argument == 25 and major != 7 and at + 1 < size and data[at]:
+            argument = data[at] << 8 | data[at + 1]
+            at += 2
         else:
             argument, at = _read_argument(data, at, major, argument)
     if 2 <= major <= 3:

@@ -12,6 +12,9 @@ from typing import Final
 from fieldpost.errors import Misconfigured
 
 FULL: Final = 2
+# Writes of a busy board go all over its tables. With SQLite's own 2 MB pages are read from the file
+# again that were written a moment ago: at 200,000 keys a quarter of the time of a commit.
+_MOST_CACHED_KIB: Final = 32_768
 
 
 def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
@@ -26,6 +29,7 @@ def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_MOST_CACHED_KIB}")
         check_durable(connection, mode, path)
     except BaseException:
         connection.close()

@@ -33,6 +33,8 @@ _RETRY_S: Final = 1
 
 _log = logging.getLogger(__name__)
 
+_UNDECIDED: Final = Unavailable("not decided", _RETRY_S)
+
 Done = Callable[[Sequence[Answer]], None]
 
 
@@ -42,7 +44,7 @@ class _Request:
     __slots__ = ("answers", "done", "left")
 
     def __init__(self, count: int, done: Done) -> None:
-        self.answers: list[Answer] = [Unavailable("not decided", _RETRY_S)] * count
+        self.answers: list[Answer] = [_UNDECIDED] * count
         self.done = done
         self.left = count
 

@@ -55,7 +55,7 @@ def check_role(post: Post, ctx: Context, maker: Maker, role: Role, reach: Reach)
         entry = entitled.get(signature.kid)
         if entry is not None and entry.scope is not None:
             _check_scope(entry.scope, reach, ctx.time)
-    check_signatures(post, {kid: entry.key for kid, entry in entitled.items()}, ctx)
+    check_signatures(post, maker.public_keys[role], ctx)
     _check_enough(post, maker.record.keys_of(role).threshold, role)
 
 

@@ -40,9 +40,11 @@ def signature_checks(read: Reader, post: Post) -> tuple[SignatureCheck, ...]:
     """The checks that a rule will ask for, as far as their keys are known. Never raises."""
     keys = _candidates(read, post)
     return tuple(
-        SignatureCheck(key, post.signed_bytes(signature), signature.signature)
-        for signature in post.signatures
-        if (key := keys.get(signature.kid)) is not None
+        [
+            SignatureCheck(key, post.signed_bytes(signature), signature.signature)
+            for signature in post.signatures
+            if (key := keys.get(signature.kid)) is not None
+        ]
     )
 
 
@@ -52,7 +54,8 @@ def remembering(verified: Iterable[SignatureCheck]) -> CheckSignature:
 
     def check(key: PublicKey, message: bytes, signature: bytes) -> None:
         known = by_signature.get(signature)
-        if known is None or known.key != key or known.message != message:
+        # The key is nearly always the same object, and to compare objects is cheaper than keys.
+        if known is None or (known.key is not key and known.key != key) or known.message != message:
             verify_signature(key, message, signature)
 
     return check

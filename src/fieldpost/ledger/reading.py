@@ -58,11 +58,15 @@ def check_claims(post: Post, *, issuer: str, subject: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
-    """A registered maker: its record, and its keys by thumbprint, in each role and in all."""
+    """A registered maker: its record, and its keys by thumbprint, in each role and in all.
+
+    `public_keys` are those of `keys` without their scopes.
+    """
 
     id: bytes
     record: MakerRecord
     keys: Mapping[Role, Mapping[bytes, RoleKey]]
+    public_keys: Mapping[Role, Mapping[bytes, PublicKey]]
     by_kid: Mapping[bytes, PublicKey]
 
     def link(self, read: Reader) -> Link:
@@ -85,8 +89,11 @@ def _maker(maker_id: bytes, value: bytes) -> Maker:
         role: {entry.key.thumbprint(): entry for entry in record.keys_of(role).keys}
         for role in Role
     }
-    by_kid = {kid: entry.key for entries in keys.values() for kid, entry in entries.items()}
-    return Maker(id=maker_id, record=record, keys=keys, by_kid=by_kid)
+    public_keys = {
+        role: {kid: entry.key for kid, entry in entries.items()} for role, entries in keys.items()
+    }
+    by_kid = {kid: key for entries in public_keys.values() for kid, key in entries.items()}
+    return Maker(id=maker_id, record=record, keys=keys, public_keys=public_keys, by_kid=by_kid)
 
 
 def read_board(read: Reader) -> BoardRecord:

@@ -6,6 +6,7 @@ together: one wake-up of the event loop, one reading of tiles, one look at the c
 """
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from fieldpost import cbor
 from fieldpost.engines.base import Answer, Receipt
 from fieldpost.errors import FieldpostError, Malformed, Rejected, Unavailable
 from fieldpost.journal import tell
-from fieldpost.node.api.answers import answer_json
+from fieldpost.node.api.answers import answer_json_text
 from fieldpost.node.api.problems import bug_response, problem_response
 from fieldpost.node.handover import Handover
 from fieldpost.node.service import NodeService
@@ -81,7 +82,8 @@ class PostDesk:
         if refused is not None:
             waiting.answer(problem_response(refused))
         else:
-            waiting.answer(answer_json({"results": [*map(_result, answers)]}, cache="no-store"))
+            results = ", ".join([_result(answer) for answer in answers])
+            waiting.answer(answer_json_text(f'{{"results": [{results}]}}', cache="no-store"))
 
     def _settle_one(self, waiting: Waiting, answers: Sequence[Answer]) -> None:
         if waiting.is_answered:
@@ -116,8 +118,9 @@ class PostDesk:
                 waiting.answer(bug_response())
             return
         for (waiting, receipt), text in zip(some, texts, strict=True):
-            members = {"index": receipt.index, "size": receipt.size, "receipt": text.decode()}
-            waiting.answer(answer_json(members, cache="no-store"))
+            shown = json.dumps(text.decode())
+            members = f'"index": {receipt.index}, "size": {receipt.size}, "receipt": {shown}'
+            waiting.answer(answer_json_text(f"{{{members}}}", cache="no-store"))
 
 
 def _split(body: bytes, *, most: int) -> list[bytes]:
@@ -137,11 +140,12 @@ def _outcome(answer: Answer) -> str:
             return "unavailable"
 
 
-def _result(answer: Answer) -> dict[str, object]:
+def _result(answer: Answer) -> str:
+    """JSON; of receipts without the encoder, a tenth of the time."""
     match answer:
         case Receipt():
-            return {"index": answer.index, "size": answer.size}
+            return f'{{"index": {answer.index}, "size": {answer.size}}}'
         case Rejected():
-            return {"code": answer.code, "name": answer.name, "detail": answer.detail}
+            return json.dumps({"code": answer.code, "name": answer.name, "detail": answer.detail})
         case _:
-            return {"code": _MALFORMED, "name": "malformed", "detail": str(answer)}
+            return json.dumps({"code": _MALFORMED, "name": "malformed", "detail": str(answer)})

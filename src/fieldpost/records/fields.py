@@ -8,7 +8,7 @@ years: labels ≥ 0 that it does not know are critical (`unsupported`), negative
 
 from collections.abc import Callable
 from enum import Enum, IntEnum
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed, Untrusted
@@ -63,7 +63,10 @@ class Fields:
 
     def text(self, label: int, *, most: int, least: int = 1) -> str:
         """Printable ASCII of least…most characters."""
-        return check_text(self._take(label), f"{self._what}: label {label}", most, least)
+        value = self._take(label)
+        if not _is_text(value, least, most):
+            raise _no_text(f"{self._what}: label {label}", least, most)
+        return value
 
     def flag(self, label: int) -> bool:
         """True or false."""
@@ -83,7 +86,7 @@ class Fields:
         self, label: int, read: Callable[[cbor.Value], T], *, most: int, least: int = 0
     ) -> tuple[T, ...]:
         """An array with `read` applied to every item."""
-        return tuple(read(item) for item in self.array(label, most=most, least=least))
+        return tuple(map(read, self.array(label, most=most, least=least)))
 
     def map(self, label: int) -> dict[cbor.Key, cbor.Value]:
         """A map, unread."""
@@ -109,14 +112,23 @@ class Fields:
 
 def check_text(value: object, what: str, most: int, least: int = 1) -> str:
     """Printable ASCII (0x20–0x7e) of least…most characters. Raises Malformed."""
-    if (
-        not isinstance(value, str)
-        or not least <= len(value) <= most
-        # Of ASCII, exactly 0x20 to 0x7e is printable to Python.
-        or not (value.isascii() and value.isprintable())
-    ):
-        raise Malformed(f"{what} must be {least}…{most} characters of printable ASCII")
+    if not _is_text(value, least, most):
+        raise _no_text(what, least, most)
     return value
+
+
+def _is_text(value: object, least: int, most: int) -> TypeGuard[str]:
+    return (
+        isinstance(value, str)
+        and least <= len(value) <= most
+        # Of ASCII, exactly 0x20 to 0x7e is printable to Python.
+        and value.isascii()
+        and value.isprintable()
+    )
+
+
+def _no_text(what: str, least: int, most: int) -> Malformed:
+    return Malformed(f"{what} must be {least}…{most} characters of printable ASCII")
 
 
 def octets_of(length: int, what: str) -> Callable[[cbor.Value], bytes]:
@@ -137,16 +149,17 @@ def text_of(most: int, what: str) -> Callable[[cbor.Value], str]:
 
 def pair_of(value: cbor.Value, what: str, *, least: int = 0, most: int) -> tuple[int, int]:
     """[first, second], both integers in [least, most]. Raises Malformed."""
-    match value:
-        case (int(first), int(second)) if (
-            # In a match true is an int.
-            type(first) is type(second) is int
-            and least <= min(first, second)
-            and max(first, second) <= most
+    if isinstance(value, tuple) and len(value) == 2:
+        first, second = value
+        # By exact type: true is an int.
+        if (
+            type(first) is int
+            and type(second) is int
+            and least <= first <= most
+            and least <= second <= most
         ):
             return first, second
-        case _:
-            raise Malformed(f"{what} must be two integers in [{least}, {most}]")
+    raise Malformed(f"{what} must be two integers in [{least}, {most}]")
 
 
 def member_of(kind: type[E], what: str) -> Callable[[cbor.Value], E]:

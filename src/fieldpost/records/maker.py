@@ -96,6 +96,9 @@ class KeySet:
         return {entry.key.thumbprint(): entry.key for entry in self.keys}
 
 
+_NO_KEYS: Final = KeySet(1, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Successor:
     """Who may take over after `silence_s` without a sign of life, unless vetoed in `veto_s`."""
@@ -123,7 +126,7 @@ class MakerRecord:
 
     def keys_of(self, role: Role) -> KeySet:
         """The keys of a role; an empty set with threshold 1 where the maker has none."""
-        return self.root if role is Role.ROOT else self.roles.get(role, KeySet(1, ()))
+        return self.root if role is Role.ROOT else self.roles.get(role, _NO_KEYS)
 
     def without_earlier_links(self) -> "MakerRecord":
         """The record as its last link has it."""

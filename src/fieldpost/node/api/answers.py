@@ -39,5 +39,10 @@ def is_known(if_none_match: str | None, etag: str) -> bool:
 
 def answer_json(value: object, *, cache: str = BRIEF) -> Response:
     """A JSON document."""
-    body = json.dumps(value).encode()
-    return Response(body, headers={"Cache-Control": cache, "Content-Type": "application/json"})
+    return answer_json_text(json.dumps(value), cache=cache)
+
+
+def answer_json_text(text: str, *, cache: str) -> Response:
+    """A JSON document that is written already."""
+    headers = {"Cache-Control": cache, "Content-Type": "application/json"}
+    return Response(text.encode(), headers=headers)
