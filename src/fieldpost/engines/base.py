@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fieldpost.errors import FieldpostError
+from fieldpost.records.board import BoardRecord
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.statemap import StateMap
 from fieldpost.tlog.checkpoint import Checkpoint
@@ -58,6 +59,21 @@ class PublishedHead:
         return self.checkpoint.size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommittedHead:
+    """What cosigners from outside are asked about: a durable size, published or not.
+
+    `note` has the log's signature and every cosignature so far, `record` is the board record of
+    the size's own state.
+    """
+
+    checkpoint: Checkpoint
+    note: bytes
+    state_leaf: bytes
+    edge: tuple[Hash, ...]
+    record: BoardRecord
+
+
 class Engine(Protocol):
     """What a node, a fleet's health check or a test needs of an engine. Safe from any thread."""
 
@@ -96,8 +112,10 @@ class Engine(Protocol):
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """Take cosignatures over a published size that came after it was published.
 
-        The head of that size is returned. Raises NotFound for a size that was passed over or that
-        no policy needs any more, Untrusted("bad-signature"), Unavailable.
+        They may be over a size that waits to be published; then this publishes it, or raises
+        Unavailable while they are too few, and keeps them. The head of that size is returned.
+        Raises NotFound for a size that was passed over or that no policy needs any more,
+        Untrusted("bad-signature"), Unavailable.
         """
         ...
 
@@ -150,4 +168,24 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Take no more posts, finish those that were taken, and let go of the disk."""
+        ...
+
+
+class Cosignable(Protocol):
+    """What an engine offers to whoever asks outside witnesses for it. Safe from any thread."""
+
+    def committed(self) -> CommittedHead:
+        """The newest size that the log key signed. Raises Unavailable while there is none."""
+        ...
+
+    def subscribe_committed(self, callback: Callable[[CommittedHead], None]) -> None:
+        """Call `callback` with every such size from now on, and with those signed again."""
+        ...
+
+    def committed_links(self, since: int, *, most_bytes: int) -> list[bytes]:
+        """The board's link entries with epoch > `since` that are committed, as `Engine.links`."""
+        ...
+
+    def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
+        """See Engine."""
         ...

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk
-from fieldpost.engines.base import Answer, PublishedHead, Receipt
+from fieldpost.engines.base import Answer, CommittedHead, PublishedHead, Receipt
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import OperatorKeys
-from fieldpost.engines.published import PublishedHeads
-from fieldpost.engines.reading import PublishedLog, PublishedReads
+from fieldpost.engines.publication import Publication
+from fieldpost.engines.reading import PublishedLog, PublishedReads, read_links
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
@@ -32,6 +32,7 @@ from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailabl
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.reading import read_board
+from fieldpost.records import map_keys
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.tlog.note import NoteSignature
 
@@ -59,6 +60,9 @@ class EmbeddedEngine(PublishedReads):
     taken and nothing is signed; it is asked again every 10 s. Raises Misconfigured and Unavailable
     as `open_board` does, what `ask_mirrors` raises, and Misconfigured if another process has the
     directory.
+
+    Where the board's record demands witnesses, `add_cosignatures` publishes: whoever asks them
+    hears of each size by `subscribe_committed`.
     """
 
     def __init__(
@@ -77,7 +81,8 @@ class EmbeddedEngine(PublishedReads):
             open_board, data, make_cosigner=make_cosigner, disk=disk
         )
         self._clock = ClockGuard(clock, uptime)
-        self._subscribers: list[Callable[[PublishedHead], None]] = []
+        self._publication = Publication(uptime)
+        self._closing = False
         # Held by whoever writes: the engine's thread, or a caller of `refresh`.
         self._writing = threading.Lock()
         self._broken = False
@@ -87,12 +92,11 @@ class EmbeddedEngine(PublishedReads):
         self._asked = float("-inf")
         self._uptime = uptime
         self._observe_commit: Callable[[float], None] = _ignore
-        self._observe_publish: Callable[[float], None] = _ignore
         self._directory = DirectoryLock(data)
         try:
             self._catch_up()
             self._writer = self._open_first(watch)
-            self._heads = self._publish_first()
+            self._begin()
         except BaseException:
             self._directory.release()
             raise
@@ -122,24 +126,40 @@ class EmbeddedEngine(PublishedReads):
 
     def published(self, policy: DevicePolicy | None = None) -> PublishedHead:
         """See Engine."""
-        heads = self._heads
-        return heads.newest if policy is None else heads.satisfying(policy)
+        return self._publication.find(policy)
 
     @property
     def _head(self) -> PublishedHead:
-        return self._heads.newest
+        return self._publication.find()
+
+    def committed(self) -> CommittedHead:
+        """See Cosignable."""
+        found = self._publication.committed
+        if found is None:
+            raise Unavailable("nothing is signed yet", _RETRY_S)
+        return found
+
+    def subscribe_committed(self, callback: Callable[[CommittedHead], None]) -> None:
+        """See Cosignable."""
+        self._publication.cosigners.append(callback)
+
+    def committed_links(self, since: int, *, most_bytes: int) -> list[bytes]:
+        """See Cosignable."""
+        writer, size = self._writer, self.committed().checkpoint.size
+        signed = PublishedLog(writer.log, writer.db, size)
+        return read_links(signed, map_keys.board(), since, most_bytes=most_bytes)
 
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """See Engine."""
         with self._writing:
-            writer = self._sound_writer()
-            head = writer.add_cosignatures(size, lines)
-            self._tell(writer, head)
-            return head
+            head = self._publication.add_cosignatures(self._sound_writer(), size, lines)
+        # Not under the lock: whoever hears of it may come back.
+        self._intake.answer(self._publication.release())
+        return head
 
     def cosigned(self, size: int) -> bytes:
         """See Engine."""
-        return self._heads.of_size(size).note
+        return self._publication.note_of(size)
 
     def check_ready(self) -> None:
         """See Engine."""
@@ -148,6 +168,7 @@ class EmbeddedEngine(PublishedReads):
         trouble = self._behind or self._trouble
         if trouble is not None:
             raise Unavailable(trouble)
+        self._publication.check()
 
     @property
     def waiting(self) -> int:
@@ -156,11 +177,11 @@ class EmbeddedEngine(PublishedReads):
 
     def observe(self, *, commit: Callable[[float], None], publish: Callable[[float], None]) -> None:
         """See Engine."""
-        self._observe_commit, self._observe_publish = commit, publish
+        self._observe_commit, self._publication.observe = commit, publish
 
     def subscribe(self, callback: Callable[[PublishedHead], None]) -> None:
         """See Engine."""
-        self._subscribers.append(callback)
+        self._publication.subscribers.append(callback)
 
     @property
     def published_log(self) -> PublishedLog:
@@ -168,7 +189,7 @@ class EmbeddedEngine(PublishedReads):
         return PublishedLog(self._writer.log, self._writer.db, self._head.size)
 
     def refresh(self, now: int) -> PublishedHead:
-        """Cosign again, at `now` (Unix seconds), if the published head is an epoch old.
+        """Sign again, at `now` (Unix seconds), if the newest size was signed an epoch ago.
 
         The engine does so itself; this is for those who keep their own time. Raises Unavailable.
         """
@@ -176,9 +197,9 @@ class EmbeddedEngine(PublishedReads):
             self._check_not_behind()
             writer = self._sound_writer()
             epoch_s = read_board(writer.state.map).epoch_s
-            behind = writer.log.size > self._head.size
-            if behind or now - self._head.timestamp >= epoch_s:
-                self._publish(writer, now)
+            behind = writer.log.size > writer.signed_size
+            if behind or now - (writer.signed_at or 0) >= epoch_s:
+                self._publication.publish(writer, now)
             return self._head
 
     def accept_clock(self) -> None:
@@ -187,6 +208,8 @@ class EmbeddedEngine(PublishedReads):
 
     def close(self) -> None:
         """See Engine. May be called again."""
+        self._closing = True
+        self._publication.room.set()
         self._intake.close()
         self._thread.join()
         self._intake.join()
@@ -197,15 +220,23 @@ class EmbeddedEngine(PublishedReads):
     def _run(self) -> None:
         try:
             while not self._intake.is_drained:
-                batch = self._intake.collect(most_s=_TICK_S)
-                if batch.posts:
-                    self._intake.answer(self._settle(batch))
-                    with self._writing:
-                        self._writer.tidy()
+                if self._publication.room.wait(_TICK_S) or self._closing:
+                    self._take_batch()
                 self._tick()
+            self._intake.abandon(
+                f"the node stops; the post is in the log and not published: "
+                f"{self._publication.missing}"
+            )
         except BaseException:
             self._intake.abandon("the engine stopped: restart the node")
             raise
+
+    def _take_batch(self) -> None:
+        batch = self._intake.collect(most_s=_TICK_S)
+        if batch.posts:
+            self._intake.answer(self._settle(batch))
+            with self._writing:
+                self._writer.tidy()
 
     def _catch_up(self) -> None:
         """Ask the mirrors whether this node may write; what they had is on the disk then."""
@@ -236,6 +267,7 @@ class EmbeddedEngine(PublishedReads):
             self._ask_again()
         if self._behind is not None:
             return
+        self._intake.answer(self._publication.release())
         try:
             self.refresh(self._clock.read(last=self._writer.state.last.time))
             self._trouble = None
@@ -280,9 +312,11 @@ class EmbeddedEngine(PublishedReads):
             outcomes = self._commit(writer, [read.entry for read in fresh], memory, now)
             for read, outcome in zip(fresh, outcomes, strict=True):
                 answers[read.digest] = outcome
-        if writer.log.size > self._head.size:
-            self._publish(writer, now)
-        return [(waiting, answers[waiting.read.digest]) for waiting in batch.posts]
+        if writer.log.size > writer.signed_size:
+            self._publication.publish(writer, now)
+        return self._publication.sort(
+            [(waiting, answers[waiting.read.digest]) for waiting in batch.posts]
+        )
 
     def _commit(
         self, writer: BoardWriter, entries: Sequence[bytes], memory: Memory, now: int
@@ -302,27 +336,13 @@ class EmbeddedEngine(PublishedReads):
             for outcome in outcomes
         ]
 
-    def _publish(self, writer: BoardWriter, now: int) -> None:
-        began = time.monotonic()
-        head = writer.publish(now)
-        self._observe_publish(time.monotonic() - began)
-        self._tell(writer, head)
-
-    def _tell(self, writer: BoardWriter, head: PublishedHead) -> None:
-        assert writer.heads is not None  # something was just published
-        self._heads = writer.heads
-        for callback in self._subscribers:
-            try:
-                callback(head)
-            except Exception as bug:  # noqa: BLE001 - a reader's bug is no reason to stop writing
-                tell(_log, "subscriber-failed", trace=bug)
-
-    def _publish_first(self) -> PublishedHeads:
-        """The heads to begin with: the newest size, or the old ones where that cannot be signed."""
-        writer = self._writer
+    def _begin(self) -> None:
+        """Publish the newest size, or begin with the old ones where that cannot be signed."""
+        writer, publication = self._writer, self._publication
+        publication.heads = writer.heads
         try:
             self._check_not_behind()
-            writer.publish(self._clock.read(last=writer.state.last.time))
+            publication.publish(writer, self._clock.read(last=writer.state.last.time))
         except Unavailable as error:
             if writer.heads is None:
                 writer.close()
@@ -331,8 +351,6 @@ class EmbeddedEngine(PublishedReads):
         except BaseException:
             writer.close()
             raise
-        assert writer.heads is not None
-        return writer.heads
 
     def _sound_writer(self) -> BoardWriter:
         """The writer, opened again from the disk if its last work failed."""

@@ -27,6 +27,10 @@ MOST_AWAITED: Final = 64
 _RETRY_S: Final = 5
 
 
+class TooFew(Unavailable):
+    """A size is durable, and not cosigned by as many as its board record demands."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedHeads:
     """The heads that are kept, oldest first; at least one. Immutable, for any thread."""
@@ -92,9 +96,9 @@ def assemble_head(
     """The head that these cosignatures publish; of one key the latest counts.
 
     Lines by keys that `record` does not name are left out. Raises Untrusted("bad-signature") for
-    a bad one of a known key, which would refuse every bundle, and Unavailable if they are too few.
+    a bad one of a known key, which would refuse every bundle, and TooFew.
     """
-    lines = _latest(checkpoint, cosignatures, record)
+    lines = latest_lines(checkpoint, cosignatures, record)
     operators = [operator.cosigner_keys for operator in record.operators]
     named = [witness.key for witness in record.witnesses]
     present = frozenset(key for key in named if key in lines)
@@ -122,7 +126,7 @@ def verify_published(note: bytes, record: BoardRecord) -> Checkpoint:
     """
     log_keys = [operator.log_key for operator in record.operators]
     checkpoint, _ = open_checkpoint(note, log_keys, origin=record.origin)
-    lines = _latest(checkpoint, parse_note(note).signatures, record)
+    lines = latest_lines(checkpoint, parse_note(note).signatures, record)
     try:
         _published_time(checkpoint, lines, record)
     except Unavailable as error:
@@ -157,7 +161,7 @@ def _published_time(
         [(record.quorum, operators), (record.witnesses_needed, witnesses)]
     )
     if timestamp is None:
-        raise Unavailable(
+        raise TooFew(
             f"size {checkpoint.size} has {len(operators)} of {record.quorum} operators and "
             f"{len(witnesses)} of {record.witnesses_needed} witnesses",
             _RETRY_S,
@@ -165,9 +169,10 @@ def _published_time(
     return timestamp
 
 
-def _latest(
+def latest_lines(
     checkpoint: Checkpoint, lines: Iterable[NoteSignature], record: BoardRecord
 ) -> dict[VerifierKey, NoteSignature]:
+    """The latest line of each key that the record names. Raises Untrusted("bad-signature")."""
     keys = [key for operator in record.operators for key in operator.cosigner_keys]
     keys += [witness.key for witness in record.witnesses]
     by_id = {key.key_id: key for key in keys}

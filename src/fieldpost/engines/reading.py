@@ -59,13 +59,17 @@ class PublishedReads(ABC):
 
     def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
         """See Engine."""
-        now = self.published_log
-        entries: list[bytes] = []
-        left = most_bytes
-        for index in now.db.links_since(record_key, since, size=now.size):
-            entry = now.log.read_entry(index)
-            left -= len(entry)
-            if left < 0 and entries:
-                break
-            entries.append(entry)
-        return entries
+        return read_links(self.published_log, record_key, since, most_bytes=most_bytes)
+
+
+def read_links(log: PublishedLog, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
+    """The link entries of a record with epoch > `since`, as `Engine.links` gives them."""
+    entries: list[bytes] = []
+    left = most_bytes
+    for index in log.db.links_since(record_key, since, size=log.size):
+        entry = log.log.read_entry(index)
+        left -= len(entry)
+        if left < 0 and entries:
+            break
+        entries.append(entry)
+    return entries

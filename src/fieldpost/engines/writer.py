@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
-from fieldpost.engines.base import PublishedHead, Receipt
+from fieldpost.engines.base import CommittedHead, PublishedHead, Receipt
 from fieldpost.engines.cosigner import Cosigner
-from fieldpost.engines.published import PublishedHeads, assemble_head, cosign_later
+from fieldpost.engines.published import PublishedHeads, TooFew, cosign_later
+from fieldpost.engines.signed_heads import SignedHead, SignedHeads
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.keys import Signer, verify_signature
@@ -40,7 +41,9 @@ ChooseKeys = Callable[[BoardRecord], tuple[Signer, Cosigner]]
 class BoardWriter:
     """A board that is open for writing, by one thread at a time.
 
-    `state` is what is committed, `heads` what is published (None before the first time).
+    `state` is what is committed, `heads` what is published (None before the first time), `signed`
+    what is signed and waits for cosignatures. `committed` is the newest size that was signed here,
+    `signed_at` when it was signed last.
     """
 
     def __init__(
@@ -57,6 +60,9 @@ class BoardWriter:
         self.db = db
         self.state = state
         self.heads = heads
+        self.signed = SignedHeads()
+        self.signed_at: int | None = None
+        self.committed: CommittedHead | None = None
         self._choose_keys = choose_keys
         self._mark = mark
         self._recent = RecentValues(state.map)
@@ -94,10 +100,11 @@ class BoardWriter:
     def publish(self, now: int) -> PublishedHead:
         """Sign and cosign the committed size, and replace the checkpoint.
 
-        `now`: Unix seconds; the cosignatures' time never falls. Raises Unavailable, Misconfigured.
+        `now`: Unix seconds; the cosignatures' time never falls. Raises TooFew where others must
+        cosign too: the size waits among `signed` then. Raises Unavailable, Misconfigured.
         """
         before = self.head
-        timestamp = max(now, before.timestamp if before else 0)
+        timestamp = max(now, before.timestamp if before else 0, self.signed_at or 0)
         origin = origin_of(self.state.board)
         record = read_board(self.state.map)
         # A board.set names who publishes the batch that carries it.
@@ -106,19 +113,25 @@ class BoardWriter:
         self._mark.record(checkpoint.size, checkpoint.root)
         signature = sign_checkpoint(checkpoint, name=origin, signer=self._signer)
         cosignatures = list(self._cosigner.cosign(checkpoint, timestamp=timestamp))
+        # Who cosigned this size before and is away now still counts, at the time of then.
         if before is not None and before.size == checkpoint.size:
-            # Who cosigned this size before and is away now still counts, at the time of then.
             cosignatures += parse_note(before.note).signatures[1:]
-        head = assemble_head(
-            checkpoint,
-            signature,
-            cosignatures,
+        waiting = self.signed.of_size(checkpoint.size)
+        signed = SignedHead(
+            checkpoint=checkpoint,
+            signature=signature,
+            lines=(*cosignatures, *(waiting.lines if waiting else ())),
             record=record,
             state_leaf=self.state.last.encode(),
             edge=self.log.last_edge(),
-            map_=self.state.map,
+            map=self.state.map,
         )
-        self._show(head)
+        try:
+            head = self._publish(signed)
+        except TooFew:
+            self.signed_at, self.committed = timestamp, signed.committed()
+            raise
+        self.signed_at, self.committed = timestamp, signed.committed()
         return head
 
     def tidy(self) -> None:
@@ -134,15 +147,30 @@ class BoardWriter:
             self._operators = record.operators
 
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
-        """Add what came late to the head of a published size.
+        """Add what came late to the head of a size, published or not.
 
-        Raises NotFound for a size that is not waited for, Untrusted, Unavailable.
+        Raises NotFound for a size that is not waited for, TooFew where it still waits for others,
+        Untrusted, Unavailable.
         """
+        waiting = self.signed.of_size(size)
+        if waiting is not None:
+            return self._publish(waiting.with_lines(lines))
         if self.heads is None:
             raise NotFound("nothing is published yet")
         head = self.heads.of_size(size)
         head = cosign_later(head, lines, read_board(head.map))
         self._show(head)
+        return head
+
+    def _publish(self, signed: SignedHead) -> PublishedHead:
+        """Show a size if enough have cosigned it; else it waits. Raises TooFew."""
+        try:
+            head = signed.publish()
+        except TooFew:
+            self.signed = self.signed.with_head(signed.with_lines(()))
+            raise
+        self._show(head)
+        self.signed = self.signed.after(head.size)
         return head
 
     def _show(self, head: PublishedHead) -> None:
@@ -154,6 +182,11 @@ class BoardWriter:
         if head is heads.newest:
             self.log.write_checkpoint(head.note)
         self.heads = heads
+
+    @property
+    def signed_size(self) -> int:
+        """The largest size that this writer signed; 0 before the first."""
+        return 0 if self.committed is None else self.committed.checkpoint.size
 
     @property
     def head(self) -> PublishedHead | None:
