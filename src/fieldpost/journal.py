@@ -135,6 +135,12 @@ EVENTS: Final[dict[str, Event]] = {
     "blobs-not-fetched": Event(
         logging.ERROR, "The disk does not take manifests and artifacts.", ("error",)
     ),
+    "witness-not-had": Event(
+        logging.WARNING,
+        "An outside witness does not cosign; said when that changes.",
+        ("witness", "state", "error"),
+    ),
+    "witness-again": Event(logging.INFO, "An outside witness cosigns again.", ("witness",)),
     "witness-ready": Event(
         logging.INFO, "The witness serves.", ("urls", "name", "origins", "metrics")
     ),

@@ -66,10 +66,24 @@ def show_board(
             "time": moment(view.time),
             "epoch": view.epoch,
             "operators": list(view.operators),
+            "witnesses": _witness_lines(board.view_json()) or None,
         },
         as_json=False,
         title=view.origin,
     )
+
+
+def _witness_lines(view: dict[str, object]) -> list[str]:
+    """A line for each outside witness: what it did last, as the node says it."""
+    states = view.get("witness_states")
+    lines = []
+    for state in states if isinstance(states, list) else ():
+        match state:
+            case {"name": str(name), "state": str(word), "size": int(size), "time": int(time)}:
+                lines.append(f"{name}: {word}, size {size} at {moment(time)}")
+            case {"name": str(name), "state": str(word)}:
+                lines.append(f"{name}: {word}")
+    return lines
 
 
 @command.command()

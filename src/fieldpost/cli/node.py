@@ -65,7 +65,7 @@ def run_node(sources: Sources, *, as_json: bool) -> None:
         scrape: str | None = None
         if config.metrics_listen is not None:
             address = parse_listen(config.metrics_listen)
-            private = MetricsServer(address, node.metrics, node.check_ready)
+            private = MetricsServer(address, node.metrics, node.check_ready, node.details)
             scrape = stack.enter_context(private).url
 
         def say_ready() -> None:

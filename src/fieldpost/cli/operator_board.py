@@ -14,6 +14,7 @@ from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.operator_desk import Desk, desk_options
 from fieldpost.cli.operator_file import read_operator_file
 from fieldpost.cli.signing import export_option
+from fieldpost.client.transport import split_url
 from fieldpost.errors import Misconfigured
 from fieldpost.keys import Algorithm, PublicKey, Signer
 from fieldpost.records.board import (
@@ -43,7 +44,13 @@ def _limit_options(command: F) -> F:
 
 
 @click.command(name="board-set")
-@click.option("--witness", "witnesses", multiple=True, help="vkey of a witness to add.")
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    metavar="VKEY[@URL]",
+    help="Witness to add, and where nodes ask it. Repeatable.",
+)
 @click.option("--drop-witness", "dropped", multiple=True, help="Name of a witness to remove.")
 @click.option("--witnesses-needed", type=click.IntRange(0), help="How many must cosign.")
 @click.option(
@@ -92,13 +99,13 @@ def board_set(
 
     \b
     fieldpost operator board-set --admission endorsed --data ./board --board URL
-    fieldpost operator board-set --witness VKEY --witnesses-needed 1 --data ./board --board URL
+    fieldpost operator board-set --witness VKEY@URL --witnesses-needed 1 --data ./board --board URL
     fieldpost operator board-set --operator rome.operator --drop-operator oslo --data ./board \
         --board URL --export-unsigned change.unsigned
     """
     desk = Desk(data, board_url, as_json=as_json)
     before = desk.record
-    added = tuple(Witness(key=parse_vkey(text)) for text in witnesses)
+    added = tuple(map(parse_witness, witnesses))
     kept = tuple(w for w in before.witnesses if w.key.name not in dropped)
     unknown = set(dropped) - {w.key.name for w in before.witnesses}
     if unknown:
@@ -149,6 +156,16 @@ def _members(
     if not members:
         raise Misconfigured("a board needs an operator; close it with `fieldpost board close`")
     return tuple(sorted(members.values(), key=lambda each: each.name))
+
+
+def parse_witness(text: str) -> Witness:
+    """Read VKEY or VKEY@URL; neither a vkey's base64 nor its hex has an @. Raises Malformed."""
+    # The name of a key may have one.
+    name, plus, rest = text.partition("+")
+    vkey, at, url = rest.partition("@")
+    if at:
+        split_url(url)
+    return Witness(key=parse_vkey(f"{name}{plus}{vkey}"), url=url.rstrip("/") if at else None)
 
 
 def _ask(before: BoardRecord, changed: BoardRecord) -> None:

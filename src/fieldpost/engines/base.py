@@ -171,11 +171,23 @@ class Engine(Protocol):
         ...
 
 
+class WritingEngine(Engine, Protocol):
+    """An engine that writes a board: its sizes may need outside witnesses."""
+
+    @property
+    def cosignable(self) -> "Cosignable":
+        """Where outside witnesses' lines go."""
+        ...
+
+
 class Cosignable(Protocol):
     """What an engine offers to whoever asks outside witnesses for it. Safe from any thread."""
 
     def committed(self) -> CommittedHead:
-        """The newest size that the log key signed. Raises Unavailable while there is none."""
+        """The newest size that is signed, and cosigned by the operators' quorum.
+
+        Raises Unavailable while there is none.
+        """
         ...
 
     def subscribe_committed(self, callback: Callable[[CommittedHead], None]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk
-from fieldpost.engines.base import Answer, CommittedHead, PublishedHead, Receipt
+from fieldpost.engines.base import Answer, CommittedHead, Cosignable, PublishedHead, Receipt
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
@@ -131,6 +131,11 @@ class EmbeddedEngine(PublishedReads):
     @property
     def _head(self) -> PublishedHead:
         return self._publication.find()
+
+    @property
+    def cosignable(self) -> Cosignable:
+        """See WritingEngine."""
+        return self
 
     def committed(self) -> CommittedHead:
         """See Cosignable."""

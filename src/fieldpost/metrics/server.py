@@ -7,7 +7,7 @@ strangers cannot read it, and it still answers when they keep the public server 
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
 from typing import Final, Self
@@ -17,16 +17,25 @@ from fieldpost.metrics.prometheus import CONTENT_TYPE, Metrics
 
 _SILENCE_S: Final = 5.0
 
+Details = Mapping[str, object]
+
 
 class MetricsServer:
-    """Serves from `with` to its end. Port 0 takes any free one; `url` says which."""
+    """Serves from `with` to its end. Port 0 takes any free one; `url` says which.
+
+    `details` are further members of what `/readyz` answers.
+    """
 
     def __init__(
-        self, address: tuple[str, int], metrics: Metrics, check_ready: Callable[[], object]
+        self,
+        address: tuple[str, int],
+        metrics: Metrics,
+        check_ready: Callable[[], object],
+        details: Callable[[], Details] = dict,
     ) -> None:
         host = address[0]
         try:
-            self._server = _server_class(host)(address, _handler(metrics, check_ready))
+            self._server = _server_class(host)(address, _handler(metrics, check_ready, details))
         except OSError as error:
             raise Misconfigured(
                 f"cannot listen on {host}:{address[1]} for metrics: {error.strerror}; choose "
@@ -56,7 +65,9 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
     return type("Server6", (ThreadingHTTPServer,), {"address_family": AF_INET6})
 
 
-def _handler(metrics: Metrics, check_ready: Callable[[], object]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    metrics: Metrics, check_ready: Callable[[], object], details: Callable[[], Details]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _SILENCE_S  # of the socket, so that a silent scraper holds no thread
 
@@ -67,7 +78,7 @@ def _handler(metrics: Metrics, check_ready: Callable[[], object]) -> type[BaseHT
                 case "/healthz":
                     self._answer(200, "text/plain", "ok\n")
                 case "/readyz":
-                    self._answer(*_readiness(check_ready))
+                    self._answer(*_readiness(check_ready, details))
                 case _:
                     self._answer(404, "text/plain", "/metrics, /healthz or /readyz\n")
 
@@ -86,9 +97,12 @@ def _handler(metrics: Metrics, check_ready: Callable[[], object]) -> type[BaseHT
     return Handler
 
 
-def _readiness(check_ready: Callable[[], object]) -> tuple[int, str, str]:
+def _readiness(
+    check_ready: Callable[[], object], details: Callable[[], Details]
+) -> tuple[int, str, str]:
+    status, said = 200, dict[str, object](ready=True)
     try:
         check_ready()
     except Unavailable as error:
-        return 503, "application/json", json.dumps({"ready": False, "why": str(error)}) + "\n"
-    return 200, "application/json", '{"ready": true}\n'
+        status, said = 503, {"ready": False, "why": str(error)}
+    return status, "application/json", json.dumps(said | dict(details())) + "\n"

@@ -9,7 +9,7 @@ A fleet service alone has an application of its own, with the same routes for wh
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -51,7 +51,9 @@ from fieldpost.node.service import NodeService
 from fieldpost.node.spool import Spool
 from fieldpost.node.start import open_engine
 from fieldpost.node.taking import ShortWay, Taker
-from fieldpost.node.vitals import announce_board, announce_process
+from fieldpost.node.vitals import announce_board, announce_process, announce_witnesses
+from fieldpost.node.witness_thread import WitnessState
+from fieldpost.node.witnesses import Witnesses, load_addresses
 from fieldpost.store.blobs import FileBlobs
 
 BOARD_NOUNS = (log, posts, checkin, manifests, blobs, board, cosignatures, makers, classes)
@@ -67,6 +69,11 @@ class Node:
     check_ready: Callable[[], None]
     board: str
     labels: str
+    witnesses: Callable[[], Sequence[WitnessState]]
+
+    def details(self) -> Mapping[str, object]:
+        """What `/readyz` says besides, to the operator alone."""
+        return {"witnesses": [asdict(state) for state in self.witnesses()]}
 
 
 @contextmanager
@@ -82,7 +89,11 @@ def open_node(
     with ExitStack() as stack:
         engine = open_engine(config, clock=clock, watch=watch)
         stack.callback(engine.close)
+        addresses = load_addresses(config.witness_policy)
+        witnesses = Witnesses(engine.cosignable, config.data / "log", addresses)
+        stack.callback(witnesses.close)
         metrics = Metrics()
+        announce_witnesses(metrics, witnesses, clock)
         service = NodeService(
             engine=engine,
             blobs=FileBlobs(config.data / "blobs"),
@@ -91,6 +102,7 @@ def open_node(
             limits=config.limits,
             metrics=metrics,
             clock=clock,
+            witnesses=witnesses.states,
         )
         stack.callback(service.close)
         fleet = FleetService(
@@ -111,7 +123,7 @@ def open_node(
             labels = views.board_labels(engine.board, views.board_record(engine.published()))
         except Unavailable:
             labels = ""  # operators of a replicated board wait for each other
-        yield Node(app, metrics, app.state.check_ready, engine.board, labels)
+        yield Node(app, metrics, app.state.check_ready, engine.board, labels, witnesses.states)
 
 
 def build(

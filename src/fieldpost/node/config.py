@@ -155,6 +155,11 @@ class NodeConfig:
     metrics_listen: str | None = setting(
         None, "where to serve /metrics, for yourself alone, as 127.0.0.1:8479; without it, nowhere"
     )
+    witness_policy: Path | None = setting(
+        None,
+        "C2SP tlog-policy file with the addresses of witnesses of the board's record, where it "
+        "gives none or others",
+    )
     trusted_proxies: tuple[str, ...] = setting(
         LOOPBACK,
         "networks of proxies that say in X-Forwarded-For or Forwarded for whom they ask",

@@ -28,6 +28,7 @@ from fieldpost.node.manifests import (
     verify_upload,
 )
 from fieldpost.node.uploads import Upload, Uploads, UploadState
+from fieldpost.node.witness_thread import WitnessState
 from fieldpost.posts.permit import Permit, decode_permit, verify_permit
 from fieldpost.records import map_keys
 from fieldpost.records.lot import LotRecord
@@ -53,6 +54,7 @@ class NodeService:
         limits: Limits,
         metrics: Metrics,
         clock: Callable[[], int],
+        witnesses: Callable[[], Sequence[WitnessState]] = tuple,
     ) -> None:
         self.board = engine.board
         self.blobs = blobs
@@ -61,6 +63,7 @@ class NodeService:
         self._engine = engine
         self._log = log
         self._clock = clock
+        self._witnesses = witnesses
         self._catalog = Catalog(
             catalog, self._read_entries, board=engine.board, size=_published_size(engine)
         )
@@ -267,7 +270,11 @@ class NodeService:
 
     def board_view(self) -> views.Json:
         """The board, as JSON."""
-        return views.board_view(self.head(), self.board)
+        states = [
+            {"name": one.name, "state": one.state, "size": one.size, "time": one.time}
+            for one in self._witnesses()
+        ]
+        return views.board_view(self.head(), self.board) | {"witness_states": states}
 
     def board_links(self, since: int) -> list[bytes]:
         """The board's next link entries after epoch `since`. Reads the disk."""

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 
 from fieldpost.engines.backup import MOVED
-from fieldpost.engines.base import Engine
+from fieldpost.engines.base import WritingEngine
 from fieldpost.engines.board_files import create_board, has_signed, is_board
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.engines.recovery import Watch
@@ -18,7 +18,7 @@ from fieldpost.records.identifiers import origin_of
 
 def open_engine(
     config: NodeConfig, *, clock: Callable[[], int], watch: Watch | None = None
-) -> Engine:
+) -> WritingEngine:
     """The engine over `config.data`; `watch` follows entries that must be applied again.
 
     Raises Misconfigured for an origin that is none or not this board's, and as the engine does.

@@ -6,6 +6,7 @@ docs/operations/README.md says which of them to be woken by; deploy/prometheus/ 
 
 import resource
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
 from fieldpost.node.tls import Certificate
+from fieldpost.node.witnesses import Witnesses
 
 CERTIFICATE_METRIC: Final = "fieldpost_certificate_expires_seconds"
 _PAGE_BYTES: Final = resource.getpagesize()
@@ -57,6 +59,36 @@ def announce_board(
         publish=metrics.histogram(
             "fieldpost_publish_seconds", "Signing, cosigning and showing a committed size."
         ),
+    )
+
+
+def announce_witnesses(metrics: Metrics, witnesses: Witnesses, clock: Callable[[], int]) -> None:
+    """Do the witnesses cosign that the board's record names?"""
+
+    def ages() -> Mapping[str, float]:
+        now = clock()
+        return {
+            one.name: float("inf") if one.time is None else float(now - one.time)
+            for one in witnesses.states()
+        }
+
+    metrics.table(
+        "fieldpost_witness_age_seconds",
+        "Age of each outside witness's newest cosignature; +Inf before the first.",
+        "witness",
+        ages,
+    )
+    metrics.table(
+        "fieldpost_witness_size",
+        "The size that each outside witness cosigned last.",
+        "witness",
+        lambda: {one.name: float(one.size or 0) for one in witnesses.states()},
+    )
+    metrics.table(
+        "fieldpost_witness_cosigns",
+        "1 if an outside witness cosigned when it was asked last.",
+        "witness",
+        lambda: {one.name: float(one.state == "cosigns") for one in witnesses.states()},
     )
 
 

@@ -20,7 +20,7 @@ from fieldpost.tlog.tree import MemoryTree, read_compact_range
 from fieldpost.tlog.treehead import format_checkpoint
 from fieldpost.tlog.witness import format_add_checkpoint
 from fieldpost.watch.witness.app import OpenWitness, open_witness
-from fieldpost.watch.witness.keys import has_cosigned, make_keys
+from fieldpost.watch.witness.keys import keys_directory, make_keys
 from fieldpost.watch.witness.logs import KnownLog
 from fieldpost.watch.witness.sources import BoardSource
 
@@ -89,7 +89,7 @@ def served(
     post_quantum: bool = False,
 ) -> Iterator[ServedWitness]:
     """Serve the witness in `data`, whose keys are made if there are none."""
-    if not has_cosigned(data):
+    if not keys_directory(data).exists():
         make_keys(data, NAME, post_quantum=post_quantum)
     moment = list(clock)
     with open_witness(

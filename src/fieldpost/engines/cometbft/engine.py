@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from fieldpost.durable import OS, Disk, remove_leftovers
-from fieldpost.engines.base import Answer, PublishedHead, Receipt
+from fieldpost.engines.base import Answer, Cosignable, PublishedHead, Receipt
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.cometbft.abci import AbciServer
@@ -30,6 +30,7 @@ from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.engines.cometbft.replica import Replica, open_replica
 from fieldpost.engines.cometbft.seen import SeenPosts, is_admissible
 from fieldpost.engines.cometbft.transactions import bundles, encode_bundle
+from fieldpost.engines.cometbft.witnessed import Witnessed
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import check_keys
@@ -166,6 +167,11 @@ class CometEngine(PublishedReads):
     def cosigned(self, size: int) -> bytes:
         """See Engine."""
         return self._publisher.note_of(size)
+
+    @property
+    def cosignable(self) -> Cosignable:
+        """See WritingEngine."""
+        return Witnessed(self._publisher, lambda: self._replica)
 
     @property
     def newest_map(self) -> StateMap:

@@ -15,16 +15,17 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldpost.engines.base import PublishedHead
+from fieldpost.engines.base import CommittedHead, PublishedHead
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.cometbft.open_size import OpenSize
 from fieldpost.engines.cometbft.replica import Computed
 from fieldpost.engines.operator_keys import OperatorKeys, find_keys
-from fieldpost.engines.published import PublishedHeads, assemble_head
+from fieldpost.engines.published import PublishedHeads, TooFew, assemble_head
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import (
     FieldpostError,
@@ -37,10 +38,10 @@ from fieldpost.errors import (
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
-from fieldpost.records.board import BoardRecord, Operator
+from fieldpost.records.board import Operator
 from fieldpost.records.state_leaf import decode_state_leaf
 from fieldpost.tlog.checkpoint import format_checkpoint, open_checkpoint, sign_checkpoint
-from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note
+from fieldpost.tlog.note import Note, NoteSignature, VerifierKey, format_note
 
 # Sizes whose lines are kept for peers that come later, and that wait for their quorum.
 MOST_OPEN: Final = 64
@@ -48,31 +49,6 @@ _MOST_BEHIND: Final = 16
 _TICK_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Size:
-    """A size that was agreed on. `lines`: the newest of each key, verified; `own`: when by us.
-
-    `since`: older lines of others are asked for again.
-    """
-
-    computed: Computed
-    record: BoardRecord
-    lines: dict[VerifierKey, tuple[int, NoteSignature]] = field(default_factory=dict)
-    own: int = 0
-    since: int = 0
-    own_log: VerifierKey | None = None
-
-    def log_line(self) -> NoteSignature | None:
-        """An operator's signature as the log's, ours if there is one."""
-        found = [key for key in self.lines if key.type == ED25519]
-        key = self.own_log if self.own_log in found else next(iter(found), None)
-        return None if key is None else self.lines[key][1]
-
-    def cosignatures(self) -> list[NoteSignature]:
-        """Everybody's lines, those of logs apart."""
-        return [line for key, (_, line) in self.lines.items() if key.type != ED25519]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +89,13 @@ class Publisher:
         self._published = published
         self.heads = heads
         self.trouble: str | None = None
+        # Told, on the publisher's thread, of what `newest_cosigned` gives.
+        self.followers: list[Callable[[CommittedHead], None]] = []
+        self._told = b""
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._queue: deque[Computed] = deque()
-        self._sizes: dict[int, _Size] = {}
+        self._sizes: dict[int, OpenSize] = {}
         self._closed = False
         self._changed = False
         if heads is not None:
@@ -162,9 +141,7 @@ class Publisher:
             one = self._sizes.get(size)
             if one is None or not one.lines:
                 raise NotFound(f"nothing is cosigned here for size {size}, or not any more")
-            first = one.log_line()
-            lines = ([] if first is None else [first]) + one.cosignatures()
-            return format_note(Note(format_checkpoint(one.computed.checkpoint), tuple(lines)))
+            return one.note()
 
     def add_note(self, size: int, note: bytes) -> bool:
         """Take a peer's lines over a size; whether any was new.
@@ -193,25 +170,43 @@ class Publisher:
         with self._wake:
             new = False
             for found in verified:
-                new |= _keep(one, found.key, found.timestamp or 0, found.signature)
+                new |= one.keep(found.key, found.timestamp or 0, found.signature)
             if new:
                 self._changed = True
                 self._wake.notify_all()
             return new
 
     def add_lines(self, size: int, lines: tuple[NoteSignature, ...]) -> PublishedHead:
-        """Cosignatures that came late, for a published size (see Engine.add_cosignatures)."""
-        if self.heads is None:
-            raise NotFound("nothing is published yet")
-        self.heads.of_size(size)
+        """Cosignatures from outside (see Engine.add_cosignatures)."""
+        if self.heads is not None and size <= self.heads.newest.size:
+            self.heads.of_size(size)
         with self._lock:
             one = self._sizes.get(size)
         if one is None:
             raise NotFound(f"size {size} is not waited for")
         self.add_note(size, format_note(Note(format_checkpoint(one.computed.checkpoint), lines)))
         with self._wake:
-            self._assemble(size)
+            if not self._assemble(size) or self.heads is None:
+                raise TooFew(f"size {size} waits for others", 1)
             return self.heads.of_size(size)
+
+    def newest_cosigned(self) -> CommittedHead:
+        """The largest size that enough operators cosigned, for witnesses. Raises Unavailable."""
+        with self._lock:
+            for _, one in sorted(self._sizes.items(), reverse=True):
+                if one.log_line() is not None and one.has_quorum():
+                    return one.committed()
+        raise Unavailable("no size has the operators' quorum yet", 1)
+
+    def _tell_followers(self) -> None:
+        try:
+            head = self.newest_cosigned()
+        except Unavailable:
+            return
+        if head.note != self._told:
+            self._told = head.note
+            for follower in self.followers:
+                follower(head)
 
     def close(self) -> None:
         """Sign nothing more. May be called again."""
@@ -238,6 +233,7 @@ class Publisher:
                     self._sign(computed)
                 self._refresh()
                 self._publish()
+                self._tell_followers()
                 self._tell_trouble(None)
             except FieldpostError as error:
                 self._tell_trouble(str(error))
@@ -254,7 +250,7 @@ class Publisher:
         size = computed.checkpoint.size
         record = read_board(computed.state.map)
         with self._lock:
-            one = self._sizes.get(size) or _Size(computed, record)
+            one = self._sizes.get(size) or OpenSize(computed, record)
             self._sizes[size] = one
             for old in sorted(self._sizes)[:-MOST_OPEN]:
                 del self._sizes[old]
@@ -263,7 +259,7 @@ class Publisher:
             return  # signed in an earlier life; the replica is catching up
         self._cosign(one)
 
-    def _cosign(self, one: _Size) -> None:
+    def _cosign(self, one: OpenSize) -> None:
         """Our lines over a size. Raises Unavailable (clock, disk), Misconfigured (another root)."""
         try:
             keys, operator = find_keys(self._keys_directory, one.record)
@@ -342,21 +338,13 @@ class Publisher:
         record = read_board(head.map)
         last = decode_state_leaf(head.state_leaf)
         state = LedgerState(map=head.map, size=head.size, board=self._board, last=last)
-        one = _Size(Computed(state, head.checkpoint, head.edge), record)
+        one = OpenSize(Computed(state, head.checkpoint, head.edge), record)
         known = [key for operator in record.operators for key in _keys_of(operator)]
         known += [witness.key for witness in record.witnesses]
         _, verified = open_checkpoint(head.note, known, origin=record.origin)
         for found in verified:
-            _keep(one, found.key, found.timestamp or 0, found.signature)
+            one.keep(found.key, found.timestamp or 0, found.signature)
         self._sizes[head.size] = one
-
-
-def _keep(one: _Size, key: VerifierKey, timestamp: int, line: NoteSignature) -> bool:
-    known = one.lines.get(key)
-    if known is not None and known[0] >= timestamp:
-        return False
-    one.lines[key] = timestamp, line
-    return True
 
 
 def _keys_of(operator: Operator) -> tuple[VerifierKey, ...]:

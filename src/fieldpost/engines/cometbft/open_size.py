@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A size that the operators agreed on, and who signed and cosigned it so far."""
+
+from dataclasses import dataclass, field
+
+from fieldpost.engines.base import CommittedHead
+from fieldpost.engines.cometbft.replica import Computed
+from fieldpost.records.board import BoardRecord
+from fieldpost.tlog.checkpoint import format_checkpoint
+from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note
+
+
+@dataclass(slots=True)
+class OpenSize:
+    """A size that was agreed on. `lines`: the newest of each key, verified; `own`: when by us.
+
+    `since`: older lines of others are asked for again.
+    """
+
+    computed: Computed
+    record: BoardRecord
+    lines: dict[VerifierKey, tuple[int, NoteSignature]] = field(default_factory=dict)
+    own: int = 0
+    since: int = 0
+    own_log: VerifierKey | None = None
+
+    def log_line(self) -> NoteSignature | None:
+        """An operator's signature as the log's, ours if there is one."""
+        found = [key for key in self.lines if key.type == ED25519]
+        key = self.own_log if self.own_log in found else next(iter(found), None)
+        return None if key is None else self.lines[key][1]
+
+    def cosignatures(self) -> list[NoteSignature]:
+        """Everybody's lines, those of logs apart."""
+        return [line for key, (_, line) in self.lines.items() if key.type != ED25519]
+
+    def has_quorum(self) -> bool:
+        """Whether enough operators cosigned it; witnesses apart."""
+        voted = [
+            any(key in self.lines for key in operator.cosigner_keys)
+            for operator in self.record.operators
+        ]
+        return sum(voted) >= self.record.quorum
+
+    def note(self) -> bytes:
+        """Everything that is signed over it, a log's signature first."""
+        first = self.log_line()
+        lines = ([] if first is None else [first]) + self.cosignatures()
+        return format_note(Note(format_checkpoint(self.computed.checkpoint), tuple(lines)))
+
+    def committed(self) -> CommittedHead:
+        """As witnesses are shown it."""
+        return CommittedHead(
+            checkpoint=self.computed.checkpoint,
+            note=self.note(),
+            state_leaf=self.computed.state.last.encode(),
+            edge=self.computed.edge,
+            record=self.record,
+        )
+
+    def keep(self, key: VerifierKey, timestamp: int, line: NoteSignature) -> bool:
+        """Take a verified line, if it is newer than the one of that key; whether it was."""
+        known = self.lines.get(key)
+        if known is not None and known[0] >= timestamp:
+            return False
+        self.lines[key] = timestamp, line
+        return True

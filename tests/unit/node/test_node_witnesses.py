@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node collects from outside witnesses: real witnesses on loopback, a real node, one process."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fieldpost.client.transport import HttpClient
+from fieldpost.client.witness import fetch_cosigned
+from fieldpost.engines.board_files import create_board
+from fieldpost.errors import Unavailable
+from fieldpost.node.witnesses import load_addresses
+from fieldpost.records.board import Witness
+from fieldpost.testing.relay import Relay
+from fieldpost.tlog.checkpoint import open_checkpoint
+from fieldpost.tlog.note import format_vkey
+from fieldpost.watch.witness.keys import make_keys
+from fieldpost.watch.witness.sources import BoardSource
+from tests.unit.node.running_node import NOW, Running, running
+from tests.unit.watch.witness_world import ServedWitness, served
+
+WAIT_S = 60
+ORIGIN = "board.test/1"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    event = threading.Event()
+    for _ in range(20 * WAIT_S):
+        if condition():
+            return
+        event.wait(0.05)
+    raise AssertionError("it never came to be")
+
+
+class Watched:
+    """A board with `count` witnesses, of which `needed` must cosign; each behind a relay."""
+
+    def __init__(self, folder: Path, stack: ExitStack, *, count: int, needed: int) -> None:
+        self.folder = folder
+        self.stack = stack
+        self.relays = [stack.enter_context(Relay("http://127.0.0.1:9")) for _ in range(count)]
+        keys = [make_keys(folder / f"w{n}", f"w{n}.test", post_quantum=False) for n in range(count)]
+        self.board = create_board(
+            folder / "board",
+            now=NOW,
+            origin=ORIGIN,
+            witnesses=[
+                Witness(key=key.vkeys()[0], url=relay.url)
+                for key, relay in zip(keys, self.relays, strict=True)
+            ],
+            witnesses_needed=needed,
+        )
+
+    def serve(self, number: int) -> ServedWitness:
+        witness = self.stack.enter_context(
+            served(self.folder / f"w{number}", boards=[BoardSource(self.board, None)])
+        )
+        self.relays[number].target = witness.http.base_url
+        return witness
+
+    def node(self) -> Running:
+        return begun(self.stack.enter_context(running(self.folder / "board")))
+
+
+def begun(node: Running) -> Running:
+    """The node, once something is published."""
+
+    def is_published() -> bool:
+        try:
+            return node.http.send("GET", "/v1/board").status == 200
+        except Unavailable:
+            return False
+
+    until(is_published)
+    return node
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as found:
+        yield found
+
+
+def size_at(witness: ServedWitness) -> int:
+    return open_checkpoint(fetch_cosigned(witness.http, ORIGIN), witness.keys)[0].size
+
+
+def states(node: Running) -> dict[str, str]:
+    match node.http.send("GET", "/v1/board").json():
+        case {"witness_states": list(found)}:
+            return {state["name"]: state["state"] for state in found}
+    raise AssertionError("the view lacks the witnesses")
+
+
+def test_a_board_that_demands_a_witness_publishes_what_it_cosigned(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    watched = Watched(tmp_path, stack, count=1, needed=1)
+    witness = watched.serve(0)
+    node = watched.node()
+    world = node.world()
+    node.post(world, world.maker.registration())
+    node.post(world, world.maker.class_set())
+    assert size_at(witness) == 6
+    checkpoint, verified = open_checkpoint(
+        node.http.fetch("/log/checkpoint"), witness.keys, origin=ORIGIN
+    )
+    assert (checkpoint.size, len(verified)) == (6, 1)
+    until(lambda: states(node) == {"w0.test": "cosigns"})
+
+
+def test_a_dead_witness_costs_nothing_while_the_demand_stands(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    watched = Watched(tmp_path, stack, count=2, needed=1)
+    watched.serve(1)
+    node = watched.node()
+    world = node.world()
+    node.post(world, world.maker.registration())
+    until(lambda: states(node) == {"w0.test": "unreachable", "w1.test": "cosigns"})
+
+
+def test_a_post_waits_for_the_witness_and_is_answered_when_it_is_there(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    watched = Watched(tmp_path, stack, count=1, needed=1)
+    watched.serve(0)
+    node = watched.node()
+    relay = watched.relays[0]
+    alive, relay.target = relay.target, "http://127.0.0.1:9"
+    world = node.world()
+    entry = world.maker.registration()
+    answers: list[int] = []
+
+    def send() -> None:
+        with HttpClient(node.url, timeout_s=WAIT_S) as http:
+            answers.append(
+                http.send("POST", "/v1/posts", entry, content_type="application/cose").status
+            )
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    until(lambda: states(node) == {"w0.test": "unreachable"})
+    assert not answers
+    assert node.log().advance().size == 2
+    relay.target = alive
+    sender.join(WAIT_S)
+    assert answers == [200]
+    assert node.log().advance().size == 4
+
+
+def test_addresses_come_from_a_policy_file_too(tmp_path: Path, stack: ExitStack) -> None:
+    key = make_keys(tmp_path / "w", "w0.test", post_quantum=False).vkeys()[0]
+    board = create_board(
+        tmp_path / "board", now=NOW, origin=ORIGIN, witnesses=[Witness(key=key)], witnesses_needed=1
+    )
+    witness = stack.enter_context(served(tmp_path / "w", boards=[BoardSource(board, None)]))
+    path = tmp_path / "witnesses.policy"
+    path.write_text(f"witness w0 {format_vkey(key)} {witness.http.base_url}\nquorum none\n")
+    assert load_addresses(path) == {key: witness.http.base_url}
+    node = begun(stack.enter_context(running(tmp_path / "board", witness_policy=path)))
+    until(lambda: states(node) == {"w0.test": "cosigns"})
