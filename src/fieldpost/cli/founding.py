@@ -7,12 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from fieldpost import durable
-from fieldpost.cli.ceremony import Request, Signed
+from fieldpost.cli.ceremony import Needed, Request, Signed, request_of
 from fieldpost.cli.operator_file import OperatorFile
 from fieldpost.engines.cometbft.founding import found_board
 from fieldpost.engines.cometbft.home import comet_home, write_genesis
 from fieldpost.errors import Conflict
 from fieldpost.node.config import COMETBFT
+from fieldpost.posts.envelope import Statement
+from fieldpost.records.board import BoardRecord
 
 _SETTINGS = """\
 # Settings of {name}, an operator of {origin}. All there are: docs/reference/config.md
@@ -26,6 +28,19 @@ p2p_address = {p2p_address}
 {more}peers = [
 {peers}]
 """
+
+
+def founding_request(record: BoardRecord) -> Request:
+    """What every operator signs: the genesis post, the same for all of them."""
+    statement = Statement(
+        kind="genesis",
+        issuer=record.operators[0].name,
+        subject=record.origin,
+        audience=record.origin,
+        payload=record.encode(),
+    )
+    keys = tuple(operator.governance_key for operator in record.operators)
+    return request_of(statement, [Needed("operators", len(keys), keys)])
 
 
 def complete(

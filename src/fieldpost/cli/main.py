@@ -22,6 +22,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "board": ("board", "Look at a board, and verify all of it."),
     "mirror": ("mirror", "Keep a full verified copy of a board, and serve it."),
     "operator": ("operator", "Change a board, attest domains, say what you do not serve."),
+    "cluster": ("cluster", "Try a board of several operators on this machine alone."),
     "witness": ("witness", "Cosign what extends all that was cosigned: anybody's log."),
     "maker": ("maker", "Make your keys; register as a maker on a board."),
     "class": ("device_class", "Add a class of devices; write what they are to trust."),

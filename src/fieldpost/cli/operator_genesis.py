@@ -10,12 +10,10 @@ import click
 
 from fieldpost import durable
 from fieldpost.cli.ceremony import (
-    Needed,
     Request,
     Signed,
     decode_signatures,
     encode_signatures,
-    request_of,
 )
 from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.maker_sign import present, read_ceremony_file
@@ -25,8 +23,7 @@ from fieldpost.cli.signing import Ceremonies, export_option
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.operator_keys import GOVERNANCE, load_signer
 from fieldpost.errors import Misconfigured
-from fieldpost.posts.envelope import Statement
-from fieldpost.records.board import Admission, BoardRecord, Witness, decode_board_record
+from fieldpost.records.board import Admission, Witness, decode_board_record
 from fieldpost.tlog.note import parse_vkey
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -116,7 +113,7 @@ def genesis(
     fieldpost operator genesis *.operator --time 2027-01-31T12:00:00Z --data /var/lib/fieldpost \
         --signatures paris.signatures --signatures oslo.signatures --settings operator.toml
     """
-    from fieldpost.cli.founding import complete, starter_settings
+    from fieldpost.cli.founding import complete, founding_request, starter_settings
 
     found = [read_operator_file(path) for path in files]
     record = founding_record(
@@ -161,19 +158,6 @@ def genesis(
     }
     show(facts, as_json=as_json, title="Founded")
     note("next: compare the SHA-256 with the others, then  fieldpost operator run", as_json=as_json)
-
-
-def founding_request(record: BoardRecord) -> Request:
-    """What every operator signs: the genesis post, the same for all of them."""
-    statement = Statement(
-        kind="genesis",
-        issuer=record.operators[0].name,
-        subject=record.origin,
-        audience=record.origin,
-        payload=record.encode(),
-    )
-    keys = tuple(operator.governance_key for operator in record.operators)
-    return request_of(statement, [Needed("operators", len(keys), keys)])
 
 
 def _own(data: Path, files: Sequence[OperatorFile]) -> OperatorFile:

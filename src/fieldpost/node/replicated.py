@@ -19,7 +19,7 @@ from fieldpost.engines.cometbft.home import (
     write_config,
 )
 from fieldpost.engines.cometbft.ordering import CometOrdering
-from fieldpost.engines.cometbft.program import find_program
+from fieldpost.engines.cometbft.program import check_program, find_program
 from fieldpost.engines.operator_keys import find_keys
 from fieldpost.errors import Malformed, Misbehaviour, Misconfigured
 from fieldpost.journal import tell
@@ -51,6 +51,8 @@ def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEng
         raise Misconfigured(f"{home}/config/genesis.json: {error}") from error
     read_validator_key(home)
     settings = config.cometbft
+    program = find_program(settings.program)
+    check_program(program)
 
     def make_ordering(socket: Path) -> CometOrdering:
         write_config(
@@ -63,9 +65,10 @@ def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEng
                 rpc_listen=settings.rpc_listen,
                 peers=settings.peers,
                 timeout_commit_ms=settings.timeout_commit_ms,
+                double_sign_check_height=settings.double_sign_check_height,
             ),
         )
-        return CometOrdering(find_program(settings.program), home, settings.rpc_listen)
+        return CometOrdering(program, home, settings.rpc_listen)
 
     engine = CometEngine(config.data, genesis=genesis, make_ordering=make_ordering, clock=clock)
     keys = keys_directory(config.data)
