@@ -3,14 +3,15 @@
 
     cluster = PaperCluster(tmp_path, operators=4)
     cluster.block(post, …)                  one block, by every operator that is there
-    cluster.exchange()                      each takes what the others cosigned
+    cluster.join("op4")                     a newcomer, who follows the blocks
+    cluster.board_set("op0", "op1", …)      the post that makes these the operators
 
 Replica, application, keys and publisher are those of a real operator, on a real disk. Blocks are
 handed over as ABCI requests, so heights, app hashes and their confirmation are what they would be.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,10 +30,13 @@ from fieldpost.engines.cometbft.transactions import encode_bundle
 from fieldpost.engines.operator_keys import make_keys
 from fieldpost.engines.recovery import load_heads
 from fieldpost.engines.signed_mark import SignedMark
-from fieldpost.keys import Algorithm
+from fieldpost.keys import Algorithm, Signer
 from fieldpost.ledger.batch import Included, apply_batch
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
-from fieldpost.records.board import BoardRecord
+from fieldpost.ledger.reading import find_link, read_board
+from fieldpost.posts.envelope import Statement, sign_post
+from fieldpost.records import map_keys
+from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
 from fieldpost.testing.actors import MakerActor, WitnessActor
 from fieldpost.testing.signers import DeterministicSigner
@@ -125,29 +129,55 @@ class Block:
         self.time = time
 
 
+@dataclass(frozen=True, slots=True)
+class PaperMember:
+    """Who may be an operator: its entry in the record, and a signer for each key of it."""
+
+    entry: Operator
+    signers: tuple[Signer, ...]
+
+    @property
+    def validator(self) -> Validator:
+        """It among CometBFT's validators."""
+        assert self.entry.validator_key is not None  # every member has one
+        return Validator(self.entry.name, self.entry.validator_key)
+
+
+def make_member(data: Path, name: str) -> PaperMember:
+    """Keys of an operator below `data`, made as `operator init` makes them."""
+    governance, keys = make_keys(keys_directory(data), post_quantum=False)
+    validator = DeterministicSigner(Algorithm.ED25519, f"validator/{name}")
+    entry = keys.operator(name, (), ORIGIN, governance.public_key)
+    entry = replace(entry, validator_key=validator.public_key.raw)
+    return PaperMember(entry, (governance, keys.log, keys.cosigner, validator))
+
+
 class PaperCluster:
-    """Operators op0, op1, …; `state` is the ledger in memory, `time` everybody's clock."""
+    """Operators op0, op1, …; `state` is the ledger in memory, `time` everybody's clock.
+
+    `members` are all who ever had keys, by name.
+    """
 
     def __init__(self, folder: Path, *, operators: int = 4, time: int = START) -> None:
         self.time = time
         self.applied = 0
         self.witnesses: tuple[WitnessActor, ...] = ()
         self.blocks: list[Block] = []
+        self._folder = folder
+        self.members: dict[str, PaperMember] = {}
         folders = [folder / f"op{n}" for n in range(operators)]
-        named, governance, validators = [], [], []
-        for n, data in enumerate(folders):
+        for data in folders:
             data.mkdir(parents=True)
-            signer, keys = make_keys(keys_directory(data), post_quantum=False)
-            key = DeterministicSigner(Algorithm.ED25519, f"validator/{n}").public_key.raw
-            operator = keys.operator(f"op{n}", (), ORIGIN, signer.public_key)
-            named.append(replace(operator, validator_key=key))
-            validators.append(Validator(f"op{n}", key))
-            governance.append(signer)
-        self.governance = tuple(governance)
+            self.members[data.name] = make_member(data, data.name)
+        everybody = tuple(self.members.values())
         record = BoardRecord(
-            origin=ORIGIN, epoch=0, previous=None, operators=tuple(named), epoch_s=60
+            origin=ORIGIN,
+            epoch=0,
+            previous=None,
+            operators=tuple(member.entry for member in everybody),
+            epoch_s=60,
         )
-        post = make_genesis(record, governance)
+        post = make_genesis(record, [member.signers[0] for member in everybody])
         batch = apply_genesis(post, time=time)
         self.state = batch.state
         base = base_of_batch(batch)
@@ -157,7 +187,7 @@ class PaperCluster:
             size=base.size,
             root=base.root,
             genesis_post=post,
-            validators=tuple(validators),
+            validators=tuple(member.validator for member in everybody),
         )
         self.operators = [PaperOperator(data, self.genesis, lambda: self.time) for data in folders]
         self.maker = MakerActor(self)
@@ -166,6 +196,46 @@ class PaperCluster:
         """Start everybody."""
         for operator in self.operators:
             operator.start()
+
+    def join(self, name: str) -> PaperOperator:
+        """Keys for a newcomer, who begins with the genesis file and has taken every block."""
+        data = self._folder / name
+        data.mkdir()
+        self.members[name] = make_member(data, name)
+        operator = PaperOperator(data, self.genesis, lambda: self.time)
+        operator.start()
+        operator.replay(self.blocks)
+        self.operators.append(operator)
+        return operator
+
+    def board_set(self, *names: str, signers: Sequence[Signer] | None = None) -> bytes:
+        """The post that makes these members the operators.
+
+        By default a bare quorum of the operators so far signs, and every key that is new.
+        """
+        before = read_board(self.state.map)
+        link = find_link(self.state.map, map_keys.board())
+        assert link is not None  # every board has one
+        record = replace(
+            before,
+            operators=tuple(self.members[name].entry for name in names),
+            epoch=link.epoch + 1,
+            previous=link.digest,
+        )
+        if signers is None:
+            held = {key for operator in before.operators for key in _keys_of(operator)}
+            old = [self.members[operator.name].signers[0] for operator in before.operators]
+            named = [signer for name in names for signer in self.members[name].signers]
+            new = [signer for signer in named if signer.public_key.raw not in held]
+            signers = [*old[: before.quorum], *new]
+        statement = Statement(
+            kind="board.set",
+            issuer=before.operators[0].name,
+            subject=ORIGIN,
+            audience=self.state.board,
+            payload=record.encode(),
+        )
+        return sign_post(statement, signers).encode()
 
     def close(self) -> None:
         """Stop everybody who is up."""
@@ -192,3 +262,12 @@ class PaperCluster:
         if len(found) != 1:
             raise AssertionError(f"{len(found)} different app hashes")
         return found.pop()
+
+
+def _keys_of(operator: Operator) -> set[bytes | None]:
+    named = (operator.log_key, *operator.cosigner_keys)
+    return {
+        operator.governance_key.raw,
+        operator.validator_key,
+        *(key.public_key.raw for key in named),
+    }

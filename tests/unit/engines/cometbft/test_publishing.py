@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operators sign, and what they show: nothing that the others did not agree on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fieldpost.engines.base import PublishedHead
-from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.errors import Malformed, Misbehaviour, NotFound, Untrusted
-from fieldpost.testing.paper_cluster import PaperCluster, PaperOperator
+from fieldpost.testing.paper_cluster import PaperCluster
 from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import Note, format_note, parse_note
-
-WAIT_S = 60.0
+from tests.unit.engines.cometbft.signing import exchange, published, signed, until
 
 
 @pytest.fixture
@@ -22,41 +19,6 @@ def cluster(tmp_path: Path) -> Iterator[PaperCluster]:
     made.start()
     yield made
     made.close()
-
-
-def until(publisher: Publisher, condition: Callable[[], bool]) -> None:
-    """Wait until the publisher's thread has come so far."""
-    wake = publisher._wake
-    with wake:
-        assert wake.wait_for(condition, WAIT_S)
-
-
-def signed(operator: PaperOperator, size: int) -> bytes:
-    """What one operator signed over a size, once it did."""
-    publisher = operator.publisher
-
-    def is_signed() -> bool:
-        one = publisher._sizes.get(size)
-        return one is not None and one.own > 0
-
-    until(publisher, is_signed)
-    return publisher.note_of(size)
-
-
-def exchange(cluster: PaperCluster, size: int, among: list[int]) -> None:
-    """Each of these operators takes what each other signed."""
-    notes = {n: signed(cluster.operators[n], size) for n in among}
-    for n in among:
-        for m in among:
-            if n != m:
-                cluster.operators[n].publisher.add_note(size, notes[m])
-
-
-def published(operator: PaperOperator, size: int) -> PublishedHead:
-    publisher = operator.publisher
-    until(publisher, lambda: publisher.heads is not None and publisher.heads.newest.size >= size)
-    assert publisher.heads is not None
-    return publisher.heads.newest
 
 
 def test_a_size_is_signed_only_after_the_block_that_confirms_it(cluster: PaperCluster) -> None:
