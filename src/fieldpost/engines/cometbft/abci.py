@@ -97,10 +97,11 @@ class AbciServer:
             ).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        raw = cast(BinaryIO, connection.makefile("rwb", buffering=_BUFFER_BYTES))
+        stream = cast(BinaryIO, connection.makefile("rwb", buffering=_BUFFER_BYTES))
         try:
-            with connection:
-                self._answer_all(raw)
+            # The socket is closed once both are.
+            with connection, stream:
+                self._answer_all(stream)
         except (OSError, Malformed) as error:
             if not self._closed:
                 tell(_log, "abci-connection-lost", error=error)
