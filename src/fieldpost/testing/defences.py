@@ -54,6 +54,10 @@ from fieldpost.tlog.cosignature import Cosignature
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.proof import root_from_edge
 from fieldpost.tlog.treehead import Checkpoint
+from fieldpost.watch.witness import judging
+from fieldpost.watch.witness import logs as witness_logs
+from fieldpost.watch.witness import service as witness_service
+from fieldpost.watch.witness.database import WitnessDb
 
 
 def _pass(*_arguments: Any, **_named: Any) -> None:
@@ -204,6 +208,16 @@ class Defence(Enum):
 
     # --- who watches ---
     PUBLISHING_QUORUM = (published, "_published_time", lambda *_arguments: 0)
+
+    WITNESS_CONSISTENCY = (judging, "check_extends", _pass)
+    WITNESS_QUORUM = (witness_logs, "check_quorum", _pass)
+    WITNESS_OWN_MEMORY = (
+        witness_service.WitnessService,
+        "_remember_own",
+        lambda _service, _examined, last, _changed: last,
+    )
+    WITNESS_KEYS_KNOW = (witness_service, "check_remembers", _pass)
+    WITNESS_DURABLE = (WitnessDb, "save_heads", _pass)
 
     # --- recovery ---
     CLOCK_GUARD = (clock_guard.ClockGuard, "read", lenient.read_any_clock)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
-from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint
+from fieldpost.tlog.checkpoint import Checkpoint, VerifiedSignature, open_checkpoint
 from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, parse_note, parse_vkey
 from fieldpost.tlog.policy import Policy
 from fieldpost.tlog.treehead import MAX_ORIGIN_BYTES, parse_decimal
@@ -48,15 +48,20 @@ class KnownLog:
         if not any(signature.key in self.keys for signature in verified):
             raise Untrusted("unknown-key", f"{self.origin} itself did not sign")
         if self.quorum is not None:
-            names = {witness.key: witness.name for witness in others}
-            times = {
-                names[signature.key]: signature.timestamp
-                for signature in verified
-                if signature.key in names and signature.timestamp
-            }
-            if not self.quorum.is_satisfied(times):
-                raise Untrusted("no-quorum", f"{len(times)} cosigners do not make the quorum")
+            check_quorum(self.quorum, verified)
         return checkpoint, tuple(signature.signature for signature in verified)
+
+
+def check_quorum(quorum: Policy, verified: Iterable[VerifiedSignature]) -> None:
+    """Check that these cosigners, with a time of their own, suffice. Raises Untrusted."""
+    names = {witness.key: witness.name for witness in quorum.witnesses}
+    times = {
+        names[signature.key]: signature.timestamp
+        for signature in verified
+        if signature.key in names and signature.timestamp
+    }
+    if not quorum.is_satisfied(times):
+        raise Untrusted("no-quorum", f"{len(times)} cosigners do not make the quorum")
 
 
 def own_signatures(note: Note, vkeys: Iterable[VerifierKey]) -> tuple[NoteSignature, ...]:
