@@ -106,7 +106,7 @@ def test_a_board_of_four_loses_one_in_every_way_and_nothing_else(tmp_path: Path)
         assert json.loads(kept[0])["height"] != "0"
         cluster("restart", "2")
         wait_for_size(cluster, "operator-2", least=added["index"] + 1)
-        assert fieldpost("board", "verify", "--board", second).json
+        assert fieldpost("board", "fsck", second).json
 
         left = cluster.pids()
         assert cluster("stop")["was_up"]

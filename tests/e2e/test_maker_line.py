@@ -99,7 +99,7 @@ def test_the_whole_line_by_hand(node: str, tmp_path: Path) -> None:
     receipt = maker("verify", rollout["receipt"], "--board", node, "--json").json
     assert receipt["index"] == rollout["index"]
     assert maker("board", "show", "--json").json["solo"]
-    assert maker("board", "verify", "--json").json["entries"] > rollout["index"]
+    assert maker("board", "fsck", "--json").json["entries"] > rollout["index"]
     for answer in (made, registered, released, rollout):
         assert PASSPHRASE not in json.dumps(answer)
 
@@ -296,16 +296,16 @@ def test_a_damaged_copy_of_the_log_is_named(
     damage: str, node: str, maker: Maker, tmp_path: Path
 ) -> None:
     copy = mirror(node, tmp_path / "copy")
-    assert maker("board", "verify", copy, "--json").json["solo"]
+    assert maker("board", "fsck", copy, "--json").json["solo"]
     folder = copy / "tile" / ("entries" if damage == "entries" else "0")
     (victim,) = (path for path in folder.rglob("*") if path.is_file())
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
-    refused = maker("board", "verify", copy, "--json").error
+    refused = maker("board", "fsck", copy, "--json").error
     assert refused["exit"] in (3, 65)
     assert str(victim.relative_to(copy)) in refused["detail"]
-    assert maker("board", "verify", "--json").code == 0, "the board itself is as it was"
+    assert maker("board", "fsck", "--json").code == 0, "the board itself is as it was"
 
 
 def mirror(url: str, folder: Path) -> Path:
@@ -337,7 +337,7 @@ def mirror(url: str, folder: Path) -> Path:
         (["rollout", "set", "bulb", "--offer", "1=0.5"], 65),
         (["maker", "show", "00" * 16, "--board", "http://127.0.0.1:1"], 75),
         (["maker", "show", "00" * 16, "--board", "gopher://x"], 78),
-        (["board", "verify", "/dev"], 78),
+        (["board", "fsck", "/dev"], 78),
         (["maker", "init", "--name", "again"], 78),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),

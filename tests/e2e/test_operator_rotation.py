@@ -40,7 +40,7 @@ def test_keys_are_rotated_beside_a_running_node(tmp_path: Path) -> None:
         maker.must("rollout", "set", "bulb", "--offer", "2=100%")
         done = maker("agent", "once", "--home", device, "--json")
         assert done.code == 0, (done.out, done.err)
-        maker.must("board", "verify", "--board", url)
+        maker.must("board", "fsck", url)
         assert maker.must("operator", "rotate-keys", *desk) == {"operator": rotated["operator"]}
 
     with running_node(node) as url:
@@ -64,4 +64,4 @@ def test_a_governance_key_that_lies_elsewhere_signs_there(tmp_path: Path) -> Non
         maker.must("maker", "sign", unsigned, "--key", vault, "--out", signed, "--yes")
         assert maker.must("operator", "import", signed, *desk)["kind"] == "board.set"
         assert not list((node / "keys").glob("*.next.pem"))
-        maker.must("board", "verify", "--board", url)
+        maker.must("board", "fsck", url)

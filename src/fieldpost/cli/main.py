@@ -19,7 +19,7 @@ from fieldpost.errors import FieldpostError
 # noun: (module, what the overview says)
 NOUNS: Final[dict[str, tuple[str, str]]] = {
     "node": ("node", "Run a board's node."),
-    "board": ("board", "Look at a board, and verify all of it."),
+    "board": ("board", "Look at a board, and check all of it."),
     "mirror": ("mirror", "Keep a full verified copy of a board, and serve it."),
     "operator": ("operator", "Change a board, attest domains, say what you do not serve."),
     "cluster": ("cluster", "Try a board of several operators on this machine alone."),
@@ -39,7 +39,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
 # noun: further modules, whose `commands` it has besides those of its own
 PARTS: Final[dict[str, tuple[str, ...]]] = {
     "node": ("node_config", "node_keys", "node_recovery", "node_backup"),
-    "board": ("board_close",),
+    "board": ("board_fsck", "board_close"),
     "operator": (
         "operator_init",
         "operator_genesis",

@@ -48,7 +48,7 @@ def rebuild(*, data: Path, as_json: bool) -> None:
 
     Every signature is verified and every rule applied again, so this takes a while: the rate is
     shown. The old file is kept as state.db.aside until the next rebuild. A log that is damaged
-    stops it; `fieldpost board verify` names the file then.
+    stops it; `fieldpost board fsck` names the file then.
 
     \b
     fieldpost node rebuild --data /var/lib/fieldpost

@@ -56,7 +56,7 @@ def rotate_keys(
     New keys are made in DATA/keys as NAME.next.pem and sign, which proves that they are there.
     From the batch that carries the change on the node signs with them; then old files are kept in
     DATA/keys/retired. Devices follow by themselves. Without --key an interrupted rotation goes on.
-    A stolen key: rotate it at once, and look at `fieldpost board verify`.
+    A stolen key: rotate it at once, and look at `fieldpost board fsck`.
 
     \b
     fieldpost operator rotate-keys --key log --key cosigner --data ./board --board URL

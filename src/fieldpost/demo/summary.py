@@ -112,7 +112,7 @@ class Summary:
 
     def _further(self) -> list[tuple[str, str]]:
         verify = (
-            f"{_program()} board verify {self.root / 'node'}",
+            f"{_program()} board fsck {self.root / 'node'}",
             "recompute the closed board from its log",
         )
         log = (f"cat {self.root / 'attacks.json'}", "what each device stored, before and after")

@@ -182,7 +182,7 @@ def board_of(log: Path, size: int) -> str:
         return board_id(decode_post(entry).statement.audience, leaf_hash(entry))
     except (Malformed, NotFound) as error:
         raise Misconfigured(
-            f"the genesis in {log} cannot be read ({error}): `fieldpost board verify` names the "
+            f"the genesis in {log} cannot be read ({error}): `fieldpost board fsck` names the "
             "file; copy it from a mirror or a backup"
         ) from error
 

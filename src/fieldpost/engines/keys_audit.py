@@ -10,14 +10,16 @@ from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured
 from fieldpost.keys import PublicKey
 from fieldpost.records.board import BoardRecord
-from fieldpost.tlog.tree import CompactRange, MemoryTree, read_compact_range
+from fieldpost.tlog.tree import CompactRange, HashReader, read_compact_range
 
 
-def wrong_keys(keys: Path, record: BoardRecord, tree: MemoryTree) -> Iterator[tuple[Path, str]]:
+def wrong_keys(
+    keys: Path, record: BoardRecord, tree: HashReader, size: int
+) -> Iterator[tuple[Path, str]]:
     """Every key file that is missing, unreadable, or of no operator; and why.
 
-    `tree` is that of all entries on the disk. Successors and retired keys must be readable; whose
-    they are, a board does not say.
+    `tree` is that of all `size` entries on the disk. Successors and retired keys must be readable;
+    whose they are, a board does not say.
     """
     named: dict[str, set[PublicKey]] = {
         LOG: {operator.log_key.public_key for operator in record.operators},
@@ -40,7 +42,7 @@ def wrong_keys(keys: Path, record: BoardRecord, tree: MemoryTree) -> Iterator[tu
     for path in sorted((keys / "retired").glob("*.pem")):
         if isinstance(key := _public(path), str):
             yield path, key
-    if (wrong := _wrong_mark(keys, tree)) is not None:
+    if (wrong := _wrong_mark(keys, tree, size)) is not None:
         yield keys / "largest-signed", wrong
 
 
@@ -56,14 +58,14 @@ def _public(path: Path) -> PublicKey | str:
         return f"it cannot be used: {error}"
 
 
-def _wrong_mark(keys: Path, tree: MemoryTree) -> str | None:
+def _wrong_mark(keys: Path, tree: HashReader, size: int) -> str | None:
     try:
         mark = SignedMark(keys)
     except (Misconfigured, Malformed) as error:
         return str(error)
     if mark.size == 0:
         return None
-    if mark.size > tree.size:
-        return f"it says that size {mark.size} was signed, the log has {tree.size} entries"
+    if mark.size > size:
+        return f"it says that size {mark.size} was signed, the log has {size} entries"
     range_: CompactRange = read_compact_range(tree, size=mark.size)
     return None if mark.is_of(range_) else "it is not of this log"

@@ -149,7 +149,7 @@ def load_ledger(log: LogFiles, db: StateDb, watch: Watch | None = None) -> Ledge
     state, hashed = replay_log(log, db, watch=watch)
     if hashed is not None and hashed != log.compact_range():
         raise Misconfigured(
-            "the log's entries do not hash to its tiles: `fieldpost board verify` names the file; "
+            "the log's entries do not hash to its tiles: `fieldpost board fsck` names the file; "
             "copy it from a mirror or a backup"
         )
     return state

@@ -13,7 +13,6 @@ from typing import Final
 from fieldpost.errors import Malformed, NotFound
 from fieldpost.store.log_files import read_file
 from fieldpost.store.log_recovery import bundles_behind
-from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.tiles import (
     FULL_WIDTH,
     Tile,
@@ -22,7 +21,7 @@ from fieldpost.tlog.tiles import (
     parse_entries_path,
     parse_tile_path,
 )
-from fieldpost.tlog.tree import MemoryTree
+from fieldpost.tlog.tree import HashReader
 
 _CUT_OFF: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
@@ -33,12 +32,15 @@ def entries_behind(log: Path, size: int) -> list[bytes]:
     return [entry for bundle in bundles for entry in bundle][size % FULL_WIDTH :]
 
 
-def wrong_files(log: Path, entries: Sequence[bytes]) -> Iterator[tuple[Path, str]]:
+def wrong_files(
+    log: Path, entries: Sequence[bytes], tree: HashReader
+) -> Iterator[tuple[Path, str]]:
     """Every file below `log` that `entries`, all that lie there, do not explain; and why.
+
+    `tree` is that over the entries.
 
     Files that a running node removes meanwhile are passed over. Raises Unavailable.
     """
-    tree = MemoryTree(map(leaf_hash, entries))
     for path in sorted(log.rglob("*")):
         name = path.relative_to(log).as_posix()
         if path.is_dir() or name == "checkpoint" or _CUT_OFF.fullmatch(path.name):
@@ -55,14 +57,14 @@ def wrong_files(log: Path, entries: Sequence[bytes]) -> Iterator[tuple[Path, str
             continue
 
 
-def _wanted(name: str, entries: Sequence[bytes], tree: MemoryTree) -> bytes | None:
+def _wanted(name: str, entries: Sequence[bytes], tree: HashReader) -> bytes | None:
     """What a file must hold; None beyond the end. Raises Malformed for what is no name."""
     if name.startswith("tile/entries/"):
         first, end = _span(parse_entries_path(name))
         return encode_entry_bundle(entries[first:end]) if end <= len(entries) else None
     tile = parse_tile_path(name)
     _, end = _span(tile)
-    if end > tree.size >> 8 * tile.level:
+    if end > len(entries) >> 8 * tile.level:
         return None
     return encode_tile(tree.read_hashes(tile.positions()))
 

@@ -5,15 +5,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from fieldpost.engines.base import Answer, PublishedHead, Receipt
-from fieldpost.errors import NotFound, Unavailable
+from fieldpost.engines.reading import PublishedLog, PublishedReads
+from fieldpost.errors import Unavailable
 from fieldpost.records.policy import DevicePolicy
-from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import NoteSignature
-from fieldpost.tlog.proof import prove_inclusions
 from fieldpost.watch.mirror_copy import BoardCopy
 
 
-class MirrorEngine:
+class MirrorEngine(PublishedReads):
     """An `Engine` over a copy that has a published head. `elsewhere` says where posts are taken.
 
     `trouble` gives what keeps the mirror from being up to date; None for nothing.
@@ -88,41 +87,10 @@ class MirrorEngine:
         for callback in self._subscribers:
             callback(self.published())
 
-    def find_receipt(self, digest: bytes) -> Receipt:
-        """See Engine."""
-        receipt = Receipt(*self._copy.db.find_receipt(digest))
-        if receipt.size > self.published().size:
-            raise NotFound("the entry is not published yet")
-        return receipt
-
-    def read_entry(self, index: int) -> bytes:
-        """See Engine."""
-        if not 0 <= index < self.published().size:
-            raise NotFound(f"no entry {index} is published")
-        return self._copy.log.read_entry(index)
-
-    def prove(self, index: int, size: int) -> tuple[Hash, ...]:
-        """See Engine."""
-        return self.prove_many([index], size)[0]
-
-    def prove_many(self, indexes: Sequence[int], size: int) -> list[tuple[Hash, ...]]:
-        """See Engine."""
-        for index in indexes:
-            if not 0 <= index < size <= self.published().size:
-                raise NotFound(f"no entry {index} in a published tree of size {size}")
-        return prove_inclusions(self._copy.log.hash_reader(size), indexes=indexes, size=size)
-
-    def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
-        """See Engine."""
-        entries: list[bytes] = []
-        left = most_bytes
-        for index in self._copy.db.links_since(record_key, since, size=self.published().size):
-            entry = self._copy.log.read_entry(index)
-            left -= len(entry)
-            if left < 0 and entries:
-                break
-            entries.append(entry)
-        return entries
+    @property
+    def published_log(self) -> PublishedLog:
+        """See PublishedReads."""
+        return PublishedLog(self._copy.log, self._copy.db, self.published().size)
 
     def close(self) -> None:
         """See Engine: the copy is its follower's to close."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fieldpost board verify` on a data folder: whatever is flipped in any file is found and named.
+"""`fieldpost board fsck` on a data folder: whatever is flipped in any file is found and named.
 
 Where a flip is found by nobody it is proven harmless: every table, seen through SQLite, is as it
 was before.
@@ -7,15 +7,13 @@ was before.
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from fieldpost.cli.board_audit import verify_data
-from fieldpost.cli.log_audit import Read
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import write_file
 from fieldpost.errors import FieldpostError, Misconfigured
@@ -23,6 +21,8 @@ from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import TYPE, Report, sign_report
 from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
+from fieldpost.watch.fsck import check_folder
+from fieldpost.watch.fsck_log import Read
 from tests.unit.cli.cli_world import CliWorld, cli_world
 from tests.unit.cli.test_care import enrol
 
@@ -71,10 +71,14 @@ def reader(data: Path) -> Read:
     return read
 
 
+def silent(_what: str, _total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _: None)
+
+
 def found_in(data: Path) -> str:
     """Everything that verifying says is damaged; empty where nothing is."""
     try:
-        _, damaged = verify_data(data, reader(data), as_json=True)
+        damaged = check_folder(data, reader(data), progress=silent).damaged
     except FieldpostError as error:
         return str(error)
     return "\n".join(f"{finding.file}: {finding.what}" for finding in damaged)
@@ -212,12 +216,12 @@ def test_a_file_that_is_gone_or_does_not_belong_is_named(data: Path, tmp_path: P
 def test_the_command_names_the_file_and_says_what_to_do(tmp_path: Path) -> None:
     with cli_world(tmp_path) as world:
         world.with_maker()
-        whole = world.call("board", "verify", str(world.data))
+        whole = world.call("board", "fsck", str(world.data))
         assert whole["damaged"] == []
         mark = world.data / "keys" / "largest-signed"
         text = mark.read_bytes()
         mark.write_bytes(b"2" + text[1:])
-        code, found = world.code("board", "verify", str(world.data))
+        code, found = world.code("board", "fsck", str(world.data))
         assert code == 3
         assert [row["file"] for row in found["damaged"]] == [str(mark)]
         assert "copy of the keys" in found["damaged"][0]["advice"]

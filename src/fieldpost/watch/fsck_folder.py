@@ -7,41 +7,33 @@ reports by the keys that signed them. Each finding says what to do about that fi
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from fieldpost.engines.keys_audit import wrong_keys
+from fieldpost.engines.replaying import Replayed
 from fieldpost.engines.state_audit import StateAudit
 from fieldpost.errors import FieldpostError, Malformed, NotFound, Unavailable
 from fieldpost.fleet.audit import wrong_fleet
-from fieldpost.ledger.batch import Batch, LedgerState
+from fieldpost.ledger.batch import LedgerState
+from fieldpost.ledger.reading import read_board
 from fieldpost.node.catalog_audit import wrong_catalog
 from fieldpost.node.manifest_audit import wrong_manifest
 from fieldpost.posts.envelope import decode_post
-from fieldpost.records import map_keys
-from fieldpost.records.board import BoardRecord, decode_board_record
+from fieldpost.records.board import BoardRecord
 from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.blob_copy import check_file, stored_files
 from fieldpost.store.log_leftovers import wrong_files
 from fieldpost.store.sqlite_copy import copy_database
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
-from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import VerifierKey, format_note, parse_note
-from fieldpost.tlog.tree import CompactRange, MemoryTree, read_compact_range
+from fieldpost.tlog.tree import CompactRange, read_compact_range
+from fieldpost.watch.fsck_log import EntryTree, LogEntries, tree_of
+from fieldpost.watch.fsck_report import Finding, Unchecked
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One file that is not what it should be, why, and what to do."""
-
-    file: str
-    what: str
-    advice: str
-
-
-class DataAudit:
+class FolderCheck:
     """The check of one folder. `follow` sees every batch of the log, `findings` says the rest."""
 
     def __init__(self, data: Path) -> None:
@@ -56,20 +48,21 @@ class DataAudit:
         """Remove what was made for the comparison."""
         self._scratch.cleanup()
 
-    def follow(self, before: LedgerState | None, batch: Batch) -> None:
+    def follow(self, replayed: Replayed) -> None:
         """The next batch of the log."""
         if self._state is None:
             return
+        before, batch = replayed.before, replayed.batch
         map_, size = (before.map, before.size) if before else (None, 0)
         self._state.follow(map_, size, batch)
         if batch.state.size in self._state.notes:
-            self._records[batch.state.size] = record_of(batch.state)
+            self._records[batch.state.size] = read_board(batch.state.map)
 
-    def findings(self, entries: Sequence[bytes], state: LedgerState) -> Iterator[Finding]:
+    def findings(self, entries: LogEntries, state: LedgerState) -> Iterator[Finding]:
         """All that is damaged. `entries` are all that lie there, `state` is after them."""
-        data, record = self._data, record_of(state)
-        tree = MemoryTree(map(leaf_hash, entries))
-        for path, what in wrong_files(data / "log", entries):
+        data, record = self._data, read_board(state.map)
+        tree = tree_of(entries)
+        for path, what in wrong_files(data / "log", entries, tree):
             yield Finding(str(path), what, "remove it; the node makes it again if it needs it")
         if self._state is not None:
             for what in [*self._wrong_heads(tree), *self._state.finish()]:
@@ -79,10 +72,16 @@ class DataAudit:
         yield from self._databases(entries, state)
         yield from self._blobs(state)
         if (data / "keys").is_dir():
-            for path, what in wrong_keys(data / "keys", record, tree):
+            for path, what in wrong_keys(data / "keys", record, tree, len(entries)):
                 yield Finding(str(path), what, "put it back from your copy of the keys")
 
-    def _wrong_heads(self, tree: MemoryTree) -> Iterator[str]:
+    def absent(self) -> Iterator[Unchecked]:
+        """What a node's folder has, and this one has not."""
+        for name in ("state.db", "catalog.db", "fleet.db", "keys"):
+            if not (self._data / name).exists():
+                yield Unchecked(name, "it is not in this folder")
+
+    def _wrong_heads(self, tree: EntryTree) -> Iterator[str]:
         assert self._state is not None  # the caller looked
         for size, note in self._state.notes.items():
             record = self._records.get(size)
@@ -94,7 +93,7 @@ class DataAudit:
                 except FieldpostError as error:
                     yield f"the head of size {size} in it is damaged: {error}"
 
-    def _databases(self, entries: Sequence[bytes], state: LedgerState) -> Iterator[Finding]:
+    def _databases(self, entries: LogEntries, state: LedgerState) -> Iterator[Finding]:
         def lot_at(index: int) -> LotRecord | None:
             if not 0 <= index < len(entries) or is_state_leaf(entries[index]):
                 return None
@@ -154,11 +153,3 @@ def check_note(note: bytes, record: BoardRecord, range_: CompactRange) -> None:
         raise Malformed("it has a line that nobody of this board signed")
     if (checkpoint.size, checkpoint.root) != (range_.size, range_.root()):
         raise Malformed("it states another root than the entries have")
-
-
-def record_of(state: LedgerState) -> BoardRecord:
-    """The board's record after a batch."""
-    value = state.map.value(map_keys.board())
-    if value is None:
-        raise AssertionError("a replayed board has a record")
-    return decode_board_record(value)

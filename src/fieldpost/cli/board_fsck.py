@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fieldpost board fsck`: a check of everything that a board ever said."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fieldpost.cli.board import choose_board
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.console import json_option, moment, progress, show, table
+from fieldpost.cli.failures import FAMILIES
+from fieldpost.cli.options import board_option, home_options
+from fieldpost.errors import Misconfigured, Untrusted
+
+if TYPE_CHECKING:
+    from fieldpost.watch.fsck_log import Read
+    from fieldpost.watch.fsck_report import Report
+
+_BUNDLE_BYTES = 256 * (65_535 + 2)
+_SHOWN = 10
+DAMAGED = FAMILIES[Untrusted][0]
+
+
+@click.command()
+@click.argument("target", metavar="[URL|DIRECTORY]", required=False)
+@board_option
+@click.option(
+    "--blobs/--no-blobs",
+    default=True,
+    show_default=True,
+    help="At a URL: fetch and check manifests and artifacts too.",
+)
+@home_options
+@json_option
+@click.pass_context
+def fsck(
+    ctx: click.Context,
+    *,
+    target: str | None,
+    board_url: str | None,
+    blobs: bool,
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    r"""Check all of a board: at a URL of a node or mirror, in a DIRECTORY, or the one at --board.
+
+    Every entry is hashed, every signature verified, every rule applied again, every state leaf
+    compared; the newest checkpoint must carry the operators' quorum, and each of its lines is
+    checked; chains of links are followed as devices do. Nothing is believed. DIRECTORY is a copy
+    of a log, or the folder of a node, mirror or backup, of which every file is checked then, also
+    while it runs. What is damaged is named, with what to do (exit code 3); what could not be
+    checked is said, and is no failure.
+
+    \b
+    fieldpost board fsck https://board.example
+    fieldpost board fsck /var/lib/fieldpost
+    fieldpost board fsck ./copy-of-the-log --json
+    """
+    # It needs the whole ledger, which no other command of this noun does.
+    from fieldpost.watch import fsck as checks
+
+    title = "Verified: the log proves every word of the state"
+    bars = partial(progress, as_json=as_json)
+    if target is None or "://" in target:
+        board = Board(target) if target else choose_board(board_url, home, passphrase_file)
+        read = _fetcher(board)
+        report = checks.check_url(board.http, read, progress=bars, blobs=blobs)
+    elif not Path(target).is_dir():
+        raise Misconfigured(f"{target} is no folder, and no URL with http:// or https://")
+    elif (Path(target) / "log").is_dir():
+        folder = Path(target)
+        title = "Verified: every file is what the log makes it"
+        report = checks.check_folder(folder, _reader(folder / "log"), progress=bars)
+    else:
+        report = checks.check_log(_reader(Path(target)), progress=bars)
+    _show(report, title=title, as_json=as_json)
+    if report.damaged:
+        ctx.exit(DAMAGED)
+
+
+def _show(report: "Report", *, title: str, as_json: bool) -> None:
+    damaged = [asdict(one) for one in report.damaged]
+    unchecked = [asdict(one) for one in report.unchecked]
+    if as_json:
+        show(report.facts | {"damaged": damaged, "not_checked": unchecked}, as_json=True)
+        return
+    lines = [
+        f"{line['key']} ({line['role']})" + (f", {moment(line['time'])}" if line["time"] else "")
+        for line in report.facts["signatures"]  # type: ignore[attr-defined]
+    ]
+    chains = ", ".join(f"{count} of {what}" for what, count in report.facts["chains"].items())  # type: ignore[attr-defined]
+    facts = report.facts | {"signatures": lines, "chains": chains}
+    if damaged:
+        facts["damaged"] = [row["file"] for row in damaged]
+    show(facts, as_json=False, title="Damaged" if damaged else title)
+    if damaged:
+        table(damaged, as_json=False, empty="")
+    if unchecked:
+        click.echo(f"Not checked ({len(unchecked)}):")
+        for row in unchecked[:_SHOWN]:
+            click.echo(f"  {row['what']}: {row['why']}")
+        if len(unchecked) > _SHOWN:
+            click.echo(f"  and {len(unchecked) - _SHOWN} more; --json lists them")
+
+
+def _reader(root: Path) -> "Read":
+    def read(path: str) -> bytes:
+        try:
+            return (root / path).read_bytes()
+        except OSError as error:
+            raise Misconfigured(
+                f"{root / path} cannot be read: {error.strerror}; copy it from a mirror or a backup"
+            ) from error
+
+    return read
+
+
+def _fetcher(board: Board) -> "Read":
+    return lambda path: board.http.fetch(f"/log/{path}", most_bytes=_BUNDLE_BYTES)
+
+
+commands = (fsck,)
