@@ -30,7 +30,7 @@ from fieldpost.tlog.treehead import Checkpoint
 # read(path below the log's folder) → bytes
 Read = Callable[[str], bytes]
 _BUNDLE_LEVEL: Final = 8
-_NAMED: Final = 8
+_MOST_NAMED: Final = 8
 
 
 class EntryTree:
@@ -199,8 +199,8 @@ class LogReading:
 
 def _listed(names: Iterator[str]) -> str:
     found = list(names)
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(found[:_NAMED]) + more
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return ", ".join(found[:_MOST_NAMED]) + more
 
 
 def _root(bundle_roots: Sequence[Hash], rest: Sequence[Hash]) -> Hash:
