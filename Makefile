@@ -20,7 +20,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps cluster-deps demo test bench fuzz chaos mutants check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps cluster-deps witness-deps demo test bench fuzz chaos mutants check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -43,7 +43,10 @@ system-deps: ## Debian packages that tests and benchmarks use (requirements/syst
 	@tools/install_system_packages.sh
 
 cluster-deps: ## CometBFT, pinned, by `go install` (requirements/go.txt); for boards of several operators
-	@tools/install_go_programs.sh
+	@tools/install_go_programs.sh requirements/go.txt cluster-deps
+
+witness-deps: ## litewitness, pinned, by `go install` (requirements/go-tests.txt); a test asks it for cosignatures
+	@tools/install_go_programs.sh requirements/go-tests.txt witness-deps
 
 demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ARGS="--help")
 	@$(BIN)/fieldpost demo $(ARGS)
