@@ -164,6 +164,29 @@ EVENTS: Final[dict[str, Event]] = {
     "log-not-asked": Event(
         logging.WARNING, "A log's URL did not show its checkpoint.", ("url", "error")
     ),
+    "monitor-ready": Event(
+        logging.INFO, "The monitor looks.", ("board", "makers", "sources", "paths", "metrics")
+    ),
+    "look-failed": Event(
+        logging.ERROR, "A look ended early; the next one goes on from there.", ("error",)
+    ),
+    "alarm-not-sent": Event(
+        logging.WARNING,
+        "A monitor's path for alarms is down; what waits for it is on the disk.",
+        ("path", "tries", "error"),
+    ),
+    "alarms-sent-again": Event(logging.INFO, "What `alarm-not-sent` said is over.", ("path",)),
+    "alarm-refused": Event(
+        logging.WARNING, "A path refuses an alarm; it is sent again later.", ("path", "error")
+    ),
+    "path-forgotten": Event(
+        logging.WARNING,
+        "Alarms waited for a path that is configured no more; they are kept, and not sent.",
+        ("path",),
+    ),
+    "expectations-not-loaded": Event(
+        logging.ERROR, "A monitor goes on with the expectations before.", ("error",)
+    ),
     "library": Event(logging.INFO, "What a library says.", ("logger", "message")),
 }
 

@@ -37,6 +37,9 @@ from fieldpost.node.config import parse_listen
 from fieldpost.signers.pkcs8 import parse_private_key
 from fieldpost.signers.pkcs11_uri import parse_token_uri
 from fieldpost.signers.software import SoftwareSigner
+from fieldpost.watch.monitor.alarm import read_alarm
+from fieldpost.watch.monitor.expectations import parse_expectations
+from fieldpost.watch.monitor.webhook import read_secret
 from tests.fuzz.target import Target, as_json, as_text, as_value
 
 
@@ -54,6 +57,9 @@ def _error_of(data: bytes) -> object:
 
 
 OWN: Final[dict[str, Target]] = {
+    "watch.monitor.expectations.parse_expectations": Target(parse_expectations, "expectations"),
+    "watch.monitor.alarm.read_alarm": Target(as_text(read_alarm), "alarm"),
+    "watch.monitor.webhook.read_secret": Target(as_text(read_secret), "secret", (Misconfigured,)),
     # a device's and a maker's own files, and what programs beside them say
     "agent.memory.decode_memory": Target(decode_memory, "memory", (Malformed, Untrusted)),
     "agent.leaving.read_links": Target(read_links, "links"),

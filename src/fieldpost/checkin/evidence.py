@@ -156,10 +156,10 @@ def verify_evidence(evidence: SplitView, *, links: Sequence[bytes] = ()) -> Prov
     "missing-links" without any, "wrong-board", what following links raises, "wrong-origin",
     "unknown-key", "bad-signature", and "no-split-view" where both heads may well be honest.
     """
-    records = _records(evidence.board, evidence.links or links)
+    records = board_records(evidence.board, evidence.links or links)
     origin = identifiers.origin_of(evidence.board)
-    first, signed_first = _open(evidence.first, records, origin)
-    second, signed_second = _open(evidence.second, records, origin)
+    first, signed_first = open_head(evidence.first, records, origin=origin)
+    second, signed_second = open_head(evidence.second, records, origin=origin)
     _check_excluded(first, second, evidence.path)
     return ProvenSplitView(
         board=evidence.board,
@@ -183,8 +183,11 @@ def _check_excluded(first: Checkpoint, second: Checkpoint, path: Sequence[Hash])
         raise Untrusted("no-split-view", "the larger tree extends the smaller one")
 
 
-def _records(board: str, links: Sequence[bytes]) -> list[BoardRecord]:
-    """Every record that the board ever had, oldest first, from links that prove it."""
+def board_records(board: str, links: Sequence[bytes]) -> list[BoardRecord]:
+    """Every record that the board ever had, oldest first, from links that prove it.
+
+    Raises Malformed, Untrusted: "missing-links", "wrong-board", what following links raises.
+    """
     if not links:
         raise Untrusted("missing-links", "the board's links are needed, from its genesis on")
     if not board.endswith("#" + leaf_hash(links[0])[:16].hex()):
@@ -200,13 +203,14 @@ def _records(board: str, links: Sequence[bytes]) -> list[BoardRecord]:
     return records
 
 
-def _open(
-    note: bytes, records: Sequence[BoardRecord], origin: str
+def open_head(
+    note: bytes, records: Sequence[BoardRecord], *, origin: str
 ) -> tuple[Checkpoint, tuple[Signer, ...]]:
-    """A head, and who signed it under any of the records.
+    """A head, and who signed it under any of the records (oldest first).
 
     Each record is asked by itself: its key ids are distinct, those of two records need not be, and
-    an id of four bytes is quickly ground.
+    an id of four bytes is quickly ground. Raises Malformed, Untrusted: "wrong-origin",
+    "unknown-key", "bad-signature".
     """
     newest = set(_named(records[-1]))
     found: dict[Signer, None] = {}

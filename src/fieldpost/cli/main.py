@@ -33,6 +33,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "device": ("device", "Check a device; revoke, suspend or reinstate it."),
     "fleet": ("fleet", "See which devices really run what; post the numbers, if you will."),
     "agent": ("agent", "Run on a device: check in, verify, install, report."),
+    "monitor": ("monitor", "Watch a board for your makers; be alarmed."),
     "verify": ("verify", "Verify a file: check-in, receipt, image, provisioning, evidence."),
     "demo": ("demo", "Show the whole line with real firmware, and attack it."),
 }
@@ -67,6 +68,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "device": ("device_check",),
     "fleet": ("fleet_summary",),
     "agent": ("agent_factory",),
+    "monitor": ("monitor_expect",),
 }
 
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heads of several sources against the history that is known: does each fit?
+
+A head that somebody of the board signed, and that is not of the known history, is evidence: at a
+smaller size our own tree shows it, at a larger one the source's tiles do, if they lead to its root.
+If they do not, nothing is proven, and that is told as well. What nobody of the board signed is
+noise that anybody can make.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from fieldpost.checkin.evidence import SplitView, make_evidence, open_head
+from fieldpost.errors import FieldpostError, Malformed, Untrusted
+from fieldpost.records.board import BoardRecord
+from fieldpost.tlog.note import parse_note
+from fieldpost.tlog.proof import prove_prefix, roots_from_prefix
+from fieldpost.tlog.tiles import Tile, TileHashReader
+from fieldpost.tlog.tree import CompactRange, HashReader
+from fieldpost.tlog.treehead import Checkpoint, parse_checkpoint
+
+
+class Fit(Enum):
+    """What a head is to the known history."""
+
+    KNOWN = "known"
+    """Of it, at a size that is known."""
+    AHEAD = "ahead"
+    """Of it, and further."""
+    NOISE = "noise"
+    """Signed by nobody of this board, or no checkpoint at all."""
+    UNPROVEN = "unproven"
+    """Signed, and the source's files do not show what it is."""
+    OTHER = "other"
+    """Signed, and of another history: `evidence` is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """About one head. `authors`: who signed it, as `operator name`, `witness name`."""
+
+    fit: Fit
+    head: Checkpoint | None = None
+    authors: tuple[str, ...] = ()
+    evidence: SplitView | None = None
+    detail: str = ""
+
+
+class Known(Protocol):
+    """A verified copy of the log, on this disk."""
+
+    def range_at(self, size: int) -> CompactRange:
+        """The tree at a size up to the log's."""
+        ...
+
+    def hash_reader(self) -> HashReader:
+        """Every hash of the published tree."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is known: the published head's note, the board's records, the links that prove them."""
+
+    board: str
+    origin: str
+    size: int
+    note: bytes
+    records: Sequence[BoardRecord]
+    links: Sequence[bytes]
+    log: Known
+
+
+def compare(note: bytes, history: History, read_tile: Callable[[Tile], bytes]) -> Verdict:
+    """Judge a note of a source, whose tiles `read_tile` gives (asked for larger heads alone)."""
+    try:
+        head, signers = open_head(note, history.records, origin=history.origin)
+    except (Malformed, Untrusted) as error:
+        return Verdict(Fit.NOISE, _claimed(note), detail=str(error))
+    authors = tuple(sorted({f"{signer.role} {signer.name}" for signer in signers}))
+    if head.size == 0:
+        return Verdict(Fit.KNOWN, head, authors)
+    if head.size <= history.size:
+        if history.log.range_at(head.size).root() == head.root:
+            return Verdict(Fit.KNOWN, head, authors)
+        reader = history.log.hash_reader()
+        path = (
+            prove_prefix(reader, old_size=head.size, size=history.size)
+            if head.size < history.size
+            else ()
+        )
+        return _other(note, head, authors, history, path)
+    return _larger(note, head, authors, history, read_tile)
+
+
+def _larger(
+    note: bytes,
+    head: Checkpoint,
+    authors: tuple[str, ...],
+    history: History,
+    read_tile: Callable[[Tile], bytes],
+) -> Verdict:
+    reader = TileHashReader(read_tile, head.size)
+    try:
+        path = prove_prefix(reader, old_size=history.size, size=head.size)
+        old_root, root = roots_from_prefix(old_size=history.size, size=head.size, path=path)
+    except FieldpostError as error:
+        return Verdict(Fit.UNPROVEN, head, authors, detail=str(error))
+    if root != head.root:
+        detail = "its tiles do not lead to its own root"
+        return Verdict(Fit.UNPROVEN, head, authors, detail=detail)
+    if old_root == history.log.range_at(history.size).root():
+        return Verdict(Fit.AHEAD, head, authors)
+    return _other(note, head, authors, history, path)
+
+
+def _other(
+    note: bytes,
+    head: Checkpoint,
+    authors: tuple[str, ...],
+    history: History,
+    path: Sequence[bytes],
+) -> Verdict:
+    evidence = make_evidence(history.board, (history.note, note), path=path, links=history.links)
+    return Verdict(Fit.OTHER, head, authors, evidence)
+
+
+def _claimed(note: bytes) -> Checkpoint | None:
+    try:
+        return parse_checkpoint(parse_note(note).text)
+    except Malformed:
+        return None
