@@ -37,8 +37,8 @@ from fieldpost.tlog.offline import OfflineProof, format_offline_proof
 from fieldpost.tlog.policy import Group, Log, Policy, Witness, format_policy
 from fieldpost.tlog.tiles import encode_entry_bundle, encode_tile
 from fieldpost.tlog.witness import format_add_checkpoint
-from fieldpost.watch.monitor.alarm import Alarm
 from tests.conftest import REPOSITORY
+from tests.fuzz.monitor_seeds import MONITOR_FAMILIES
 
 DEVICE: Final = DeterministicSigner(Algorithm.ED25519, "device 0")
 CHALLENGE: Final = b"\x07" * 32
@@ -310,15 +310,7 @@ _FAMILIES: Final[dict[str, Any]] = {
     "provisioning": _provisioning,
     "belief": lambda: [belief().encode()],
     "memory": _memory,
-    "expectations": lambda: [
-        b'version = 1\nboard = "b.test/1#'
-        + b"0" * 32
-        + b'"\n[[maker]]\nid = "'
-        + b"1" * 32
-        + b'"\nhours = ["07:00-19:00"]\ndays = ["mon"]\n[[maker.rollout]]\npercent = 1.5\n'
-    ],
-    "alarm": lambda: [json.dumps(Alarm(kind="test", board="b", text="t", at=NOW).value()).encode()],
-    "secret": lambda: [b"whsec_" + b"QUJDRA" * 6],
+    **MONITOR_FAMILIES,
     "evidence": lambda: _hexes(vectors("evidence")["files"]),
     "offline": _offline,
     "ceremony request": lambda: [_ceremony()[0]],

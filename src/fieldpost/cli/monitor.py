@@ -186,7 +186,15 @@ def run(
             "paths": list(monitor.courier.names),
             "metrics": scrape,
         }
-        tell(_log, "monitor-ready", **facts)
+        tell(
+            _log,
+            "monitor-ready",
+            board=facts["board"],
+            makers=facts["makers"],
+            sources=facts["sources"],
+            paths=facts["paths"],
+            metrics=scrape,
+        )
         if as_json:
             click.echo(json.dumps({"event": "ready"} | facts))
         else:
