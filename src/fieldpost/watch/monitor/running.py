@@ -26,7 +26,7 @@ from fieldpost.watch.monitor.passing import Makers
 from fieldpost.watch.monitor.paths import AlarmPath
 from fieldpost.watch.monitor.watchlist import Watchlist
 
-_LOOKS_MISSED: Final = 3
+_MOST_LOOKS_MISSED: Final = 3
 _log: Final = logging.getLogger("fieldpost.monitor")
 
 
@@ -134,7 +134,7 @@ class Monitor:
         """Raises Unavailable where the monitor cannot see, or does not look any more."""
         since = self._uptime() - self._looked
         patience = self.looking.patience
-        if since > max(_LOOKS_MISSED * self._every_s, patience.blind_s):
+        if since > max(_MOST_LOOKS_MISSED * self._every_s, patience.blind_s):
             raise Unavailable(f"the last look ended {since:.0f} s ago")
         if self.looking.copy.head is None:
             raise Unavailable("nothing of the board was seen yet")
