@@ -15,8 +15,9 @@ from fieldpost.fleet.clones import Told, clone_sign, remember, told
 from fieldpost.fleet.database import Place, Seen
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.outcome import Outcome
-from fieldpost.identity.report import Report, open_report, verify_report
+from fieldpost.identity.report import CheckSignature, Report, open_report, verify_report
 from fieldpost.identity.status import DeviceStatus
+from fieldpost.keys import verify_signature
 
 # Outcomes that say how a release ended on a device.
 ENDS: Final = frozenset({Outcome.CONFIRMED, Outcome.FAILED, Outcome.REVERTED})
@@ -43,11 +44,13 @@ def judge_report(
     seen: Seen | None,
     board: str,
     suspect: Callable[[str], None],
+    check_signature: CheckSignature = verify_signature,
 ) -> Judged | None:
     """The verified report, or None if it is the newest one again.
 
     `status` is the worst that the board says of the key; `suspect` hears of a sign that the key is
-    in two places, whether or not the report counts. Raises Untrusted("unknown-device") for a
+    in two places, whether or not the report counts; `check_signature` is that of `verify_report`.
+    Raises Untrusted("unknown-device") for a
     device in no lot, Untrusted("revoked-device" | "decommissioned-device"), Untrusted and
     Malformed as `verify_report`, Conflict with the newest (boot count, counter) for a replay.
     """
@@ -57,7 +60,7 @@ def judge_report(
             "this device is in no lot whose leaves are here; enrol its lot and upload the leaves",
         )
     leaf = decode_leaf(place.leaf)
-    report = verify_report(data, leaf.key, board=board)
+    report = verify_report(data, leaf.key, board=board, check_signature=check_signature)
     if status in _REFUSED:
         raise Untrusted(
             f"{status.name.lower()}-device",

@@ -15,6 +15,7 @@ from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import Conflict, Malformed, Untrusted
+from fieldpost.fleet.ahead import Incoming, VerifiedAhead, VerifyMany, verify_none
 from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb, Seen
 from fieldpost.fleet.ends import End, Period
@@ -42,7 +43,8 @@ _WEIGHT: Final = (
 class FleetService:
     """One fleet database for one board.
 
-    `lots` reads the board, verified. `clock` gives whole Unix seconds.
+    `lots` reads the board, verified. `clock` gives whole Unix seconds. `verify` is asked ahead for
+    the signatures of reports that wait together.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class FleetService:
         board: str,
         lots: FleetBoard,
         clock: Callable[[], int],
+        verify: VerifyMany = verify_none,
     ) -> None:
         self.board = board
         self._lots = lots
         self._clock = clock
         self._database = FleetDb(path)
-        self._writer = Writer(self._database)
+        self._ahead = VerifiedAhead(self._database, verify)
+        self._writer = Writer(self._database, ahead=self._ahead.prepare)
         self._trees: OrderedDict[bytes, LotTree] = OrderedDict()
         self._trees_lock = Lock()
         self._counting = Lock()
@@ -162,7 +166,7 @@ class FleetService:
         The future raises as `judge_report`; this call itself Malformed and Unavailable.
         """
         kid = signer_of(data)
-        return self._writer.submit(lambda: self._take(kid, data))
+        return self._writer.submit(lambda: self._take(kid, data), Incoming(kid, data))
 
     def _take(self, device: bytes, data: bytes) -> None:
         place = self._database.place(device)
@@ -176,6 +180,7 @@ class FleetService:
             seen=self._database.seen(device),
             board=self.board,
             suspect=lambda why: self._database.mark_clone(device, why, self._clock()),
+            check_signature=self._ahead.check_signature,
         )
         if judged is None:
             return

@@ -7,12 +7,13 @@ nothing and spoils nothing for the others in its batch.
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.errors import FieldpostError, Unavailable
+from fieldpost.fleet.ahead import Incoming
 from fieldpost.fleet.database import FleetDb
 
 JOBS_PER_TRANSACTION: Final = 256
@@ -22,25 +23,31 @@ JOBS_WAITING: Final = 8_192
 @dataclass(frozen=True, slots=True)
 class _Job:
     run: Callable[[], None]
+    report: Incoming | None
     done: Future[None]
 
 
 class Writer:
-    """Group commit. Jobs run in the order in which they were submitted."""
+    """Group commit. Jobs run in the order in which they were submitted.
 
-    def __init__(self, database: FleetDb) -> None:
+    `ahead` is called with the reports of a batch, inside its transaction and before its jobs.
+    """
+
+    def __init__(self, database: FleetDb, *, ahead: Callable[[Sequence[Incoming]], None]) -> None:
         self._database = database
+        self._ahead = ahead
         self._queue: queue.Queue[_Job | None] = queue.Queue(JOBS_WAITING)
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="fleet-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, run: Callable[[], None]) -> Future[None]:
-        """Have `run` called inside a transaction. Raises Unavailable when too many wait.
+    def submit(self, run: Callable[[], None], report: Incoming | None = None) -> Future[None]:
+        """Have `run` called inside a transaction, for the report that it takes if it takes one.
 
-        `run` must check everything before it writes anything.
+        `run` must check everything before it writes anything. Raises Unavailable when too many
+        wait.
         """
-        job = _Job(run, Future())
+        job = _Job(run, report, Future())
         if self._closed:
             raise Unavailable("the fleet service is stopping", 5)
         try:
@@ -79,6 +86,7 @@ class Writer:
         results: list[tuple[_Job, FieldpostError | None]] = []
         try:
             with self._database.transaction():
+                self._ahead([job.report for job in jobs if job.report is not None])
                 results = [(job, _attempt(job.run)) for job in jobs]
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             for job in jobs:

@@ -69,7 +69,7 @@ def read_outcome(value: cbor.Value) -> tuple[Outcome, str]:
             outcome = _OUTCOMES[number]
         case _:
             raise Malformed("an outcome must be {4: result, -1: known number}")
-    if cbor.encode(result) != cbor.encode(_suit_result(outcome)):
+    if cbor.encode(result) != _SUIT_RESULTS[outcome]:
         raise Malformed(f"the SUIT result is not that of {outcome}")
     return outcome, check_text(rest[-2], "a reason", MAX_TEXT) if -2 in rest else ""
 
@@ -78,3 +78,6 @@ def _suit_result(outcome: Outcome) -> object:
     if outcome not in _SUIT_REASONS:
         return True
     return {5: NUMBERS[outcome], 7: _SUIT_REASONS[outcome]}
+
+
+_SUIT_RESULTS: Final = {outcome: cbor.encode(_suit_result(outcome)) for outcome in Outcome}

@@ -11,8 +11,9 @@ reports. -65540 is the tree head that the device last verified, so fleets gossip
 for free. Claims that a reader does not know are skipped. The outcome: see `outcome`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -32,6 +33,7 @@ PROFILE: Final = "tag:fieldpost,2026:report-v1"
 _AUDIENCE, _UEID, _PROFILE, _BOOT_COUNT = 3, 256, 265, 267
 _COUNTER, _COMPONENTS, _OUTCOME, _HEAD = -65537, -65538, -65539, -65540
 
+CheckSignature = Callable[[PublicKey, bytes, bytes], None]
 SeenHead = tuple[int, bytes, int]
 """Size, root and T (Unix seconds) of a checkpoint that a device verified."""
 
@@ -139,16 +141,29 @@ def signer_of(data: bytes) -> bytes:
     return _take_apart(data)[0]
 
 
-def verify_report(data: bytes, key: PublicKey, *, board: str | None = None) -> Report:
+def signature_check(data: bytes, key: PublicKey) -> tuple[PublicKey, bytes, bytes]:
+    """The question that `verify_report` will put to `check_signature`. Raises Malformed."""
+    _, _, protected, payload, signature = _take_apart(data)
+    return key, _signed_bytes(protected, payload), signature
+
+
+def verify_report(
+    data: bytes,
+    key: PublicKey,
+    *,
+    board: str | None = None,
+    check_signature: CheckSignature = verify_signature,
+) -> Report:
     """The report that the device with `key` signed, about itself and, if given, for `board`.
 
-    Raises Malformed, Untrusted("wrong-device") for another key's or about another device,
+    `check_signature` is for callers that verified earlier, elsewhere: it must agree with the
+    default. Raises Malformed, Untrusted("wrong-device") for another key's or about another device,
     Untrusted("bad-signature"), Untrusted("wrong-board"). Whether it is new says `Report.order`.
     """
     kid, algorithm, protected, payload, signature = _take_apart(data)
     if kid != key.thumbprint() or algorithm != key.algorithm:
         raise Untrusted("wrong-device", "the report is signed by another device's key")
-    verify_signature(key, _signed_bytes(protected, payload), signature)
+    check_signature(key, _signed_bytes(protected, payload), signature)
     report = _read_claims(payload)
     if report.device != kid:
         raise Untrusted("wrong-device", "the report is about another device than its signer")
@@ -161,6 +176,8 @@ def _signed_bytes(protected: bytes, payload: bytes) -> bytes:
     return cbor.encode(["Signature1", protected, b"", payload])
 
 
+# Whoever takes a report asks for its signer, then for what was signed, then for what it says.
+@lru_cache(512)
 def _take_apart(data: bytes) -> tuple[bytes, Algorithm, bytes, bytes, bytes]:
     """kid, algorithm, protected header, payload, signature."""
     if len(data) > MAX_REPORT_BYTES:
@@ -172,13 +189,18 @@ def _take_apart(data: bytes) -> tuple[bytes, Algorithm, bytes, bytes, bytes]:
             raise Malformed("a report is a COSE_Sign1 (tag 18)")
     if unprotected:
         raise Malformed("the unprotected header must be empty")
-    match header:
-        case {1: int(number), 4: bytes(kid), 16: "application/eat+cwt", **rest} if (
-            not rest and len(kid) == 32 and number in DEVICE_ALGORITHMS
+    # Decoded maps are in the order of their encoded keys.
+    if isinstance(header, dict) and tuple(header) == (1, 4, 16):
+        number, kid, kind = header.values()
+        if (
+            isinstance(number, int)
+            and number in DEVICE_ALGORITHMS
+            and isinstance(kid, bytes)
+            and len(kid) == 32
+            and kind == TYPE
         ):
             return kid, Algorithm(number), protected, payload, signature
-        case _:
-            raise Malformed(f"a report's protected header must be {{1: alg, 4: kid, 16: {TYPE}}}")
+    raise Malformed(f"a report's protected header must be {{1: alg, 4: kid, 16: {TYPE}}}")
 
 
 def _read_claims(payload: bytes) -> Report:

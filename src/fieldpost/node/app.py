@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from fieldpost.engines.base import Engine
 from fieldpost.engines.recovery import Watch
+from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import FieldpostError, Unavailable
 from fieldpost.fleet.service import FleetService
 from fieldpost.metrics.prometheus import Metrics
@@ -105,8 +106,14 @@ def open_node(
             witnesses=witnesses.states,
         )
         stack.callback(service.close)
+        verifiers = Verifiers()
+        stack.callback(verifiers.close)
         fleet = FleetService(
-            config.data / "fleet.db", board=engine.board, lots=NodeLots(service), clock=clock
+            config.data / "fleet.db",
+            board=engine.board,
+            lots=NodeLots(service),
+            clock=clock,
+            verify=lambda checks: verifiers.verify(checks).result(),
         )
         stack.callback(fleet.close)
         app = build(

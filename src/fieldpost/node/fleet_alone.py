@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import make_dirs
+from fieldpost.engines.verifiers import Verifiers
 from fieldpost.fleet.board_lots import BoardLots
 from fieldpost.fleet.service import FleetService
 from fieldpost.metrics.prometheus import Metrics
@@ -39,7 +40,15 @@ def open_fleet(
         make_dirs(data)
         http = stack.enter_context(HttpClient(board_url))
         lots = BoardLots(http, provisioning=provisioning, belief=data / "belief.cbor", clock=clock)
-        fleet = FleetService(data / "fleet.db", board=lots.board, lots=lots, clock=clock)
+        verifiers = Verifiers()
+        stack.callback(verifiers.close)
+        fleet = FleetService(
+            data / "fleet.db",
+            board=lots.board,
+            lots=lots,
+            clock=clock,
+            verify=lambda checks: verifiers.verify(checks).result(),
+        )
         stack.callback(fleet.close)
         limits = Limits()
         metrics = Metrics()

@@ -87,9 +87,9 @@ def trust_the_healthy(state: State, event: Event) -> tuple[State, tuple[Do, ...]
     return states.step(state, event)
 
 
-def for_any_board(data: bytes, key: Any, *, board: str | None = None) -> Report:
+def for_any_board(data: bytes, key: Any, *, board: str | None = None, **named: Any) -> Report:
     """A report, whichever board it names."""
-    return verify_report(data, key, board=None if board else board)
+    return verify_report(data, key, board=None if board else board, **named)
 
 
 def never_seen(_database: Any, _device: bytes) -> None:
