@@ -12,6 +12,7 @@ from fieldpost.node.config_sources import load_config
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILE = REPOSITORY / "deploy" / "container" / "Containerfile"
 TEXT = FILE.read_text()
+OPERATOR = FILE.with_name("operator.Containerfile")
 
 
 def lint(path: Path) -> "subprocess.CompletedProcess[str]":
@@ -24,6 +25,7 @@ def lint(path: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_the_linter_finds_nothing(tmp_path: Path) -> None:
     assert lint(FILE).stdout == ""
+    assert lint(OPERATOR).stdout == ""
     worse = tmp_path / "Containerfile"
     worse.write_text(TEXT.replace(":3.11-slim-bookworm", ":latest"))
     assert "DL3007" in lint(worse).stdout
@@ -48,5 +50,27 @@ def test_it_runs_as_nobody_in_particular_from_versions_that_are_locked() -> None
     pinned = subprocess.run(
         ["sed", "-n", pattern[1], str(lock)], capture_output=True, text=True, check=True
     ).stdout
-    for package in ("cryptography", "starlette", "uvicorn", "uvloop", "httptools", "python-pkcs11"):
+    for package in (
+        "cryptography",
+        "starlette",
+        "uvicorn",
+        "uvloop",
+        "httptools",
+        "python-pkcs11",
+        "protobuf",
+    ):
         assert re.search(rf"^{package}==[0-9.]+$", pinned, re.MULTILINE), package
+
+
+def test_an_operators_image_has_the_cometbft_that_the_tests_ran_with() -> None:
+    text = OPERATOR.read_text()
+    pinned = (REPOSITORY / "requirements" / "go.txt").read_text()
+    (program,) = re.findall(r"go install (\S+)@(\S+)", text)
+    assert f"{program[0]} {program[1]}\n" in pinned
+    block = text[text.index("ENV ") :].split("CMD")[0]
+    environment = dict(re.findall(r"(FIELDPOST_\w+)=(\S+)", block))
+    settings = REPOSITORY / "deploy" / "operator.toml"
+    assert Path(environment["FIELDPOST_NODE_CONFIG"]).name == settings.name
+    config = load_config(file=settings, environment=environment, options={}).config
+    assert config.engine == "cometbft"
+    assert text.count(f"EXPOSE {config.cometbft.p2p_listen.rpartition(':')[2]}\n") == 1

@@ -14,6 +14,7 @@ from fieldpost.cli.main import fieldpost
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "fieldpost.service"
+DROP_IN = DEPLOY / "systemd" / "operator.conf"
 PROGRAM = "/opt/fieldpost/bin/fieldpost"
 EXPOSURE = 20  # tenths; systemd calls 0 to 20 "OK"
 
@@ -74,3 +75,24 @@ def test_exit_codes_that_no_restart_mends_are_not_restarted() -> None:
 
     line = next(x for x in UNIT.read_text().splitlines() if x.startswith("RestartPreventExit"))
     assert line.split("=")[1].split() == [str(USAGE), str(FAMILIES[Misconfigured][0])]
+
+
+def test_an_operator_changes_what_is_run_and_leaves_the_sandbox(unit: Path) -> None:
+    folder = unit.with_name(f"{unit.name}.d")
+    folder.mkdir()
+    text = DROP_IN.read_text().replace(PROGRAM, "/bin/true")
+    (folder / DROP_IN.name).write_text(text)
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, done.stderr) == (0, "")
+    settings = {line.partition("=")[0] for line in text.splitlines() if re.match(r"\w+=", line)}
+    assert settings == {"ExecStartPre", "ExecStart", "Environment", "KillMode"}
+
+
+def test_an_operators_commands_are_ours_and_take_the_shipped_settings() -> None:
+    commands = re.findall(rf"^Exec\w+={PROGRAM} (.*)$", DROP_IN.read_text(), re.MULTILINE)
+    check, run = map(shlex.split, commands)
+    assert run[:2] == ["operator", "run"]
+    assert CliRunner().invoke(fieldpost, [*run[:2], "--help"]).exit_code == 0
+    assert check[-1] == run[-1] == "/etc/fieldpost/operator.toml"
+    words = [*check[:-1], str(DEPLOY / "operator.toml")]
+    assert CliRunner().invoke(fieldpost, words).exit_code == 0
