@@ -51,6 +51,7 @@ class Comet:
     home: Path
     process: CometProcess
     rpc: CometRpc
+    rpc_address: str
     deaths: list[Death]
 
     def wait_ready(self) -> None:
@@ -86,7 +87,7 @@ def running(home: Path, rpc: str) -> Iterator[Comet]:
     """CometBFT over `home`, until the block ends."""
     deaths: list[Death] = []
     process = CometProcess(need_cometbft(), home, on_death=deaths.append, first_delay_s=0.1)
-    comet = Comet(home, process, CometRpc(rpc, answer_s=60.0), deaths)
+    comet = Comet(home, process, CometRpc(rpc, answer_s=60.0), rpc, deaths)
     process.start()
     try:
         yield comet

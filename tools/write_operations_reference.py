@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 from fieldpost.journal import EVENTS
 from fieldpost.node.api.problems import PROBLEMS
 from fieldpost.node.app import open_node
+from fieldpost.node.comet_vitals import announce_cometbft
 from fieldpost.node.config import NodeConfig
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -91,6 +92,8 @@ def render() -> dict[Path, str]:
         tempfile.TemporaryDirectory() as folder,
         open_node(NodeConfig(data=Path(folder)), clock=lambda: _NOW) as node,
     ):
+        # Only a node with CometBFT has these; nothing is asked of one here.
+        announce_cometbft(node.metrics, NodeConfig(data=Path(folder)).cometbft.rpc_listen)
         metrics = "".join(
             f"| `{name}` | {kind} | {text} |\n" for name, kind, text in node.metrics.described()
         )

@@ -99,6 +99,11 @@ EVENTS: Final[dict[str, Event]] = {
         "CometBFT ended or stopped working; it is started again after a moment.",
         ("reason", "error"),
     ),
+    "validator-key-doubled": Event(
+        logging.ERROR,
+        "Somebody else votes with this operator's validator key: there is a copy of it.",
+        ("home",),
+    ),
     "cometbft-halted": Event(
         logging.ERROR,
         "CometBFT ended in a way that a restart would only repeat; somebody must act.",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cometbft import need_cometbft
 from tests.docs.typed_page import BLOCK, needs_shell, type_page
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "operations"
@@ -17,6 +18,8 @@ TYPED = sorted(
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", TYPED)
 def test_the_page_is_true(name: str, tmp_path: Path) -> None:
+    if name.startswith("cluster"):
+        need_cometbft()
     type_page(PAGES / name, tmp_path, least_steps=15)
 
 

@@ -2,6 +2,7 @@
 """Real CometBFT, as the engine runs and asks it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from fieldpost.engines.cometbft.home import signed_path
 from fieldpost.engines.cometbft.rpc import CometRpc
 from fieldpost.errors import Malformed, Misconfigured, Rejected, Unavailable
+from fieldpost.metrics.prometheus import Metrics
+from fieldpost.node.comet_vitals import announce_cometbft
 from tests.cometbft import READY_S, make_home, need_cometbft, running
 
 pytestmark = pytest.mark.e2e
@@ -42,6 +45,13 @@ def test_transactions_are_committed_and_asking_twice_is_safe(tmp_path: Path) -> 
         status = comet.rpc.status()
         assert (status.catching_up, status.peers) == (False, 0)
         assert status.time >= 1_700_000_000
+        metrics = Metrics()
+        close = announce_cometbft(metrics, comet.rpc_address)
+        told = re.search(r"^fieldpost_cometbft_height (\d+)$", metrics.render(), re.MULTILINE)
+        assert told is not None
+        assert int(told[1]) >= status.height
+        assert "fieldpost_cometbft_peers 0\n" in metrics.render()
+        close()
 
 
 def test_what_the_application_or_the_mempool_refuses_says_so(tmp_path: Path) -> None:
@@ -127,7 +137,8 @@ def test_a_validator_key_without_its_state_halts_before_a_second_signature(tmp_p
     rpc = make_home(tmp_path)
     signed_path(tmp_path).unlink()
     with running(tmp_path, rpc) as comet:
-        wait_until(lambda: comet.process.halted)
+        wait_until(lambda: comet.deaths)
+        assert comet.process.halted is not None
         assert [death.reason for death in comet.deaths] == ["validator-state"]
         with pytest.raises(Unavailable, match="validator key"):
             comet.wait_ready()

@@ -40,7 +40,8 @@ from fieldpost.node.api import (
     reports,
 )
 from fieldpost.node.callers import Callers, Requests
-from fieldpost.node.config import LOOPBACK, Limits, NodeConfig
+from fieldpost.node.comet_vitals import announce_cometbft
+from fieldpost.node.config import COMETBFT, LOOPBACK, Limits, NodeConfig
 from fieldpost.node.following import Follower, FollowRequests
 from fieldpost.node.gate import Gate, LimitRates
 from fieldpost.node.lots import NodeLots
@@ -94,6 +95,8 @@ def open_node(
         witnesses = Witnesses(engine.cosignable, config.data / "log", addresses)
         stack.callback(witnesses.close)
         metrics = Metrics()
+        if config.engine == COMETBFT:
+            stack.callback(announce_cometbft(metrics, config.cometbft.rpc_listen))
         announce_witnesses(metrics, witnesses, clock)
         service = NodeService(
             engine=engine,

@@ -3,6 +3,7 @@
 
 import pytest
 
+from fieldpost.errors import Unavailable
 from fieldpost.metrics.prometheus import Metrics
 
 
@@ -50,4 +51,17 @@ def test_large_numbers_keep_their_digits() -> None:
     metrics.gauge("free_bytes", "Free.", lambda: 123_456_789_012)
     metrics.gauge("never_seconds", "Never.", lambda: float("inf"))
     assert "free_bytes 123456789012\n" in metrics.render()
+    metrics.gauge("unknown_seconds", "Unknown.", lambda: float("nan"))
     assert "never_seconds +Inf\n" in metrics.render()
+    assert "unknown_seconds NaN\n" in metrics.render()
+
+
+def test_a_gauge_that_cannot_be_read_now_hides_no_other() -> None:
+    def unknown() -> float:
+        raise Unavailable("no head yet")
+
+    metrics = Metrics()
+    metrics.gauge("a_size", "A.", unknown)
+    metrics.gauge("b_size", "B.", lambda: 2)
+    assert "a_size NaN\n" in metrics.render()
+    assert "b_size 2\n" in metrics.render()

@@ -105,12 +105,18 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
 _FAILURES: Final = re.compile(
     rb"(CONSENSUS FAILURE!!!|Error in validation[^\n]*wrong Block\.Header\.AppHash)[^\n]*\n"
 )
+_DOUBLE: Final = b"conflicting vote from ourselves"
 _MOST_LINE: Final = 300
 
 
 def is_failure(output: bytes) -> bool:
     """Whether a process that said this does no work any more, although it runs."""
     return _FAILURES.search(output) is not None
+
+
+def is_double(output: bytes) -> bool:
+    """Whether somebody else votes with this operator's validator key."""
+    return _DOUBLE in output
 
 
 def explain_death(output: bytes, status: int) -> Death:

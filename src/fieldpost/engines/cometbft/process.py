@@ -24,7 +24,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from fieldpost.engines.cometbft import leash
-from fieldpost.engines.cometbft.deaths import READ_BYTES, Death, explain_death, is_failure
+from fieldpost.engines.cometbft.deaths import (
+    READ_BYTES,
+    Death,
+    explain_death,
+    is_double,
+    is_failure,
+)
 from fieldpost.engines.cometbft.output import LimitedLog
 from fieldpost.errors import Unavailable
 from fieldpost.journal import tell
@@ -72,6 +78,7 @@ class CometProcess:
         self._starting = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._last: Death | None = None
+        self._doubled = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -205,9 +212,15 @@ class CometProcess:
                     return said
                 self._output.write(chunk)
                 said = (said + chunk)[-READ_BYTES:]
+                self._check_alone(said)
                 if kill_at is None and is_failure(said):
                     process.terminate()
                     kill_at = time.monotonic() + self._grace_s
+
+    def _check_alone(self, said: bytes) -> None:
+        if not self._doubled and is_double(said):
+            self._doubled = True
+            tell(_log, "validator-key-doubled", home=self._home)
 
 
 def _is_readable(pipe: IO[bytes], until: float | None) -> bool:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from fieldpost.engines.cometbft.deaths import explain_death, is_failure
+from fieldpost.engines.cometbft.deaths import explain_death, is_double, is_failure
 
 WRONG_HASH = "wrong Block.Header.AppHash.  Expected 00AA, got 00BB"
 INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}" stack="goroutine"'
@@ -52,3 +52,10 @@ def test_a_process_that_stopped_its_consensus_is_noticed_while_it_runs() -> None
 def test_nothing_said_is_a_death_with_its_status() -> None:
     assert "signal 9" in str(explain_death(b"", -9))
     assert "exit code 3" in str(explain_death(b"\xff\xfe", 3))
+
+
+def test_a_vote_by_somebody_elses_copy_of_the_key_is_noticed() -> None:
+    line = b"E[2026] found conflicting vote from ourselves; did you unsafe_reset a validator?\n"
+    assert is_double(line)
+    assert not is_double(b"I[2026] received complete proposal block\n")
+    assert not is_failure(line)
