@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,24 @@ def running_node(data: Path, *options: str) -> Iterator[str]:
         finally:
             node.terminate()
             node.communicate(timeout=30)
+
+
+@contextmanager
+def running_mirror(data: Path, *sources: str, options: Sequence[str] = ()) -> Iterator[str]:
+    """A mirror process on a free port; its URL."""
+    words = ["--data", str(data), "--listen", "127.0.0.1:0", "--every", "0.2", "--json", *options]
+    with subprocess.Popen(
+        [*CLI, "mirror", "run", *sources, *words],
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as mirror:
+        try:
+            assert mirror.stdout is not None
+            yield json.loads(mirror.stdout.readline())["url"]
+        finally:
+            mirror.terminate()
+            mirror.communicate(timeout=60)
 
 
 def make_maker(home: Path, url: str) -> Maker:

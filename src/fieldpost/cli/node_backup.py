@@ -85,9 +85,9 @@ def backup(*, data: Path, folder: Path, with_keys: bool, final: bool, as_json: b
 @click.command()
 @click.option(
     "--from",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of the backup.",
+    "source",
+    metavar="FOLDER|URL",
+    help="Folder of a backup; or a mirror of the board, its folder or URL.",
 )
 @click.option(
     "--data",
@@ -107,27 +107,57 @@ def backup(*, data: Path, folder: Path, with_keys: bool, final: bool, as_json: b
 )
 @json_option
 def restore(
-    *, folder: Path | None, data: Path, keys: Path | None, newest: bool, as_json: bool
+    *, source: str | None, data: Path, keys: Path | None, newest: bool, as_json: bool
 ) -> None:
-    r"""Restore a node from a backup into an empty data folder.
+    r"""Restore a node from a backup, or from any mirror of its board, into an empty data folder.
 
-    What the node signed after the backup is not in it, and signing the same sizes again would be
-    a second history. So the node then starts only with --mirror, and asks every mirror for what
-    is missing; or after you said with --newest that nothing is.
+    From a mirror everything is verified as a mirror does, and the keys must be those that the
+    board names. Reports of devices are in backups alone.
+
+    What the node signed after the backup, or after the mirror looked last, is not in it, and
+    signing the same sizes again would be a second history. So the node then starts only with
+    --mirror, and asks every mirror for what is missing; or after you said with --newest that
+    nothing is.
 
     \b
     fieldpost node restore --from /mnt/backup --data /var/lib/fieldpost --keys /mnt/safe/keys
-    fieldpost node run --data /var/lib/fieldpost --mirror https://copy.example
+    fieldpost node restore --from https://mirror.example --data /var/lib/fieldpost --keys ./keys
+    fieldpost node run --data /var/lib/fieldpost --mirror https://mirror.example
     """
-    from fieldpost.engines.restore import restore as restore_node
+    from fieldpost.engines.backup import MANIFEST
     from fieldpost.engines.restore import say_newest
 
-    if folder is None:
+    if source is None:
         if not newest:
-            raise Misconfigured("restore from where? give --from FOLDER")
+            raise Misconfigured("restore from where? give --from FOLDER or URL")
         say_newest(data)
         show({"data": str(data), "newest": True}, as_json=as_json, title="It is the newest")
         return
+    is_url = "://" in source
+    if not is_url and not Path(source).is_dir():
+        raise Misconfigured(f"{source} is no folder, and no URL with http:// or https://")
+    if is_url or (not (Path(source) / MANIFEST).exists() and _has_log(Path(source))):
+        facts, damaged = _from_mirror(source, data, keys, newest=newest, as_json=as_json)
+    else:
+        facts, damaged = _from_backup(Path(source), data, keys, newest=newest, as_json=as_json)
+    show(facts | _damage(damaged, as_json=as_json), as_json=as_json, title=f"Restored into {data}")
+    if damaged:
+        raise Malformed(f"{_DAMAGED}: {'; '.join(damaged)}")
+
+
+Restored = tuple[dict[str, object], list[str]]
+
+
+def _has_log(folder: Path) -> bool:
+    return (folder / "log" / "checkpoint").exists()
+
+
+def _from_backup(
+    folder: Path, data: Path, keys: Path | None, *, newest: bool, as_json: bool
+) -> Restored:
+    from fieldpost.engines.backup import read_backup
+    from fieldpost.engines.restore import restore as restore_node
+
     with _bars(as_json=as_json) as watch:
         done = 0
 
@@ -136,20 +166,42 @@ def restore(
             done += count
             watch("entries", done, total)
 
-        from fieldpost.engines.backup import read_backup
-
         total = read_backup(folder).size
         made, damaged = restore_node(folder, data, keys=keys, newest=newest, copied=copied)
     known = newest or made.final
-    facts = {
+    return {
         "board": made.board,
         "entries": made.size,
         "backup_of": moment(made.time),
         "next": f"fieldpost node run --data {data}" + ("" if known else " --mirror FOLDER|URL"),
+    }, damaged
+
+
+def _from_mirror(
+    source: str, data: Path, keys: Path | None, *, newest: bool, as_json: bool
+) -> Restored:
+    from fieldpost.watch.mirror_restore import restore_from_mirror
+
+    with _bars(as_json=as_json) as watch:
+        made = restore_from_mirror(
+            source,
+            data,
+            keys=keys,
+            newest=newest,
+            clock=lambda: int(time.time()),
+            watch=lambda done, total: watch("entries", done, total),
+        )
+    facts: dict[str, object] = {
+        "board": made.board,
+        "entries": made.size,
+        "cosigned_at": moment(made.time),
+        "signed_before": f"size {made.signed}, {made.signed - made.size} entries more than this"
+        if made.signed > made.size
+        else None,
+        "missing_blobs": made.missing_blobs,
+        "next": f"fieldpost node run --data {data}" + ("" if newest else f" --mirror {source}"),
     }
-    show(facts | _damage(damaged, as_json=as_json), as_json=as_json, title=f"Restored into {data}")
-    if damaged:
-        raise Malformed(f"{_DAMAGED}: {'; '.join(damaged)}")
+    return facts, list(made.damaged)
 
 
 commands = (backup, restore)

@@ -52,7 +52,7 @@ def restore(
         raise Misconfigured(f"{folder} has no checkpoint: take another backup")
     make_dirs(data, disk=disk)
     write_file(data / RESTORING, b"", disk=disk)
-    _bring_keys(folder, data, keys, disk)
+    bring_keys(folder, data, keys, disk)
     signed = _check_own(note, data, backup)
     damaged = copy_blobs(folder / "blobs", data / "blobs", disk=disk)
     copy_log(
@@ -90,14 +90,18 @@ def check_usable(data: Path) -> None:
         )
 
 
-def _bring_keys(folder: Path, data: Path, keys: Path | None, disk: Disk) -> None:
+def bring_keys(folder: Path | None, data: Path, keys: Path | None, disk: Disk) -> None:
+    """The node's keys into `data`: they are there, or come from `keys`, or from the backup.
+
+    Raises Misconfigured where none are.
+    """
     here = keys_directory(data)
-    source = keys or keys_directory(folder)
+    source = keys or (keys_directory(folder) if folder else None)
     if (here / "log.pem").exists():
         return
-    if not (source / "log.pem").exists():
+    if source is None or not (source / "log.pem").exists():
         raise Misconfigured(
-            f"the backup has no keys: name the folder of the node's own with --keys, or copy them "
+            f"there are no keys: name the folder of the node's own with --keys, or copy them "
             f"to {here} first; without them this board cannot go on (docs/operations/backup.md)"
         )
     copy_keys(source, here, disk=disk)

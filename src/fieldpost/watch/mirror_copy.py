@@ -49,16 +49,23 @@ class BoardCopy:
     """The copy below `data`, for one writing thread; others may read `heads` and the log.
 
     `state` is what was judged, `heads` what is published; both None at the beginning. `watch`
-    follows entries that must be applied again. Raises Misconfigured for a folder that is in use,
-    is a node's, or is damaged; Unavailable.
+    follows entries that must be applied again. Raises Misconfigured for a folder that is in use, or
+    is damaged, or is a node's unless it is `to_be_node`; Unavailable.
     """
 
-    def __init__(self, data: Path, *, watch: Watch | None = None, disk: Disk = OS) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        to_be_node: bool = False,
+        watch: Watch | None = None,
+        disk: Disk = OS,
+    ) -> None:
         self.data = data
         self._disk = disk
         self._watch = watch
         make_dirs(data, disk=disk)
-        if (data / "keys").exists():
+        if (data / "keys").exists() and not to_be_node:
             raise Misconfigured(f"{data} is a node's folder: choose one of its own for a mirror")
         self._lock = DirectoryLock(data)
         try:
