@@ -29,6 +29,7 @@ from benchmarks import (
     publish,
     reports,
     wide_maps,
+    witness,
 )
 from benchmarks.measure import Result
 
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
     "publish": publish.results,
     "reports": reports.results,
     "lots": lots.results,
+    "witness": witness.results,
 }
 
 

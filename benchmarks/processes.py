@@ -63,9 +63,21 @@ def _children(pid: int) -> list[int]:
 @contextmanager
 def node(data: Path) -> Iterator[Serving]:
     """A node process over `data`."""
-    command = [sys.executable, "-m", "fieldpost.cli", "node", "run", "--json"]
-    options = ["--data", str(data), "--listen", "127.0.0.1:0"]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+    with _program("node", "run", "--data", str(data)) as served:
+        yield served
+
+
+@contextmanager
+def witness(data: Path, policy: Path) -> Iterator[Serving]:
+    """A witness process over `data`, for the logs of a tlog-policy file."""
+    with _program("witness", "run", "--data", str(data), "--policy", str(policy)) as served:
+        yield served
+
+
+@contextmanager
+def _program(*words: str) -> Iterator[Serving]:
+    command = [sys.executable, "-m", "fieldpost.cli", *words, "--json", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield Serving(str(json.loads(process.stdout.readline())["url"]), process.pid)

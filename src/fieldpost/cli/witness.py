@@ -74,18 +74,24 @@ def init(*, data: Path, name: str, post_quantum: bool, as_json: bool) -> None:
 
 @command.command(name="show")
 @_data_option(exists=True)
+@click.option("--vkeys", is_flag=True, help="Print the vkeys alone, one a line: Ed25519 first.")
 @json_option
-def show_witness(*, data: Path, as_json: bool) -> None:
-    r"""Show a witness's vkeys, lines for tlog-policy files, and what it cosigned last.
+def show_witness(*, data: Path, vkeys: bool, as_json: bool) -> None:
+    r"""Show a witness's vkeys, by which boards and policies name it, and what it cosigned last.
 
     \b
     fieldpost witness show --data /var/lib/witness
+    fieldpost witness show --data /var/lib/witness --vkeys | head -1
     """
+    from fieldpost.tlog.note import format_vkey
     from fieldpost.watch.witness.database import FILE_NAME, WitnessDb
     from fieldpost.watch.witness.keys import load_keys
 
     keys = load_keys(data)
     facts = _named(keys)
+    if vkeys and not as_json:
+        click.echo("\n".join(map(format_vkey, keys.vkeys())))
+        return
     if (data / FILE_NAME).exists():
         db = WitnessDb(data)
         heads = sorted(db.load_heads().items())

@@ -198,6 +198,10 @@ class EmbeddedEngine(PublishedReads):
 
         The engine does so itself; this is for those who keep their own time. Raises Unavailable.
         """
+        self._refresh(now)
+        return self._head
+
+    def _refresh(self, now: int) -> None:
         with self._writing:
             self._check_not_behind()
             writer = self._sound_writer()
@@ -205,7 +209,6 @@ class EmbeddedEngine(PublishedReads):
             behind = writer.log.size > writer.signed_size
             if behind or now - (writer.signed_at or 0) >= epoch_s:
                 self._publication.publish(writer, now)
-            return self._head
 
     def accept_clock(self) -> None:
         """Somebody looked at the clock that the engine refuses to write by, and it is right."""
@@ -274,7 +277,7 @@ class EmbeddedEngine(PublishedReads):
             return
         self._intake.answer(self._publication.release())
         try:
-            self.refresh(self._clock.read(last=self._writer.state.last.time))
+            self._refresh(self._clock.read(last=self._writer.state.last.time))
             self._trouble = None
         except FieldpostError as error:
             # Tried again every second, told once.

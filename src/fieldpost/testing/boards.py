@@ -25,11 +25,17 @@ from fieldpost.testing.world import START
 class BoardOnDisk:
     """A new board in `data`. `state` is the ledger in memory, `time` its clock.
 
-    It names `witnesses` and needs none of them to publish; policies may.
+    It names `witnesses`, of which `witnesses_needed` must cosign before anything is published.
     """
 
     def __init__(
-        self, data: Path, *, post_quantum: bool = False, witnesses: int = 0, time: int = START
+        self,
+        data: Path,
+        *,
+        post_quantum: bool = False,
+        witnesses: int = 0,
+        witnesses_needed: int = 0,
+        time: int = START,
     ) -> None:
         self.data = data
         self.time = time
@@ -41,6 +47,7 @@ class BoardOnDisk:
             now=time,
             post_quantum=post_quantum,
             witnesses=[witness.witness() for witness in self.witnesses],
+            witnesses_needed=witnesses_needed,
         )
         genesis = open_log(log_directory(data)).read_entry(0)
         self.state: LedgerState = apply_genesis(genesis, time=time).state

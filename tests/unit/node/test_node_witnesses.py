@@ -2,6 +2,7 @@
 """A node collects from outside witnesses: real witnesses on loopback, a real node, one process."""
 
 import threading
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ from fieldpost.records.board import Witness
 from fieldpost.testing.relay import Relay
 from fieldpost.tlog.checkpoint import open_checkpoint
 from fieldpost.tlog.note import format_vkey
+from fieldpost.watch.witness.judging import Cosigned
 from fieldpost.watch.witness.keys import make_keys
 from fieldpost.watch.witness.sources import BoardSource
 from tests.unit.node.running_node import NOW, Running, running
@@ -164,3 +166,52 @@ def test_addresses_come_from_a_policy_file_too(tmp_path: Path, stack: ExitStack)
     assert load_addresses(path) == {key: witness.http.base_url}
     node = begun(stack.enter_context(running(tmp_path / "board", witness_policy=path)))
     until(lambda: states(node) == {"w0.test": "cosigns"})
+
+
+def spoil(lines: bytes) -> bytes:
+    """The same line by the same key, with a signature of another moment."""
+    name, _, encoded = lines.rpartition(b" ")
+    data = bytearray(b64decode(encoded))
+    data[-1] ^= 1
+    return name + b" " + b64encode(bytes(data)) + b"\n"
+
+
+LIES: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("refuses", spoil),
+    ("refuses", lambda lines: lines.replace(b"w0.test", b"w1.test")),
+    ("unreachable", lambda _: b"I cosign everything\n"),
+    ("unreachable", lambda _: b""),
+    ("unreachable", lambda lines: lines * 400),
+]
+
+
+@pytest.mark.parametrize(("word", "lie"), LIES)
+def test_a_witness_that_lies_changes_nothing_and_is_shown(
+    tmp_path: Path, stack: ExitStack, word: str, lie: Callable[[bytes], bytes]
+) -> None:
+    watched = Watched(tmp_path, stack, count=2, needed=1)
+    watched.serve(0)
+    honest = watched.serve(1)
+    watched.relays[0].alter = lambda path, body: lie(body) if "add-checkpoint" in path else body
+    node = watched.node()
+    world = node.world()
+    node.post(world, world.maker.registration())
+    until(lambda: states(node) == {"w0.test": word, "w1.test": "cosigns"})
+    note = node.http.fetch("/log/checkpoint")
+    (only,) = open_checkpoint(note, honest.keys)[1]
+    assert only.key.name == "w1.test"
+    assert b"w0.test" not in note
+
+
+def test_a_poisoned_witness_is_told_apart_and_costs_nothing(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    watched = Watched(tmp_path, stack, count=2, needed=1)
+    poisoned = watched.serve(0)
+    watched.serve(1)
+    head = Cosigned(size=2, root=b"\x07" * 32, timestamp=NOW)
+    poisoned.open.service._heads[ORIGIN] = head
+    node = watched.node()
+    world = node.world()
+    node.post(world, world.maker.registration())
+    until(lambda: states(node) == {"w0.test": "poisoned", "w1.test": "cosigns"})
