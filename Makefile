@@ -20,7 +20,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps cluster-deps witness-deps demo test bench fuzz chaos mutants check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos mutants check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -56,6 +56,9 @@ test: $(STAMP) ## every test, about a quarter of an hour on 2 cores
 
 bench: $(STAMP) ## measure, with ratios side by side (docs/benchmarks.md; ARGS="--only http")
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-cluster: $(STAMP) ## measure a board of four operators beside CometBFT's own store (make cluster-deps)
+	$(BIN)/python -m benchmarks --only cluster $(ARGS)
 
 fuzz: $(STAMP) ## 100,000 mutations for every reader and endpoint (ARGS="guided --seconds 60")
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -27,6 +27,7 @@ from benchmarks import (
     over_http,
     posts,
     publish,
+    replicated,
     reports,
     wide_maps,
     witness,
@@ -49,10 +50,14 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
     "lots": lots.results,
     "witness": witness.results,
 }
+# Those that are measured only when they are asked for.
+APART: dict[str, Callable[[], Iterable[Result]]] = {"cluster": replicated.results}
 
 
 @click.command()
-@click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="These alone.")
+@click.option(
+    "--only", type=click.Choice([*BENCHMARKS, *APART]), multiple=True, help="These alone."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="All of it, to a file.")
 def main(*, only: tuple[str, ...], json_file: Path | None) -> None:
     """Measure, and print a line for each result."""
@@ -64,8 +69,8 @@ def main(*, only: tuple[str, ...], json_file: Path | None) -> None:
     }
     print(", ".join(f"{name} {text}" for name, text in about.items()))
     found: list[Result] = []
-    for name, results in BENCHMARKS.items():
-        if not only or name in only:
+    for name, results in (BENCHMARKS | APART).items():
+        if name in only or (not only and name in BENCHMARKS):
             began = time.perf_counter()
             for result in results():
                 found.append(result)

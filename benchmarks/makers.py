@@ -9,9 +9,10 @@ Everything is written by the ledger itself, in this process, before the node sta
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from fieldpost.testing.actors import MakerActor
+from fieldpost.testing.actors import MakerActor, World
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.maker_posts import advisory_publish
 
@@ -25,13 +26,16 @@ class MakerCrowd:
     def __init__(self, data: Path, *, makers: int) -> None:
         self.data = data
         board = BoardOnDisk(data, time=int(time.time()) - _AGO_S)
+        writer = board.open()
+        self._prepare(board, makers, lambda posts: board.write(writer, *posts))
+        writer.close()
+
+    def _prepare(self, board: World, makers: int, write: Callable[[list[bytes]], None]) -> None:
         self._makers = [MakerActor(board, f"maker{n}") for n in range(makers)]
         self._numbers = 0
-        writer = board.open()
-        board.write(writer, *(maker.registration() for maker in self._makers))
-        board.write(writer, *(maker.class_set(most_devices=2**21) for maker in self._makers))
-        board.write(writer, *(maker.release_publish(1) for maker in self._makers))
-        writer.close()
+        write([maker.registration() for maker in self._makers])
+        write([maker.class_set(most_devices=2**21) for maker in self._makers])
+        write([maker.release_publish(1) for maker in self._makers])
 
     def rollouts(self, count: int) -> list[tuple[int, bytes]]:
         """For the first maker: (interval in seconds, `rollout.set`), each interval another."""

@@ -55,6 +55,21 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def tree_cpu_s(pid: int) -> float:
+    """Seconds of processors that a process and all below it have used so far (Linux)."""
+    return sum(_cpu_s(one) for one in _tree(pid))
+
+
+def tree_rss_mb(pid: int) -> float:
+    """The memory that a process and all below it hold now; in 10^6 bytes (Linux)."""
+    pages = sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in _tree(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _tree(pid: int) -> list[int]:
+    return [pid, *(one for child in _children(pid) for one in _tree(child))]
+
+
 def _children(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]

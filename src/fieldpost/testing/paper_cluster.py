@@ -26,7 +26,7 @@ from fieldpost.engines.cometbft.messages import Request
 from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.engines.cometbft.replica import Replica, open_replica
 from fieldpost.engines.cometbft.seen import SeenPosts
-from fieldpost.engines.cometbft.transactions import encode_bundle
+from fieldpost.engines.cometbft.transactions import bundles, encode_bundle
 from fieldpost.engines.operator_keys import make_keys
 from fieldpost.engines.recovery import load_heads
 from fieldpost.engines.signed_mark import SignedMark
@@ -155,10 +155,18 @@ def make_member(data: Path, name: str) -> PaperMember:
 class PaperCluster:
     """Operators op0, op1, …; `state` is the ledger in memory, `time` everybody's clock.
 
-    `members` are all who ever had keys, by name.
+    `members` are all who ever had keys, by name. `adapt` changes what the genesis record says of an
+    operator: its URLs, or the validator key of a real CometBFT.
     """
 
-    def __init__(self, folder: Path, *, operators: int = 4, time: int = START) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        operators: int = 4,
+        time: int = START,
+        adapt: Callable[[Operator], Operator] = lambda entry: entry,
+    ) -> None:
         self.time = time
         self.applied = 0
         self.witnesses: tuple[WitnessActor, ...] = ()
@@ -167,8 +175,9 @@ class PaperCluster:
         self.members: dict[str, PaperMember] = {}
         folders = [folder / f"op{n}" for n in range(operators)]
         for data in folders:
-            data.mkdir(parents=True)
-            self.members[data.name] = make_member(data, data.name)
+            data.mkdir(parents=True, exist_ok=True)
+            made = make_member(data, data.name)
+            self.members[data.name] = replace(made, entry=adapt(made.entry))
         everybody = tuple(self.members.values())
         record = BoardRecord(
             origin=ORIGIN,
@@ -244,13 +253,13 @@ class PaperCluster:
                 operator.crash()
 
     def decide(self, *posts: bytes) -> Block:
-        """A block with one transaction of these posts, a second later; nobody has it yet."""
+        """A block of these posts, a second later; nobody has it yet."""
         self.time += 1
         if posts:
             batch = apply_batch(self.state, posts, time=self.time)
             self.state = batch.state
             self.applied += any(isinstance(outcome, Included) for outcome in batch.outcomes)
-        txs = [encode_bundle(posts)] if posts else []
+        txs = [encode_bundle(bundle) for bundle in bundles(posts)]
         block = Block(txs, len(self.blocks) + 1, self.time)
         self.blocks.append(block)
         return block

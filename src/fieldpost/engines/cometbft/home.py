@@ -87,9 +87,15 @@ class HomeSettings:
                 "max_tx_bytes": _MOST_TX_BYTES,
                 "max_txs_bytes": 256 * 1024 * 1024,
                 "cache_size": 50_000,
-                "recheck_timeout": "5s",
+                # A post that a block made stale is refused in the next block that has it; asking
+                # about everything that waits after every block costs more.
+                "recheck": False,
             },
             "consensus": {
+                # A dead proposer costs this once for each of its turns; longer rounds get longer.
+                "timeout_propose": "1s",
+                "timeout_prevote": "500ms",
+                "timeout_precommit": "500ms",
                 "timeout_commit": f"{self.timeout_commit_ms}ms",
                 "create_empty_blocks": False,
                 "create_empty_blocks_interval": f"{self.empty_blocks_s}s",
