@@ -83,8 +83,9 @@ class Maker:
 
     def ask_at(self, url: str) -> None:
         """From now on the board's node is at another address."""
-        text = json.dumps(self.settings() | {"board_url": url})
-        (self.home / "maker.json").write_text(text)
+        settings = self.settings()
+        settings["boards"] |= {settings["board"]: [url]}
+        (self.home / "maker.json").write_text(json.dumps(settings))
 
     def folder(self, name: str) -> list[str]:
         """The names of the files in one of the home's folders."""

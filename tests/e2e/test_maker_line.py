@@ -192,7 +192,7 @@ def test_a_registration_whose_answer_was_lost_is_finished(node: str, tmp_path: P
         )
     assert maker.settings()["board"] is None
     assert maker("maker", "register", "--board", node, "--yes", "--json").json["index"] is None
-    assert maker.settings()["board_url"] == node
+    assert maker.settings()["boards"] == {maker.settings()["board"]: [node]}
     assert maker.folder("sent") == [
         "000001-maker.register.cose",
         "000001-maker.register.tlog-proof",

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from fieldpost import cbor
-from fieldpost.agent.sources import Sources
 from fieldpost.agent.trust import judge_check_in
 from fieldpost.checkin.belief import Belief
 from fieldpost.checkin.chains import LEAST_PART_BYTES, MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.client.sources import Sources
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError, Malformed, Misbehaviour, Unavailable, Untrusted
 from fieldpost.keys import Algorithm

@@ -18,6 +18,7 @@ from fieldpost.agent.world import World
 from fieldpost.checkin.belief import Belief
 from fieldpost.checkin.freshness import trusted_clock
 from fieldpost.checkin.verify import Verified
+from fieldpost.client.sources import spread
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.provisioning import ProvisioningRecord
 
@@ -51,16 +52,18 @@ class CheckIns:
         self._began_at = world.uptime()
 
     def use_addresses(self, memory: Memory) -> None:
-        """Ask where the records say from now on. The maker's report addresses take reports."""
+        """Ask where the records say from now on, in an order of the device's own, or in that of its
+        owner. The maker's report addresses take reports."""
         maker = memory.belief.maker_view()
-        urls = self._urls or maker.policy.urls
+        policy_urls = spread(maker.policy.urls, self._device)
+        urls = self._urls or policy_urls
         if memory.belief.board != self.provisioning.board:
             # What an owner chose instead of the first board's addresses may not know the next.
-            urls = (*urls, *maker.policy.urls)
+            urls = (*urls, *policy_urls)
         elif not self._urls:
-            urls = (*urls, *self.provisioning.urls)
+            urls = (*urls, *spread(self.provisioning.urls, self._device))
         self.board.sources.replace(urls)
-        self.fleet.sources.replace(maker.report_urls or urls)
+        self.fleet.sources.replace(spread(maker.report_urls, self._device) or urls)
 
     def check_in(self, memory: Memory) -> Verified:
         """A verified check-in. Raises Untrusted, Misbehaviour, Unavailable."""

@@ -25,9 +25,9 @@ from fieldpost.agent.reporting import Reporter
 from fieldpost.agent.runtime import Agent
 from fieldpost.agent.slots.base import Boot
 from fieldpost.agent.slots.choice import make_slots
-from fieldpost.agent.sources import Sources
 from fieldpost.agent.states import State
 from fieldpost.agent.world import World
+from fieldpost.client.sources import Sources
 from fieldpost.durable import remove_leftovers
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable, Untrusted
 from fieldpost.identity.outcome import Outcome

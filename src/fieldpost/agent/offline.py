@@ -13,10 +13,10 @@ from typing import Self, TypeVar
 from fieldpost.agent.board import Standpoint
 from fieldpost.agent.download import Stored
 from fieldpost.agent.reading import CHUNK_BYTES
-from fieldpost.agent.sources import Sources
 from fieldpost.agent.trust import judge_check_in
 from fieldpost.checkin.offline_bundle import OfflineBundle, Span, read_offline_bundle
 from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.client.sources import Sources
 from fieldpost.durable import OS, Disk, make_dirs, open_partial
 from fieldpost.errors import Malformed, NotFound, Unavailable
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from fieldpost.agent.memory import Memory, Told
 from fieldpost.agent.slots.base import ImageSet
-from fieldpost.agent.sources import Sources
+from fieldpost.client.sources import Sources
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError, NotFound, Unavailable, Untrusted
 from fieldpost.identity.outcome import Outcome

@@ -16,9 +16,9 @@ from fieldpost.agent.enrolment import load_device_key
 from fieldpost.agent.home import Home
 from fieldpost.agent.memory import load_memory
 from fieldpost.agent.slots.choice import make_slots
-from fieldpost.agent.sources import Sources
 from fieldpost.agent.world import World
 from fieldpost.checkin.freshness import trusted_clock
+from fieldpost.client.sources import Sources
 from fieldpost.durable import make_dirs, remove, write_file
 from fieldpost.errors import FieldpostError, Misconfigured
 from fieldpost.identity.challenge import sign_challenge, verify_challenge

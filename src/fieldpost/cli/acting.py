@@ -6,7 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from time import time
 
-from fieldpost.cli.board_access import Board, bound_board
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import bound_board
 from fieldpost.cli.ceremony import Needed, Request, request_of
 from fieldpost.cli.device_class import resolve_class
 from fieldpost.cli.maker_home import MakerHome

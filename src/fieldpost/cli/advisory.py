@@ -173,7 +173,7 @@ def list_advisories(
     *,
     class_name: str,
     sequence: int | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -185,7 +185,7 @@ def list_advisories(
     fieldpost advisory list 271cd80f1b4b5ceabe1618c9fcf39d3b --board https://board.example
     """
     maker = open_home(home, passphrase_file)
-    board, class_ = choose_class(class_name, maker=maker, board_url=board_url, as_json=as_json)
+    board, class_ = choose_class(class_name, maker=maker, board_urls=board_urls, as_json=as_json)
     proven = ProvenBoard(board, board.id, now=int(time()))
     rows = [
         advisory_facts(advisory)

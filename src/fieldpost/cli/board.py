@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from fieldpost.cli.board_access import Board
+from fieldpost.cli.board_memory import own_urls
 from fieldpost.cli.console import json_option, moment, show
 from fieldpost.cli.options import board_option, home_options, open_home
 from fieldpost.errors import Misconfigured
@@ -21,15 +22,16 @@ def command() -> None:
     """
 
 
-def choose_board(board_url: str | None, home: Path | None, passphrase_file: Path | None) -> Board:
+def choose_board(
+    board_urls: tuple[str, ...], home: Path | None, passphrase_file: Path | None
+) -> Board:
     """The board that was named, or that of the maker's home. Raises Misconfigured."""
-    url = board_url
-    if url is None:
-        maker = open_home(home, passphrase_file)
-        url = maker.settings().board_url if (maker.path / "maker.json").exists() else None
-    if url is None:
+    urls = board_urls
+    if not urls:
+        urls = own_urls(open_home(home, passphrase_file))
+    if not urls:
         raise Misconfigured("which board? give --board URL or set FIELDPOST_BOARD")
-    return Board(url)
+    return Board(*urls)
 
 
 @command.command(name="show")
@@ -37,14 +39,14 @@ def choose_board(board_url: str | None, home: Path | None, passphrase_file: Path
 @home_options
 @json_option
 def show_board(
-    *, board_url: str | None, home: Path | None, passphrase_file: Path | None, as_json: bool
+    *, board_urls: tuple[str, ...], home: Path | None, passphrase_file: Path | None, as_json: bool
 ) -> None:
     r"""Show who runs a board and how much is on it, in the words of one node.
 
     \b
     fieldpost board show --board https://board.example
     """
-    board = choose_board(board_url, home, passphrase_file)
+    board = choose_board(board_urls, home, passphrase_file)
     if as_json:
         show(board.view_json(), as_json=True)
         return

@@ -1,73 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands ask of a board, over its public API alone.
+"""What commands ask of a board, over its public API alone, at whichever of its nodes answers.
+
+A question goes to one node after the other until one gives what can be believed; the next question
+begins with the node that answered last. A node that cannot be reached is not waited for again for a
+while. Where somebody knows how far the board is, nodes that are behind are passed over, and waited
+for a little if all are: so what one node took is there for whoever asks another.
 
 Receipts are verified on the spot: against the keys of the board's own record, which must hash to
 the board id that this maker is bound to.
 """
 
+import time
+from collections.abc import Callable, Iterable
 from hashlib import sha256
-from pathlib import Path
+from typing import Final, TypeVar
 
 import click
 
-from fieldpost import cbor, durable
 from fieldpost.checkin.bundle import decode_bundle
-from fieldpost.checkin.chains import LEAST_PART_BYTES
-from fieldpost.cli.console import note
-from fieldpost.cli.maker_home import MakerHome
+from fieldpost.cli.board_chain import fetch_links, fetch_object, read_chain
+from fieldpost.cli.refusals import name_all
 from fieldpost.cli.views import BoardView, ClassView, ReleaseRow
-from fieldpost.client.log import Log
 from fieldpost.client.publisher import submit_post
-from fieldpost.client.transport import HttpClient
-from fieldpost.errors import (
-    Malformed,
-    Misbehaviour,
-    Misconfigured,
-    NotFound,
-    Rejected,
-    Unavailable,
-    Untrusted,
-)
-from fieldpost.ledger.links import linked_record
-from fieldpost.posts.envelope import Post, Statement, decode_post
+from fieldpost.client.sources import Sources
+from fieldpost.client.transport import MIB, HttpClient
+from fieldpost.errors import Malformed, NotFound, Unavailable, Untrusted
+from fieldpost.posts.envelope import decode_post
 from fieldpost.records.board import BoardRecord, decode_board_record
-from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_PROOF_BYTES
+from fieldpost.records.limits import MAX_PROOF_BYTES
 from fieldpost.tlog import policy
-from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import MAX_NOTE_BYTES
-from fieldpost.tlog.offline import parse_offline_proof, verify_offline_proof
+from fieldpost.tlog.offline import OfflineProof, parse_offline_proof, verify_offline_proof
 from fieldpost.tlog.policy import Group, Policy, Witness
 
-_MOST_JSON = 8 * 1024 * 1024
-_MOST_LINK_BYTES = 4 * 1024 * 1024
-_MOST_LINKS = 16_384
-_MOST_PARTS = 64
-# Lines upwards are slow.
-_SILENCE_S = 60.0
-_TOTAL_S = 1800.0
+T = TypeVar("T")
+_MOST_JSON: Final = 8 * MIB
+# Lines upwards are slow. With other nodes to ask, nobody waits that long for one: a post is sent
+# again elsewhere without harm.
+_SILENCE_S: Final = 60.0
+_ONE_OF_SEVERAL_S: Final = 15.0
+_TOTAL_S: Final = 1800.0
+_AWAY_S: Final = 60.0
+# How long nodes have to learn what another one took.
+_BEHIND_S: Final = 10.0
+_PAUSE_S: Final = 0.25
 
 
 class Board:
-    """One board behind one URL."""
+    """One board behind one or several URLs.
 
-    def __init__(self, url: str, *, silence_s: float = _SILENCE_S) -> None:
-        self.url = url.rstrip("/")
-        self.http = HttpClient(self.url, timeout_s=silence_s, total_s=_TOTAL_S)
+    `check` is asked about every node before the first question, and again after `recheck`: it
+    raises for a node that is not to be asked. Without one, several URLs must at least name the same
+    board.
+    """
+
+    def __init__(
+        self,
+        *urls: str,
+        silence_s: float | None = None,
+        check: Callable[[HttpClient], None] | None = None,
+    ) -> None:
+        one = _SILENCE_S if len(urls) == 1 else _ONE_OF_SEVERAL_S
+        self._sources = Sources(
+            urls,
+            timeout_s=silence_s or one,
+            total_s=_TOTAL_S,
+            user_agent="fieldpost",
+            conclude=name_all,
+        )
         context = click.get_current_context(silent=True)
         if context is not None:
-            context.call_on_close(self.http.close)
+            context.call_on_close(self.close)
+        self._check = check
+        self._checked: set[str] = set()
+        self._away: dict[str, tuple[float, Unavailable]] = {}
+        self._id: str | None = None
         self._json: dict[str, object] | None = None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._sources.close()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every node's URL, in the order in which they are asked: what answered last first."""
+        return self._sources.urls
+
+    @property
+    def url(self) -> str:
+        """The URL that is asked first."""
+        return self._sources.urls[0]
+
+    def add_urls(self, urls: Iterable[str]) -> None:
+        """Ask there too, after the others."""
+        self._sources.replace((*self.urls, *urls))
+
+    def ask(self, question: Callable[[HttpClient], T]) -> T:
+        """The first answer of a node that `question` does not refuse.
+
+        Raises what the question raises; of several nodes one error that names each of them.
+        """
+        until = time.monotonic() + _BEHIND_S
+        while True:
+            try:
+                return self._sources.ask(lambda client: self._ask_one(client, question))
+            except Untrusted as error:
+                several = len(self.urls) > 1
+                if error.reason != "not-newer" or not several or time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE_S)
+
+    def recheck(self) -> None:
+        """Let every node show again that it may be asked: more is known of the board by now."""
+        self._checked.clear()
+
+    def _ask_one(self, client: HttpClient, question: Callable[[HttpClient], T]) -> T:
+        now, url = time.monotonic(), client.base_url
+        if url in self._away and now < self._away[url][0] and len(self._away) < len(self.urls):
+            raise self._away[url][1]
+        try:
+            if url not in self._checked:
+                self._admit(client)
+                self._checked.add(url)
+            answer = question(client)
+        except Unavailable as error:
+            self._away[url] = now + _AWAY_S, error
+            raise
+        self._away.pop(url, None)
+        return answer
+
+    def _admit(self, client: HttpClient) -> None:
+        if self._check is not None:
+            self._check(client)
+        elif len(self.urls) > 1:
+            found = BoardView.parse(fetch_object(client, "/v1/board")).board
+            if self._id not in (None, found):
+                raise Untrusted(
+                    "wrong-board", f"{client.base_url} is board {found}, and another is {self._id}"
+                )
+            self._id = found
+
+    def fetch(self, path: str, *, most_bytes: int, judge: Callable[[bytes], T]) -> T:
+        """What `judge` makes of the bytes at `path`; what it refuses, another node may have."""
+        return self.ask(lambda client: judge(client.fetch(path, most_bytes=most_bytes)))
 
     def json(self, path: str) -> object:
         """A JSON document of the API. Raises NotFound, Unavailable."""
-        return self.http.send("GET", path, most_bytes=_MOST_JSON).json()
+        return self.ask(lambda client: client.send("GET", path, most_bytes=_MOST_JSON).json())
 
     def json_object(self, path: str) -> dict[str, object]:
         """A JSON object of the API. Raises NotFound, Unavailable."""
-        value = self.json(path)
-        if not isinstance(value, dict):
-            raise Unavailable(f"{self.url}{path} answered no JSON object; ask another node")
-        return value
+        return self.ask(lambda client: fetch_object(client, path))
 
     def view_json(self) -> dict[str, object]:
         """`/v1/board`, asked once."""
@@ -104,68 +187,63 @@ class Board:
     def head(self) -> tuple[int, int]:
         """(size, time) of the newest checkpoint, under the quorum of the board's own record."""
         record, _ = self.record()
-        note = self.http.fetch("/log/checkpoint", most_bytes=MAX_NOTE_BYTES)
-        checkpoint, times = policy_of(record).verify(note, origin=record.origin)
-        return checkpoint.size, min(times.values())
+
+        def verify(note: bytes) -> tuple[int, int]:
+            checkpoint, times = policy_of(record).verify(note, origin=record.origin)
+            return checkpoint.size, min(times.values())
+
+        return self.fetch("/log/checkpoint", most_bytes=MAX_NOTE_BYTES, judge=verify)
 
     def links(self, path: str, since: int = -1) -> list[bytes]:
         """Entries of a chain of links after epoch `since`, oldest first, to the chain's end."""
-        links: list[bytes] = []
-        for _ in range(_MOST_PARTS):
-            data = self.http.fetch(f"{path}?since={since}", most_bytes=_MOST_LINK_BYTES)
-            try:
-                links += cbor.decode_byte_strings(data, most=_MOST_LINKS)
-                if len(data) < LEAST_PART_BYTES:
-                    return links
-                since = _epoch_of(links[-1])
-            except Malformed as error:
-                raise Unavailable(f"{self.url}{path} answered no links: {error}") from error
-        raise Unavailable(f"{self.url}{path} answers links without an end; ask another node")
+        return self.ask(lambda client: fetch_links(client, path, since))
 
     def record(self) -> tuple[BoardRecord, bytes]:
         """The board's record and link digest, checked against the board id's genesis."""
         last = self._links()[-1]
         return decode_board_record(payload_of(last)), sha256(last).digest()
 
-    def records(self) -> list[BoardRecord]:
-        """The board's record of now and all before it, oldest first, checked in the same way."""
-        return [decode_board_record(payload_of(link)) for link in self._links()]
-
     def _links(self) -> list[bytes]:
-        links = self.links("/v1/board")
-        if not links or not self.id.endswith("#" + leaf_hash(links[0])[:16].hex()):
-            raise Untrusted(
-                "wrong-board",
-                f"{self.url} shows another genesis than that of {self.id}; ask another node",
-            )
-        return links
+        return self.ask(lambda client: read_chain(client, self.id))
 
     def value(self, key: bytes) -> bytes | None:
         """A value of the state map, as the node says it; not verified."""
-        data = self.http.fetch(f"/v1/proof/{key.hex()}", most_bytes=MAX_PROOF_BYTES)
-        return decode_bundle(data, most_bytes=MAX_PROOF_BYTES).value
+        return self.fetch(
+            f"/v1/proof/{key.hex()}",
+            most_bytes=MAX_PROOF_BYTES,
+            judge=lambda data: decode_bundle(data, most_bytes=MAX_PROOF_BYTES).value,
+        )
+
+    def submit(self, entry: bytes) -> tuple[bytes, OfflineProof]:
+        """Send a post to any node, and verify its receipt; the receipt, and as it is read.
+
+        The same bytes give the same receipt at every node, also if the first answer was lost.
+        Raises Rejected, Malformed, Untrusted, Unavailable.
+        """
+
+        def question(client: HttpClient) -> tuple[bytes, OfflineProof]:
+            receipt = submit_post(client, entry).receipt
+            try:
+                return receipt, self._judge_receipt(client, entry, receipt)
+            except Malformed as error:
+                raise Unavailable(f"{client.base_url} answered no receipt: {error}") from error
+
+        return self.ask(question)
 
     def verify_receipt(self, entry: bytes, receipt: bytes) -> int:
         """Check a tlog-proof under the board's own keys; returns the entry's index."""
-        record, _ = self.record()
+        return self.ask(lambda client: self._judge_receipt(client, entry, receipt)).index
+
+    def _judge_receipt(self, client: HttpClient, entry: bytes, receipt: bytes) -> OfflineProof:
+        record = decode_board_record(payload_of(read_chain(client, self.id)[-1]))
         proof = parse_offline_proof(receipt)
         verify_offline_proof(entry, proof, policy_of(record), origin=record.origin)
-        return proof.index
+        return proof
 
 
 def payload_of(link: bytes) -> bytes:
     """The record that a link states, encoded."""
     return decode_post(link).statement.payload
-
-
-def _epoch_of(link: bytes) -> int:
-    try:
-        linked = linked_record(decode_post(link))
-    except (AssertionError, KeyError, ValueError) as error:
-        raise Malformed("the last one is none") from error
-    if linked is None:
-        raise Malformed("the last one is none")
-    return linked[1]
 
 
 def policy_of(record: BoardRecord) -> Policy:
@@ -189,94 +267,3 @@ def policy_of(record: BoardRecord) -> Policy:
         groups=tuple(groups),
         quorum=groups[-1].name,
     )
-
-
-def bound_board(home: MakerHome, *, as_json: bool, board_id: str | None = None) -> Board:
-    """The board that the maker of `home` acts on; refuses another one at its URL.
-
-    `board_id`: another one that it knows. What an earlier command left in the outbox is sent first,
-    so that nonces stay in order.
-    """
-    settings = home.settings()
-    if settings.board is None and board_id is None:
-        raise Misconfigured("not registered yet; run `fieldpost maker register --board URL`")
-    wanted = board_id or str(settings.board)
-    url = home.boards().get(wanted)
-    if url is None:
-        raise NotFound(f"{home.path}/maker.json knows no URL of board {wanted}")
-    board = Board(url)
-    if board.id != wanted:
-        raise Untrusted(
-            "wrong-board",
-            f"{board.url} is board {board.id}, but you are registered on {wanted}; "
-            f"find out who runs that address now, or correct its URL in {home.path}/maker.json",
-        )
-    _check_history(home, board)
-    flush(home, board, as_json=as_json)
-    return board
-
-
-def _check_history(home: MakerHome, board: Board) -> None:
-    """The board's checkpoint must extend the one that this maker saw last."""
-    records = board.records()
-    folder = home.path / "checkpoints"
-    remembered = folder / board.id.rpartition("#")[2]
-    log = Log(
-        board.http,
-        origin=records[-1].origin,
-        # Of former operators and keys too: what was seen then was signed by those of then.
-        keys={operator.log_key: None for record in records for operator in record.operators},
-        note=remembered.read_bytes() if remembered.exists() else None,
-    )
-    try:
-        log.advance()
-    except Misbehaviour as found:
-        kept = home.keep_evidence(found.evidence)
-        words = f"{found.detail}; both signed notes are kept in {kept}"
-        raise Misbehaviour(found.reason, words, found.evidence) from found
-    if log.note is not None:
-        durable.make_dirs(folder)
-        durable.write_file(remembered, log.note)
-
-
-def publish(home: MakerHome, board: Board, post: Post) -> tuple[int, Path]:
-    """Save a signed post, send it, verify the receipt. Returns (index, receipt file)."""
-    return _send(home, board, home.keep(post.statement.kind, post.encode()))
-
-
-def flush(home: MakerHome, board: Board, *, as_json: bool) -> None:
-    """Send what an interrupted command left in the outbox, oldest first."""
-    for path in home.pending():
-        statement = _statement(path)
-        audience = statement.audience
-        if audience != board.id:
-            # A link goes first: what other boards are told next depends on it.
-            if audience in home.boards() and statement.kind not in ("maker.register", "maker.set"):
-                note(f"{path.name} waits for {audience}: `fieldpost maker use`", as_json=as_json)
-                continue
-            raise Misconfigured(
-                f"{path} was signed for board {audience} and perhaps sent there; finish it on that "
-                "board, or move the file away if you are sure that nobody has it"
-            )
-        note(f"sending {path.name}, left from an interrupted command", as_json=as_json)
-        _send(home, board, path)
-
-
-def _statement(path: Path) -> Statement:
-    try:
-        return decode_post(path.read_bytes()).statement
-    except Malformed as error:
-        raise Misconfigured(f"{path} is no post ({error}); move it away") from error
-
-
-def _send(home: MakerHome, board: Board, path: Path) -> tuple[int, Path]:
-    entry = path.read_bytes()
-    if len(entry) > MAX_ENTRY_BYTES:
-        raise Malformed(f"{path} is too large for a post; remove it")
-    try:
-        receipt = submit_post(board.http, entry).receipt
-    except (Rejected, Malformed):
-        home.refuse(path)
-        raise
-    index = board.verify_receipt(entry, receipt)
-    return index, home.acknowledge(path, receipt)

@@ -21,7 +21,13 @@ from fieldpost.records.identifiers import check_origin
 @desk_options
 @json_option
 def close(
-    *, successor: str, yes: bool, export: Path | None, data: Path, board_url: str, as_json: bool
+    *,
+    successor: str,
+    yes: bool,
+    export: Path | None,
+    data: Path,
+    board_urls: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     r"""Close a board, for good: it takes no post any more, and says where to go.
 
@@ -32,7 +38,7 @@ def close(
     fieldpost board close --successor board.example/2 --data ./board --board URL
     """
     check_origin(successor)
-    desk = Desk(data, board_url, as_json=as_json)
+    desk = Desk(data, board_urls, as_json=as_json)
     if desk.record.successor_origin is not None:
         raise Conflict(f"the board is closed already; it goes on at {desk.record.successor_origin}")
     if not yes:

@@ -13,6 +13,7 @@ from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, progress, show, table
 from fieldpost.cli.failures import FAMILIES
 from fieldpost.cli.options import board_option, home_options
+from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Misconfigured, Untrusted
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def fsck(
     ctx: click.Context,
     *,
     target: str | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     blobs: bool,
     home: Path | None,
     passphrase_file: Path | None,
@@ -66,9 +67,10 @@ def fsck(
     title = "Verified: the log proves every word of the state"
     bars = partial(progress, as_json=as_json)
     if target is None or "://" in target:
-        board = Board(target) if target else choose_board(board_url, home, passphrase_file)
-        read = _fetcher(board)
-        report = checks.check_url(board.http, read, progress=bars, blobs=blobs)
+        board = Board(target) if target else choose_board(board_urls, home, passphrase_file)
+        report = board.ask(
+            lambda node: checks.check_url(node, _fetcher(node), progress=bars, blobs=blobs)
+        )
     elif not Path(target).is_dir():
         raise Misconfigured(f"{target} is no folder, and no URL with http:// or https://")
     elif (Path(target) / "log").is_dir():
@@ -119,8 +121,8 @@ def _reader(root: Path) -> "Read":
     return read
 
 
-def _fetcher(board: Board) -> "Read":
-    return lambda path: board.http.fetch(f"/log/{path}", most_bytes=_BUNDLE_BYTES)
+def _fetcher(node: HttpClient) -> "Read":
+    return lambda path: node.fetch(f"/log/{path}", most_bytes=_BUNDLE_BYTES)
 
 
 commands = (fsck,)

@@ -16,6 +16,7 @@ import click
 from fieldpost.checkin.belief import believe
 from fieldpost.cli.advisory import read_advisories
 from fieldpost.cli.board_access import Board
+from fieldpost.cli.board_memory import own_urls
 from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.device_proof import Place, find_place, fleet_option, read_device_status
 from fieldpost.cli.hashed_serials import HashedSerials
@@ -93,7 +94,7 @@ def check(
     serials: Path | None,
     max_age_days: float | None,
     fleet_url: str | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -113,7 +114,7 @@ def check(
         raise Misconfigured("--challenge and --proof go together; `fieldpost device challenge`")
     now = int(time())
     proven, max_age_s = _trusted(
-        provisioning, board_id, board_url, open_home(home, passphrase_file), now
+        provisioning, board_id, board_urls, open_home(home, passphrase_file), now
     )
     if max_age_days is not None:
         max_age_s = round(max_age_days * _DAY)
@@ -142,7 +143,7 @@ def check(
 def _trusted(
     provisioning: Path | None,
     board_id: str | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     maker: MakerHome,
     now: int,
 ) -> tuple[ProvenBoard, int]:
@@ -151,17 +152,17 @@ def _trusted(
         belief, record = believe(provisioning.read_bytes())
         if board_id not in (None, belief.board):
             raise Misconfigured(f"{provisioning} is of {belief.board}, not {board_id}")
-        board = Board(board_url or record.urls[0])
+        board = Board(*(board_urls or record.urls))
         trusted = ProvenBoard(board, belief.board, now=now, policy=belief.policy)
         return trusted, belief.policy.max_age_s
     if board_id is None and (maker.path / "maker.json").exists():
         settings = maker.settings()
-        board_id, board_url = settings.board, board_url or settings.board_url
-    if board_id is None or board_url is None:
+        board_id, board_urls = settings.board, board_urls or own_urls(maker)
+    if board_id is None or not board_urls:
         raise Misconfigured(
             "which board do you trust? give --provisioning FILE, or --board URL with --board-id ID"
         )
-    return ProvenBoard(Board(board_url), board_id, now=now), 7 * _DAY
+    return ProvenBoard(Board(*board_urls), board_id, now=now), 7 * _DAY
 
 
 def _judge(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from fieldpost.cli.board_access import Board, bound_board
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import bound_board
 from fieldpost.cli.console import json_option, moment, show
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.options import board_option, home_options, open_home
@@ -39,10 +40,10 @@ def read_class(board: Board, class_: bytes) -> ClassRecord:
 
 
 def choose_class(
-    name: str, *, maker: MakerHome, board_url: str | None, as_json: bool
+    name: str, *, maker: MakerHome, board_urls: tuple[str, ...], as_json: bool
 ) -> tuple[Board, bytes]:
     """The board and class that a reading command is about: yours by name, anybody's by id."""
-    if board_url is None:
+    if not board_urls:
         board = bound_board(maker, as_json=as_json)
         return board, resolve_class(bytes.fromhex(maker.settings().maker), name)
     if len(name) != 32 and not (maker.path / "maker.json").exists():
@@ -51,7 +52,7 @@ def choose_class(
             "classes, and there is no maker in your --home"
         )
     mine = b"" if len(name) == 32 else bytes.fromhex(maker.settings().maker)
-    return Board(board_url), resolve_class(mine, name)
+    return Board(*board_urls), resolve_class(mine, name)
 
 
 @command.command(name="show")
@@ -62,7 +63,7 @@ def choose_class(
 def show_class(
     *,
     name: str,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -74,7 +75,7 @@ def show_class(
     fieldpost class show ed4b55f3ed085ad5bf188bff940aee57 --board https://board.example
     """
     maker = open_home(home, passphrase_file)
-    board, class_ = choose_class(name, maker=maker, board_url=board_url, as_json=as_json)
+    board, class_ = choose_class(name, maker=maker, board_urls=board_urls, as_json=as_json)
     if as_json:
         show(board.json_object(f"/v1/classes/{class_.hex()}"), as_json=True)
         return

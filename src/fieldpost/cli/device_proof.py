@@ -48,21 +48,27 @@ def find_place(proven: ProvenBoard, device: bytes, *, fleet_url: str | None = No
     """
     path = f"/v1/devices/{device.hex()}"
     service = Board(fleet_url) if fleet_url else proven.board
+
+    def judge(data: bytes) -> Place:
+        place = _read(proven, data, f"{service.url}{path}")
+        if place.leaf.device != device:
+            raise Untrusted("wrong-device", "the leaf is another device's")
+        return place
+
     try:
-        data = service.http.fetch(path, most_bytes=_PROOF_BYTES)
+        return service.fetch(path, most_bytes=_PROOF_BYTES, judge=judge)
     except NotFound:
         raise NotFound(
             f"{service.url} knows no device {device.hex()}; perhaps another node or its maker "
             "keeps the leaves of its lot"
         ) from None
+
+
+def _read(proven: ProvenBoard, data: bytes, where: str) -> Place:
     match cbor.decode(data):
         case (bytes(lot_id), int(index), int(), bytes(leaf), tuple(hashes)):
-            place = _verify(proven, lot_id, index, leaf, hashes)
-        case _:
-            raise Unavailable(f"{service.url}{path} is no proof; ask another node")
-    if place.leaf.device != device:
-        raise Untrusted("wrong-device", "the leaf is another device's")
-    return place
+            return _verify(proven, lot_id, index, leaf, hashes)
+    raise Unavailable(f"{where} is no proof; ask another node")
 
 
 def _verify(

@@ -11,7 +11,7 @@ from fieldpost.errors import Misconfigured, Untrusted
 _NOBODY: Final = "no key signed both; of those who signed one alone, somebody lied"
 
 
-def judge_evidence(data: bytes, board_url: str | None) -> dict[str, object]:
+def judge_evidence(data: bytes, board_urls: tuple[str, ...]) -> dict[str, object]:
     """What the evidence proves, as facts. Nothing is asked of anybody if it carries its links.
 
     Raises Malformed, Untrusted for evidence that proves nothing, Misconfigured where the board's
@@ -23,12 +23,12 @@ def judge_evidence(data: bytes, board_url: str | None) -> dict[str, object]:
     except Untrusted as error:
         if error.reason != "missing-links":
             raise
-        if board_url is None:
+        if not board_urls:
             raise Misconfigured(
                 "this evidence names its board without the board's links; name any node that has "
                 "them: --board URL"
             ) from error
-        proven = verify_evidence(evidence, links=Board(board_url).links("/v1/board"))
+        proven = verify_evidence(evidence, links=Board(*board_urls).links("/v1/board"))
     return {"is": "evidence: this board showed two histories"} | facts_of(proven)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from fieldpost.cli.board_access import Board, bound_board
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import bound_board
 from fieldpost.cli.console import json_option, note, show, table
 from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.options import home_options, open_home
@@ -70,7 +71,13 @@ def status(
 
 
 @command.command()
-@click.option("--board", "board_url", required=True, help="URL of any node of the board.")
+@click.option(
+    "--board",
+    "board_urls",
+    multiple=True,
+    required=True,
+    help="URL of any node of the board. Repeatable: one that answers is enough.",
+)
 @click.option(
     "--provisioning",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -95,7 +102,7 @@ def status(
 @json_option
 def run(
     *,
-    board_url: str,
+    board_urls: tuple[str, ...],
     provisioning: Path,
     data: Path,
     listen: str,
@@ -123,7 +130,7 @@ def run(
     with ExitStack() as stack:
         alone = stack.enter_context(
             open_fleet(
-                board_url=board_url,
+                board_urls=board_urls,
                 provisioning=provisioning.read_bytes(),
                 data=data,
                 clock=lambda: int(time.time()),

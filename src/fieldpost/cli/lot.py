@@ -10,7 +10,8 @@ import click
 
 from fieldpost import cbor
 from fieldpost.cli.acting import Acting, act
-from fieldpost.cli.board_access import Board, bound_board
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import bound_board
 from fieldpost.cli.console import json_option, note, progress, show
 from fieldpost.cli.device_class import read_class, resolve_class
 from fieldpost.cli.factory_csv import Table, load_table
@@ -18,6 +19,8 @@ from fieldpost.cli.hashed_serials import HashedSerials, hash_serials
 from fieldpost.cli.nonces import next_nonce
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.cli.signing import export_option, post_facts
+from fieldpost.cli.stores import Stores
+from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
 from fieldpost.identity.enrolment import MAX_REQUEST_BYTES, verify_request
 from fieldpost.identity.leaf import DeviceLeaf, decode_leaf, scan_leaf
@@ -137,15 +140,22 @@ def enrol(
             show(facts | posted, as_json=as_json, title="To be signed elsewhere")
             note("then this command again uploads the leaves", as_json=as_json)
             return
-    service = Board(fleet_url or board.url, silence_s=_SILENCE_S)
     if len(gathered) >= _MANY:
         note("uploading the leaves; the service hashes them too", as_json=as_json)
-    service.http.send(
-        "PUT",
-        f"/v1/lots/{lot.hex()}/leaves",
-        cbor.encode(gathered),
-        content_type="application/cbor",
-    )
+    data = cbor.encode(gathered)
+
+    def send(client: HttpClient) -> None:
+        path = f"/v1/lots/{lot.hex()}/leaves"
+        client.send("PUT", path, data, content_type="application/cbor")
+
+    if fleet_url is not None:
+        Board(fleet_url, silence_s=_SILENCE_S).ask(send)
+    else:
+        # Devices find their proof, and report, at any operator.
+        stores = Stores(board, silence_s=_SILENCE_S)
+        stores.send("the leaves", send)
+        stores.tell(as_json=as_json)
+        facts["lacking"] = stores.lacking or None
     show(facts | posted, as_json=as_json, title="Lot enrolled")
     note(f"next: fieldpost release publish {class_name} IMAGE --version V", as_json=as_json)
 
@@ -267,7 +277,7 @@ def _read_requests(files: list[Path]) -> Iterator[DeviceLeaf]:
 def show_lot(
     *,
     lot: bytes,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -278,5 +288,5 @@ def show_lot(
     fieldpost lot show 58f0bc4d1f9a0e6c2d7b3a4958f0bc4d
     """
     maker = open_home(home, passphrase_file)
-    board = Board(board_url) if board_url else bound_board(maker, as_json=as_json)
+    board = Board(*board_urls) if board_urls else bound_board(maker, as_json=as_json)
     show(board.json_object(f"/v1/lots/{lot.hex()}"), as_json=as_json, title="Lot")

@@ -7,7 +7,8 @@ import click
 
 from fieldpost import cbor, durable
 from fieldpost.agent.leaving import MOST_LINKS_BYTES
-from fieldpost.cli.board_access import Board, bound_board
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import bound_board
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.options import home_options, open_home
 from fieldpost.cli.own_chain import gather_chain
@@ -16,30 +17,37 @@ from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 
 @click.command(name="use")
-@click.argument("board", metavar="URL")
+@click.argument("board_urls", metavar="URL...", nargs=-1, required=True)
 @home_options
 @json_option
-def use(*, board: str, home: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+def use(
+    *,
+    board_urls: tuple[str, ...],
+    home: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
     r"""Act on another board where you are registered: classes, releases, rollouts and lots there.
 
     Where your devices are is said by your policy alone. URL may also be a new address of the same
-    board.
+    board, and several may be of its nodes: they take the place of those that you named before.
 
     \b
     fieldpost maker use https://second.example
+    fieldpost maker use https://a.board.example https://b.board.example
     """
     maker = open_home(home, passphrase_file)
-    asked = Board(board)
-    if asked.id not in maker.boards():
+    asked = Board(*board_urls)
+    if asked.id not in maker.settings().boards:
         raise NotFound(
             f"{asked.url} is {asked.id}, where this maker is not registered: "
             f"fieldpost maker register --board {asked.url}"
         )
-    maker.bind(board_url=asked.url, board=asked.id)
-    bound_board(maker, as_json=as_json)
-    others = [url for id_, url in maker.boards().items() if id_ != asked.id]
+    maker.bind(board_urls=[url.rstrip("/") for url in board_urls], board=asked.id)
+    board = bound_board(maker, as_json=as_json)
+    others = [urls[0] for id_, urls in maker.settings().boards.items() if id_ != asked.id]
     show(
-        {"board": asked.id, "url": asked.url, "others": others},
+        {"board": asked.id, "url": board.url, "urls": list(board.urls), "others": others},
         as_json=as_json,
         title="Commands act on this board now",
     )
@@ -68,7 +76,8 @@ def links(
     fieldpost maker links --out /var/www/fieldpost/links
     """
     maker = open_home(home, passphrase_file)
-    chain = gather_chain(maker, map(Board, maker.boards().values()), as_json=as_json)
+    boards = [Board(*urls) for urls in maker.settings().boards.values()]
+    chain = gather_chain(maker, boards, as_json=as_json)
     if chain is None:
         raise NotFound("no link yet; `fieldpost maker register --board URL` makes the first")
     maker_id = bytes.fromhex(maker.settings().maker)

@@ -6,7 +6,7 @@
     HOME/outbox/*.cose   signed, perhaps sent, not yet acknowledged
     HOME/sent/*.cose     acknowledged, each beside its receipt *.tlog-proof
     HOME/refused/*.cose  refused by the board's rules
-    HOME/checkpoints/*   the newest checkpoint that was seen of each board: later ones extend it
+    HOME/checkpoints/*   of each board the newest checkpoint that was seen, and where its nodes are
     HOME/links/*.cose    links of the maker's that no board takes, because it is gone
     HOME/evidence/*      two signed notes that cannot both be honest
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fieldpost import durable
 from fieldpost.errors import Misconfigured
@@ -36,16 +36,21 @@ ROLES: Final = {role.name.lower(): role for role in Role}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What maker.json holds. `board`: the one that commands act on; `boards`: URLs by board id."""
+    """What maker.json holds. `board`: the one that commands act on; `boards`: its maker's URLs of
+    nodes, by board id."""
 
     name: str
     maker: str
     root_threshold: int
     keys: Mapping[str, tuple[str, ...]]
     release_threshold: int = 1
-    board_url: str | None = None
     board: str | None = None
-    boards: Mapping[str, str] = field(default_factory=dict)
+    boards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def board_urls(self) -> tuple[str, ...]:
+        """URLs of the board that commands act on."""
+        return () if self.board is None else self.boards.get(self.board, ())
 
 
 class MakerHome:
@@ -68,6 +73,7 @@ class MakerHome:
         try:
             value = json.loads((self.path / "maker.json").read_text())
             value["keys"] = {role: tuple(files) for role, files in value["keys"].items()}
+            value["boards"] = _read_boards(value)
             return Settings(**value)
         except FileNotFoundError:
             raise Misconfigured(
@@ -117,7 +123,7 @@ class MakerHome:
         signer: SoftwareSigner,
         passphrase: bytes | None,
         board: str,
-        board_url: str,
+        board_urls: Sequence[str],
     ) -> None:
         """Write one key of a role of somebody else's. Refuses to touch a home that exists."""
         self._begin()
@@ -129,8 +135,8 @@ class MakerHome:
                 maker=maker,
                 root_threshold=0,
                 keys={role.name.lower(): (file,)},
-                board_url=board_url,
                 board=board,
+                boards={board: tuple(board_urls)},
             )
         )
 
@@ -144,25 +150,18 @@ class MakerHome:
             )
         durable.make_dirs(self.path / "keys", mode=0o700)
 
-    def boards(self) -> dict[str, str]:
-        """Every board that this maker knows: URL by board id, the current one among them."""
-        settings = self.settings()
-        boards = dict(settings.boards)
-        if settings.board is not None and settings.board_url is not None:
-            boards[settings.board] = settings.board_url
-        return boards
-
-    def know(self, *, board_url: str, board: str) -> None:
+    def know(self, *, board_urls: Sequence[str], board: str) -> None:
         """Remember a board on which this maker is registered, or is about to be."""
         settings = self.settings()
-        self._save(replace(settings, boards={**self.boards(), board: board_url}))
+        boards = {**settings.boards, board: tuple(board_urls)}
+        self._save(replace(settings, boards=boards))
 
-    def bind(self, *, board_url: str, board: str, stay: bool = False) -> None:
+    def bind(self, *, board_urls: Sequence[str], board: str, stay: bool = False) -> None:
         """Remember a board, and act on it from now on, unless to `stay` with the current one."""
-        self.know(board_url=board_url, board=board)
+        self.know(board_urls=board_urls, board=board)
         settings = self.settings()
         if settings.board in (None, board) or not stay:
-            self._save(replace(settings, board_url=board_url, board=board))
+            self._save(replace(settings, board=board))
 
     def _save(self, settings: Settings) -> None:
         data = json.dumps(asdict(settings), indent=2).encode() + b"\n"
@@ -245,6 +244,18 @@ class MakerHome:
             name = f"{sha256(statement).hexdigest()[:16]}.note"
             durable.write_file(folder / name, statement)
         return folder
+
+
+def _read_boards(value: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """URLs by board; earlier versions wrote one for each, and that of the current one apart."""
+    boards = {
+        board: (urls,) if isinstance(urls, str) else tuple(urls)
+        for board, urls in value.get("boards", {}).items()
+    }
+    url = value.pop("board_url", None)
+    if url is not None:
+        boards[value["board"]] = (url,)
+    return boards
 
 
 def default_home() -> Path:

@@ -71,7 +71,7 @@ def join(
         signer=signer,
         passphrase=passphrase,
         board=belief.board,
-        board_url=record.urls[0],
+        board_urls=record.urls,
     )
     key = signer.public_key
     show(

@@ -61,7 +61,9 @@ class OrphanLink:
         self._maker = open_home(home, passphrase_file)
         self._as_json = as_json
         gone = self._maker.settings().board
-        others = [Board(url) for id_, url in self._maker.boards().items() if id_ != gone]
+        others = [
+            Board(*urls) for id_, urls in self._maker.settings().boards.items() if id_ != gone
+        ]
         self._chain = gather_chain(self._maker, others, as_json=as_json)
         self.maker_id = bytes.fromhex(self._maker.settings().maker)
 

@@ -8,6 +8,7 @@ from time import time
 import click
 
 from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import device_urls
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker_links import LinkHere, OrphanLink
 from fieldpost.cli.options import check_grace, home_options
@@ -132,7 +133,7 @@ def _policy_on(board: Board, maker: bytes, policy: DevicePolicy) -> DevicePolicy
     return replace(
         policy,
         board=board.id,
-        urls=(board.url,),
+        urls=device_urls(board, board.urls),
         board_epoch=record.epoch,
         board_link=link,
         least_size=size,

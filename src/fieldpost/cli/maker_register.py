@@ -12,7 +12,8 @@ from time import time
 import click
 from click.core import ParameterSource
 
-from fieldpost.cli.board_access import Board, flush
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import device_urls, flush, known_board
 from fieldpost.cli.ceremony import Needed
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.disclosure import say_what_becomes_public
@@ -36,7 +37,14 @@ _OF_POLICY = ("max_age_days", "grace_days", "never_leave", "urls", "link_urls", 
 
 
 @click.command()
-@click.option("--board", "board_url", required=True, envvar="FIELDPOST_BOARD", help="A node's URL.")
+@click.option(
+    "--board",
+    "board_urls",
+    multiple=True,
+    required=True,
+    envvar="FIELDPOST_BOARD",
+    help="URL of a node of the board. Repeatable; its operators' own are asked as well.",
+)
 @click.option("--max-age-days", default=7.0, show_default=True, help="Oldest news devices accept.")
 @click.option(
     "--grace-days",
@@ -49,7 +57,12 @@ _OF_POLICY = ("max_age_days", "grace_days", "never_leave", "urls", "link_urls", 
     is_flag=True,
     help="Grace 0: if this board dies, your devices never update again by themselves.",
 )
-@click.option("--url", "urls", multiple=True, help="URL devices check in at.  [default: --board]")
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    help="URL devices check in at.  [default: --board, and those of the board's operators]",
+)
 @click.option("--link-url", "link_urls", multiple=True, help="Your own URL with your links.")
 @click.option("--contact", help="Where people report vulnerabilities.")
 @click.option("--yes", is_flag=True, help="Do not ask; you accept what becomes public.")
@@ -61,7 +74,7 @@ def register(
     context: click.Context,
     /,
     *,
-    board_url: str,
+    board_urls: tuple[str, ...],
     max_age_days: float,
     grace_days: float,
     never_leave: bool,
@@ -88,28 +101,32 @@ def register(
 
     \b
     fieldpost maker register --board https://board.example --contact security@lamps.example
+    fieldpost maker register --board https://a.board.example --board https://b.board.example
     fieldpost maker register --board https://second.example
     """
     maker = open_home(home, passphrase_file)
     settings = maker.settings()
-    board = Board(board_url)
+    named = tuple(url.rstrip("/") for url in board_urls)
+    board = known_board(maker, Board(*named).id, named)
     flush(maker, board, as_json=as_json)
     maker_id = bytes.fromhex(settings.maker)
     recorded = ProvenBoard(board, board.id, now=int(time())).link(map_keys.maker(maker_id))
-    others = [Board(url) for id_, url in maker.boards().items() if id_ != board.id]
+    others = [Board(*known) for id_, known in settings.boards.items() if id_ != board.id]
     chain = gather_chain(maker, [board, *others], as_json=as_json)
     facts: dict[str, object] = {"index": None, "receipt": None}
     if chain is None:
         check_grace(grace_days, never_leave=never_leave)
         say_what_becomes_public(settings.name, board.id, is_accepted=yes, as_json=as_json)
-        maker.know(board_url=board.url, board=board.id)
-        policy = _policy(board, urls, max_age_days, grace_days, link_urls)
+        maker.know(board_urls=named, board=board.id)
+        policy = _policy(
+            board, urls or device_urls(board, named), max_age_days, grace_days, link_urls
+        )
         facts |= _register_first(maker, board, policy, contact, export=export, as_json=as_json)
     elif recorded != chain.link:
         _refuse_policy(context)
         if recorded is None:
             say_what_becomes_public(settings.name, board.id, is_accepted=yes, as_json=as_json)
-        maker.know(board_url=board.url, board=board.id)
+        maker.know(board_urls=named, board=board.id)
         facts |= _bring_chain(maker, board, chain, export=export, as_json=as_json)
     facts = {
         "maker": settings.maker,
@@ -122,7 +139,7 @@ def register(
     if export is not None and "unsigned" in facts:
         show(facts, as_json=as_json, title="To be signed elsewhere")
         return
-    _take_up(maker, board, chain)
+    _take_up(maker, board, named, chain)
     show(facts, as_json=as_json, title="Registered")
     if maker.settings().board != board.id:
         note(f"next: fieldpost maker use {board.url}, to prepare classes there", as_json=as_json)
@@ -132,11 +149,13 @@ def register(
     note("next: fieldpost class add MODEL --support-end YYYY-MM-DD", as_json=as_json)
 
 
-def _take_up(maker: MakerHome, board: Board, chain: OwnChain | None) -> None:
+def _take_up(
+    maker: MakerHome, board: Board, named: tuple[str, ...], chain: OwnChain | None
+) -> None:
     """Commands act on this board from now on, if it is the one that devices are on."""
     is_home = chain is None or chain.record.policy.board == board.id
     changed = is_home and maker.settings().board != board.id
-    maker.bind(board_url=board.url, board=board.id, stay=not is_home)
+    maker.bind(board_urls=named, board=board.id, stay=not is_home)
     if changed:
         write_recovery_sheet(maker)
 
@@ -152,7 +171,7 @@ def _policy(
     size, _ = board.head()
     return DevicePolicy(
         board=board.id,
-        urls=urls or (board.url,),
+        urls=urls,
         board_epoch=record.epoch,
         board_link=link,
         least_size=size,

@@ -120,7 +120,7 @@ def rotate_keys(
 
 
 def _say_what_follows(acting: Acting, rotation: Rotation) -> None:
-    for id_, url in acting.maker.boards().items():
+    for id_, (url, *_) in acting.maker.settings().boards.items():
         if id_ != acting.board.id:
             line = f"next: fieldpost maker register --board {url}, which learns of it there"
             note(line, as_json=acting.as_json)

@@ -8,6 +8,7 @@ import click
 
 from fieldpost import cbor
 from fieldpost.cli.board_access import Board
+from fieldpost.cli.board_memory import own_urls
 from fieldpost.cli.console import json_option, moment, note, show
 from fieldpost.cli.options import HexId, board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
@@ -26,7 +27,7 @@ from fieldpost.records.maker import decode_maker_record
 def show_maker(
     *,
     maker_id: bytes | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -42,12 +43,12 @@ def show_maker(
     """
     maker = open_home(home, passphrase_file)
     board_id = None
-    if maker_id is None or board_url is None:
+    if maker_id is None or not board_urls:
         settings = maker.settings()
         maker_id = maker_id or bytes.fromhex(settings.maker)
-        if board_url is None:
-            board_url, board_id = settings.board_url, settings.board
-    if board_url is None:
+        if not board_urls:
+            board_urls, board_id = own_urls(maker), settings.board
+    if not board_urls:
         note("next: fieldpost maker register --board URL", as_json=as_json)
         show(
             {"maker": maker_id.hex(), "registered": False, "home": str(maker.path)},
@@ -55,7 +56,7 @@ def show_maker(
             title="Not registered yet",
         )
         return
-    board = Board(board_url)
+    board = Board(*board_urls)
     proven = ProvenBoard(board, board_id or board.id, now=int(time()))
     facts = _facts(proven, maker_id)
     if as_json:

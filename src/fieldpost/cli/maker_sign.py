@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from fieldpost import durable
-from fieldpost.cli.board_access import bound_board
+from fieldpost.cli.bound_board import bound_board
 from fieldpost.cli.ceremony import Request, Signed, decode_request, encode_signatures
 from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker_home import MakerHome, default_home
@@ -18,6 +18,7 @@ from fieldpost.cli.options import find_passphrase, find_pin_prompt, home_options
 from fieldpost.cli.own_chain import keep_link
 from fieldpost.cli.release_envelopes import settle_release
 from fieldpost.cli.signing import PROVISIONING, ceremonies_of, post_facts
+from fieldpost.cli.stores import Stores
 from fieldpost.cli.words import describe, describe_change, describe_manifest
 from fieldpost.errors import Malformed, Misconfigured, NotFound
 from fieldpost.posts.envelope import Post, Statement
@@ -195,7 +196,10 @@ def _post(
     audience = None if request.statement is None else request.statement.audience
     board = bound_board(maker, as_json=as_json, board_id=audience)
     if request.manifest is not None:
-        return settle_release(maker, board, request, signatures)
+        stores = Stores(board)
+        facts = settle_release(maker, stores, request, signatures)
+        stores.tell(as_json=as_json)
+        return facts
     return post_facts(maker, board, request.assemble(signatures))
 
 
@@ -217,7 +221,7 @@ def _say_what_follows(maker: MakerHome, statement: Statement | None, *, as_json:
     if statement.kind == "maker.set" and (maker.path / "rotation.json").exists():
         note("next: fieldpost maker rotate-keys, to go on with the new keys", as_json=as_json)
     if statement.kind == "maker.register":
-        url = maker.boards()[statement.audience]
+        url = maker.settings().boards[statement.audience][0]
         note(f"next: fieldpost maker register --board {url}, to take it up", as_json=as_json)
 
 

@@ -52,7 +52,7 @@ def attest(
     seen: bool,
     export: Path | None,
     data: Path,
-    board_url: str,
+    board_urls: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Attest that MAKER, with its keys of now, controls DOMAIN. Looks there first.
@@ -63,7 +63,7 @@ def attest(
     fieldpost operator attest 9f1f… acme.example --how dns --data ./board --board URL
     """
     check_domain(domain)
-    desk = Desk(data, board_url, as_json=as_json)
+    desk = Desk(data, board_urls, as_json=as_json)
     key = map_keys.maker(maker)
     value, link = desk.proven.value(key), desk.proven.link(key)
     if value is None or link is None:
@@ -96,13 +96,15 @@ def attest(
 @click.option("--reason", required=True, help="Why, for everybody and for ever.")
 @desk_options
 @json_option
-def blob_gone(*, digest: bytes, reason: str, data: Path, board_url: str, as_json: bool) -> None:
+def blob_gone(
+    *, digest: bytes, reason: str, data: Path, board_urls: tuple[str, ...], as_json: bool
+) -> None:
     r"""Say that you no longer serve a blob, and why. The entry that names it stays.
 
     \b
     fieldpost operator blob-gone 577e… --reason "court order 12/2027" --data ./board --board URL
     """
-    desk = Desk(data, board_url, as_json=as_json)
+    desk = Desk(data, board_urls, as_json=as_json)
     if desk.proven.value(map_keys.gone(desk.operator.name, digest)) is not None:
         raise Conflict(f"{desk.operator.name} has said so already")
     payload = BlobGone(nonce=desk.next_nonce(), digest=digest, reason=reason).encode()
@@ -132,14 +134,14 @@ def blob_gone(*, digest: bytes, reason: str, data: Path, board_url: str, as_json
 @desk_options
 @json_option
 def import_signatures(
-    *, files: tuple[Path, ...], data: Path, board_url: str, as_json: bool
+    *, files: tuple[Path, ...], data: Path, board_urls: tuple[str, ...], as_json: bool
 ) -> None:
     r"""Bring back other operators' signatures; post as soon as they suffice.
 
     \b
     fieldpost operator import berlin.signatures --data ./board --board URL
     """
-    desk = Desk(data, board_url, as_json=as_json)
+    desk = Desk(data, board_urls, as_json=as_json)
     added = [desk.ceremonies.add(path.read_bytes()) for path in files]
     for request, signatures in {request.digest: (request, s) for request, s in added}.values():
         facts = request.title

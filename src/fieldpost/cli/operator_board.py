@@ -88,7 +88,7 @@ def board_set(
     yes: bool,
     export: Path | None,
     data: Path,
-    board_url: str,
+    board_urls: tuple[str, ...],
     as_json: bool,
     **limits: int | None,
 ) -> None:
@@ -103,7 +103,7 @@ def board_set(
     fieldpost operator board-set --operator rome.operator --drop-operator oslo --data ./board \
         --board URL --export-unsigned change.unsigned
     """
-    desk = Desk(data, board_url, as_json=as_json)
+    desk = Desk(data, board_urls, as_json=as_json)
     before = desk.record
     added = tuple(map(parse_witness, witnesses))
     kept = tuple(w for w in before.witnesses if w.key.name not in dropped)

@@ -22,7 +22,6 @@ from fieldpost.cli.ceremony import Needed, request_of
 from fieldpost.cli.options import find_pin_prompt
 from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.signing import Ceremonies, export_request, sign_here
-from fieldpost.client.publisher import submit_post
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.operator_keys import (
     COSIGNER,
@@ -47,7 +46,12 @@ KEYS: Final = (GOVERNANCE, LOG, COSIGNER, POST_QUANTUM)
 def desk_options(command: F) -> F:
     """`--data` and `--board`, for whoever runs a node."""
     command = click.option(
-        "--board", "board_url", required=True, envvar="FIELDPOST_BOARD", help="The node's URL."
+        "--board",
+        "board_urls",
+        multiple=True,
+        required=True,
+        envvar="FIELDPOST_BOARD",
+        help="URL of a node of the board. Repeatable.",
     )(command)
     return click.option(
         "--data",
@@ -60,9 +64,9 @@ def desk_options(command: F) -> F:
 class Desk:
     """One operator of a board. Raises Misconfigured for keys of no operator."""
 
-    def __init__(self, data: Path, board_url: str, *, as_json: bool) -> None:
+    def __init__(self, data: Path, board_urls: tuple[str, ...], *, as_json: bool) -> None:
         self.keys = keys_directory(data)
-        self.board = Board(board_url)
+        self.board = Board(*board_urls)
         self.ceremonies = Ceremonies(data / "ceremonies")
         self.as_json = as_json
         self.proven = ProvenBoard(self.board, self.board.id, now=int(time()))
@@ -174,8 +178,7 @@ class Desk:
     def send(self, post: Post) -> dict[str, object]:
         """Post, and verify the receipt; what to tell the user."""
         entry = post.encode()
-        receipt = submit_post(self.board.http, entry).receipt
-        return {"index": self.board.verify_receipt(entry, receipt)}
+        return {"index": self.board.submit(entry)[1].index}
 
 
 def _keys_of(operator: Operator) -> tuple[PublicKey, ...]:

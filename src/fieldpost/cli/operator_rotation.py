@@ -48,7 +48,7 @@ def rotate_keys(
     abandon: bool,
     export: Path | None,
     data: Path,
-    board_url: str,
+    board_urls: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Replace keys of your own, while your node runs. A quorum of operators signs it.
@@ -64,7 +64,7 @@ def rotate_keys(
     fieldpost operator rotate-keys --key all --data ./board --board URL \
         --export-unsigned rotate.unsigned
     """
-    desk = Desk(data, board_url, as_json=as_json)
+    desk = Desk(data, board_urls, as_json=as_json)
     pending = [name for name in KEYS if next_path(desk.keys, name).exists()]
     if abandon:
         _abandon(desk, pending)

@@ -62,7 +62,11 @@ def find_pin_prompt() -> Callable[[str], str] | None:
 def board_option(command: F) -> F:
     """`--board URL`, for commands that need no maker's home."""
     return click.option(
-        "--board", "board_url", envvar="FIELDPOST_BOARD", help="URL of a node of the board."
+        "--board",
+        "board_urls",
+        multiple=True,
+        envvar="FIELDPOST_BOARD",
+        help="URL of a node of the board; name several, and one that answers is enough.",
     )(command)
 
 

@@ -13,7 +13,8 @@ from fieldpost.checkin.chains import Tip, follow_board_links
 from fieldpost.checkin.quorum import verify_quorum
 from fieldpost.checkin.verify import EVERY_ALGORITHM, check_not_older, verify_state
 from fieldpost.cli.board_access import Board
-from fieldpost.errors import Untrusted
+from fieldpost.cli.board_chain import read_chain
+from fieldpost.client.transport import HttpClient
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
@@ -21,7 +22,6 @@ from fieldpost.records.counters import Link
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.limits import MAX_PROOF_BYTES
 from fieldpost.records.policy import DevicePolicy
-from fieldpost.tlog.hashing import leaf_hash
 
 
 class ProvenBoard:
@@ -48,13 +48,15 @@ class ProvenBoard:
 
         Raises Untrusted with the reason of what does not hold, Unavailable.
         """
-        path = f"/v1/proof/{key.hex()}"
-        data = self.board.http.fetch(path, most_bytes=MAX_PROOF_BYTES)
+        return self.board.ask(lambda client: self._prove(client, key))
+
+    def _prove(self, client: HttpClient, key: bytes) -> bytes | None:
+        data = client.fetch(f"/v1/proof/{key.hex()}", most_bytes=MAX_PROOF_BYTES)
         bundle = decode_bundle(data, most_bytes=MAX_PROOF_BYTES)
         leaf, checkpoint = verify_state(bundle, key, origin=origin_of(self.id))
         if self._policy is not None:
             check_not_older(checkpoint.size, self._policy.least_size)
-        record = self._record(leaf.board_link)
+        record = self._record(client, leaf.board_link)
         timestamp = verify_quorum(
             checkpoint,
             bundle.cosignatures,
@@ -72,15 +74,9 @@ class ProvenBoard:
         value = self.value(map_keys.link(record_key))
         return None if value is None else Link.decode(value)
 
-    def _record(self, link: bytes) -> BoardRecord:
+    def _record(self, client: HttpClient, link: bytes) -> BoardRecord:
         if self._tip is None or self._tip.link != link:
-            entries = self.board.links("/v1/board")
-            if not entries or not self.id.endswith("#" + leaf_hash(entries[0])[:16].hex()):
-                raise Untrusted(
-                    "wrong-board",
-                    f"{self.board.url} shows another genesis than that of {self.id}; "
-                    "ask another node",
-                )
+            entries = read_chain(client, self.id)
             genesis = Tip(decode_post(entries[0]).statement.payload, sha256(entries[0]).digest())
             self._tip = follow_board_links(genesis, entries[1:], until=link, board=self.id)
         return decode_board_record(self._tip.record)

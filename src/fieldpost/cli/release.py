@@ -28,7 +28,7 @@ def command() -> None:
 def list_releases(
     *,
     class_name: str,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -40,7 +40,7 @@ def list_releases(
     fieldpost release list ed4b55f3ed085ad5bf188bff940aee57 --board https://board.example
     """
     maker = open_home(home, passphrase_file)
-    board, class_ = choose_class(class_name, maker=maker, board_url=board_url, as_json=as_json)
+    board, class_ = choose_class(class_name, maker=maker, board_urls=board_urls, as_json=as_json)
     if as_json:
         show_json(board.json(f"/v1/classes/{class_.hex()}/releases"))
         return

@@ -132,7 +132,7 @@ def sign(
     acting = act(home, passphrase_file, as_json=as_json)
     class_, _ = acting.class_(class_name)
     release = read_release(acting, class_.id, sequence)
-    envelope = fetch_envelope(acting, release.manifest)
+    envelope = fetch_envelope(acting.board, release.manifest)
     manifest = decode_manifest(envelope.manifest, decrypts=True)
     facts: dict[str, object] = {
         "class": class_.id.hex(),

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fieldpost import durable
-from fieldpost.cli.board_access import Board
 from fieldpost.cli.ceremony import Request, Signed
 from fieldpost.cli.maker_home import MakerHome
 from fieldpost.cli.signing import post_facts
-from fieldpost.client.publisher import upload_manifest
+from fieldpost.cli.stores import Stores
+from fieldpost.cli.uploading import send_envelope
 from fieldpost.errors import Misconfigured
 from fieldpost.keys import SIGNATURE_BYTES, PublicKey
 from fieldpost.records.device_class import ClassRecord
@@ -46,19 +46,19 @@ def keep_blocks(
 
 
 def settle_release(
-    maker: MakerHome, board: Board, request: Request, signed: Sequence[Signed]
+    maker: MakerHome, stores: Stores, request: Request, signed: Sequence[Signed]
 ) -> dict[str, object]:
     """Keep what was signed of a manifest; post and upload, if the request has a post.
 
-    Returns what to tell the user.
+    Returns what to tell the user. Raises as `Stores.send`.
     """
     assert request.manifest is not None
     blocks = [block for one in signed if (block := one.block) is not None]
     envelope = keep_blocks(maker, request.manifest, blocks)
     if request.statement is None:
         return {"manifest": envelope.digest.hex(), "signatures": len(envelope.blocks)}
-    facts = post_facts(maker, board, request.assemble(signed))
-    upload_manifest(board.http, envelope.encode(), digest=envelope.digest)
+    facts = post_facts(maker, stores.board, request.assemble(signed))
+    send_envelope(stores, envelope)
     return facts
 
 

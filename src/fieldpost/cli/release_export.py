@@ -21,13 +21,16 @@ from fieldpost.cli.console import json_option, note, show, size
 from fieldpost.cli.device_class import choose_class
 from fieldpost.cli.options import board_option, home_options, open_home
 from fieldpost.cli.proven import ProvenBoard
-from fieldpost.errors import NotFound, Unavailable, Untrusted
+from fieldpost.cli.refusals import name_all
+from fieldpost.cli.resigning import fetch_envelope
+from fieldpost.client.sources import Failure
+from fieldpost.client.transport import HttpClient
+from fieldpost.errors import FieldpostError, NotFound, Unavailable, Untrusted
 from fieldpost.records import map_keys
 from fieldpost.records.device_class import decode_class_record
 from fieldpost.records.head import Offer, decode_head
 from fieldpost.records.limits import MAX_ENVELOPE_BYTES, MAX_PROOF_BYTES
 from fieldpost.records.release import Artifact, ReleaseRecord, decode_release_record
-from fieldpost.suit.envelope import decode_envelope
 
 
 @click.command(name="export")
@@ -46,7 +49,7 @@ def export(
     out: Path,
     channel: str,
     sequence: int | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -59,29 +62,27 @@ def export(
     fieldpost release export bulb-a19:r2 --out bulb-1.1.0.update
     """
     maker = open_home(home, passphrase_file)
-    board, class_ = choose_class(class_name, maker=maker, board_url=board_url, as_json=as_json)
+    board, class_ = choose_class(class_name, maker=maker, board_urls=board_urls, as_json=as_json)
     proven = ProvenBoard(board, board.id, now=int(time()))
     record = proven.value(map_keys.device_class(class_))
     if record is None:
         raise NotFound(f"the board has no class {class_.hex()}")
     owner = decode_class_record(record).maker
-    check_in = board.http.fetch(f"/v1/checkin/{class_.hex()}/{channel}", most_bytes=MAX_PROOF_BYTES)
+    check_in = board.fetch(
+        f"/v1/checkin/{class_.hex()}/{channel}", most_bytes=MAX_PROOF_BYTES, judge=_parsed
+    )
     offer = _offer(check_in, channel, sequence)
     release = _release(proven, class_, offer)
     key = map_keys.release(class_, offer.sequence)
     chosen = _smallest(release)
-    envelope = board.http.fetch(
-        f"/v1/manifests/{offer.manifest.hex()}", most_bytes=MAX_ENVELOPE_BYTES
-    )
-    if decode_envelope(envelope).digest != offer.manifest:
-        raise Untrusted("wrong-digest", f"{board.url} serves another manifest; ask another node")
+    envelope = fetch_envelope(board, offer.manifest, most_bytes=MAX_ENVELOPE_BYTES).encode()
     bundle = OfflineBundle(
         check_in=check_in,
         board_links=tuple(board.links("/v1/board")),
         maker_links=tuple(board.links(f"/v1/makers/{owner.hex()}/links")),
         envelope=envelope,
-        release_proof=board.http.fetch(
-            f"/v1/proof/{key.hex()}?maker={owner.hex()}", most_bytes=MAX_PROOF_BYTES
+        release_proof=board.fetch(
+            f"/v1/proof/{key.hex()}?maker={owner.hex()}", most_bytes=MAX_PROOF_BYTES, judge=_parsed
         ),
     )
     written = _write(board, bundle, chosen, out)
@@ -99,6 +100,12 @@ def export(
         title="Update exported",
     )
     note(f"next, on the device: fieldpost agent apply {out}", as_json=as_json)
+
+
+def _parsed(bundle: bytes) -> bytes:
+    """A bundle that is at least one; the device verifies it."""
+    decode_bundle(bundle, most_bytes=MAX_PROOF_BYTES)
+    return bundle
 
 
 def _offer(check_in: bytes, channel: str, sequence: int | None) -> Offer:
@@ -141,14 +148,30 @@ def _write(board: Board, bundle: OfflineBundle, chosen: list[Artifact], out: Pat
 
 
 def _fetch(board: Board, artifact: Artifact) -> Iterator[bytes]:
-    digest = sha256()
+    """The stored bytes, from the nodes that have them: each goes on where the one before ended."""
+    digest, count = sha256(), 0
     path = f"/v1/blobs/sha256/{artifact.digest.hex()}"
-    with board.http.stream(path, most_bytes=artifact.size) as download:
-        for chunk in download.chunks:
-            digest.update(chunk)
-            yield chunk
+    failures: list[Failure] = []
+    for url in board.urls:
+        try:
+            with (
+                HttpClient(url) as client,
+                client.stream(path, offset=count, most_bytes=artifact.size) as download,
+            ):
+                if download.start != count:
+                    raise Unavailable(f"{url}{path} does not go on at byte {count}")
+                for chunk in download.chunks:
+                    digest.update(chunk)
+                    count += len(chunk)
+                    yield chunk
+        except FieldpostError as error:
+            failures.append(Failure(url, error))
+        if count == artifact.size:
+            break
+    else:
+        raise name_all(failures)
     if digest.digest() != artifact.digest:
-        raise Unavailable(f"{board.url}{path} has other bytes; ask another node")
+        raise Unavailable(f"{path} has other bytes there; ask another node: --board URL")
 
 
 commands = (export,)

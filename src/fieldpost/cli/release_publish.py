@@ -30,9 +30,9 @@ from fieldpost.cli.signing import (
     needed_of,
     sign_here,
 )
-from fieldpost.cli.uploading import send_blob
+from fieldpost.cli.stores import Stores
+from fieldpost.cli.uploading import send_blob, send_envelope
 from fieldpost.cli.views import ReleaseRow
-from fieldpost.client.publisher import upload_manifest
 from fieldpost.errors import Conflict, Misconfigured
 from fieldpost.keys import Signer
 from fieldpost.posts import subjects
@@ -81,10 +81,11 @@ def publish_release(
 ) -> None:
     r"""Publish IMAGE as a release of each CLASS: sign it, post it, upload its bytes.
 
-    Nothing installs it until `fieldpost rollout set` offers it. Run the same command again to
-    finish an interrupted upload: it goes on where it stopped, and posts nothing twice. Where
-    several release keys must sign and lie on several machines, --export-unsigned writes what they
-    sign, manifest and post; after `maker import` the same command uploads the images.
+    Nothing installs it until `fieldpost rollout set` offers it. Every operator of the board gets
+    the bytes; devices take them from any. Run the same command again to finish an interrupted
+    upload, or for an operator that was away: it goes on where it stopped, and posts nothing twice.
+    Where several release keys must sign and lie on several machines, --export-unsigned writes what
+    they sign, manifest and post; after `maker import` the same command uploads the images.
 
     \b
     fieldpost release publish bulb-a19:r2 firmware.bin --version 1.1.0
@@ -112,7 +113,9 @@ def publish_release(
         notes=None if notes is None else read_document(notes),
     )
     acting = act(home, passphrase_file, as_json=as_json)
-    made = [_publish(acting, name, wanted, export) for name in classes]
+    stores = Stores(acting.board)
+    made = [_publish(acting, stores, name, wanted, export) for name in classes]
+    stores.tell(as_json=as_json)
     if as_json:
         show(made[0] if len(made) == 1 else {"releases": made}, as_json=True)
         return
@@ -139,7 +142,7 @@ class _Wanted:
 
 
 def _publish(
-    acting: Acting, class_name: str, wanted: _Wanted, export: Path | None
+    acting: Acting, stores: Stores, class_name: str, wanted: _Wanted, export: Path | None
 ) -> dict[str, object]:
     maker = acting.maker
     class_, _ = acting.class_(class_name)
@@ -158,11 +161,11 @@ def _publish(
             as_json = acting.as_json
             return facts | export_request(ceremonies, request, signed, export, as_json=as_json)
         check_complete(maker, request, signed)
-        facts |= settle_release(maker, acting.board, request, signed)
+        facts |= settle_release(maker, stores, request, signed)
     else:
-        _upload_manifest(acting, manifest)
-    _upload(acting, images, wanted)
-    return facts
+        _upload_manifest(acting, stores, manifest)
+    _upload(acting, stores, images, wanted)
+    return facts | {"lacking": stores.lacking or None}
 
 
 def _request(
@@ -203,7 +206,7 @@ def _request(
     )
 
 
-def _upload_manifest(acting: Acting, manifest: bytes) -> None:
+def _upload_manifest(acting: Acting, stores: Stores, manifest: bytes) -> None:
     """Of a release that is posted: what is kept of it, or signed again."""
     envelope = kept_envelope(acting.maker, manifest_digest(manifest))
     if envelope is None:
@@ -213,23 +216,24 @@ def _upload_manifest(acting: Acting, manifest: bytes) -> None:
         check_complete(acting.maker, request, signed)
         blocks = [block for one in signed if (block := one.block) is not None]
         envelope = keep_blocks(acting.maker, manifest, blocks)
-    upload_manifest(acting.board.http, envelope.encode(), digest=envelope.digest)
+    send_envelope(stores, envelope)
 
 
-def _upload(acting: Acting, images: Images, wanted: _Wanted) -> None:
+def _upload(acting: Acting, stores: Stores, images: Images, wanted: _Wanted) -> None:
+    to = f" to {stores.count} operators" if stores.count > 1 else ""
     for item in images.stored:
-        label, size = f"uploading {item.words()}", item.artifact.size
+        label, size = f"uploading {item.words()}{to}", item.artifact.size * stores.count
         with progress(label, size, as_json=acting.as_json) as advance:
             send_blob(
                 acting.maker,
-                acting.board,
+                stores,
                 item.path,
                 digest=item.artifact.digest,
                 progress=advance,
             )
     for document in (wanted.sbom, wanted.notes):
         if document is not None:
-            send_blob(acting.maker, acting.board, document.path, digest=document.digest)
+            send_blob(acting.maker, stores, document.path, digest=document.digest)
 
 
 def _facts(

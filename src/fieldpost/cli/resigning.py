@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fieldpost import cbor
 from fieldpost.cli.acting import Acting
+from fieldpost.cli.board_access import Board
 from fieldpost.cli.ceremony import Signed, request_of
 from fieldpost.cli.release_envelopes import check_size, keep_blocks, kept_envelope
 from fieldpost.cli.signing import (
@@ -20,7 +21,8 @@ from fieldpost.cli.signing import (
     needed_of,
     sign_here,
 )
-from fieldpost.client.publisher import upload_manifest
+from fieldpost.cli.stores import Stores
+from fieldpost.cli.uploading import send_envelope
 from fieldpost.errors import Malformed, NotFound, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.posts import subjects
@@ -104,18 +106,24 @@ def read_release(acting: Acting, class_id: bytes, sequence: int) -> ReleaseRecor
     return decode_release_record(value)
 
 
-def fetch_envelope(acting: Acting, digest: bytes) -> Envelope:
-    """The envelope as the node serves it, of the manifest with this digest."""
+def fetch_envelope(
+    board: Board, digest: bytes, *, most_bytes: int = 2 * MAX_ENVELOPE_BYTES
+) -> Envelope:
+    """The envelope of the manifest with this digest, as a node serves it that has it."""
     path = f"/v1/manifests/{digest.hex()}"
-    envelope = decode_envelope(acting.board.http.fetch(path, most_bytes=2 * MAX_ENVELOPE_BYTES))
-    if envelope.digest != digest:
-        raise Untrusted("wrong-digest", f"{acting.board.url}{path} is another manifest")
-    return envelope
+
+    def judge(data: bytes) -> Envelope:
+        envelope = decode_envelope(data)
+        if envelope.digest != digest:
+            raise Untrusted("wrong-digest", f"{path} is another manifest there")
+        return envelope
+
+    return board.fetch(path, most_bytes=most_bytes, judge=judge)
 
 
 def _is_signed(acting: Acting, release: ReleaseRecord, keys: KeySet) -> bool:
     try:
-        envelope = fetch_envelope(acting, release.manifest).encode()
+        envelope = fetch_envelope(acting.board, release.manifest).encode()
         verify_envelope(
             envelope,
             keys=keys.by_kid(),
@@ -172,7 +180,9 @@ def sign_release(
         export=export,
     )
     if export is None:
-        upload_manifest(acting.board.http, envelope.encode(), digest=release.manifest)
+        stores = Stores(acting.board)
+        send_envelope(stores, envelope)
+        stores.tell(as_json=acting.as_json)
     return facts
 
 

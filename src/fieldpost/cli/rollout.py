@@ -190,7 +190,7 @@ def _find(releases: dict[int, ReleaseRow], sequence: int) -> ReleaseRow:
 def show_rollout(
     *,
     class_name: str,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     home: Path | None,
     passphrase_file: Path | None,
     as_json: bool,
@@ -201,7 +201,7 @@ def show_rollout(
     fieldpost rollout show bulb-a19:r2
     """
     maker = open_home(home, passphrase_file)
-    board, class_ = choose_class(class_name, maker=maker, board_url=board_url, as_json=as_json)
+    board, class_ = choose_class(class_name, maker=maker, board_urls=board_urls, as_json=as_json)
     rows = [
         {
             "channel": offer.channel,

@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from fieldpost import durable
-from fieldpost.cli.board_access import Board, publish
+from fieldpost.cli.board_access import Board
+from fieldpost.cli.bound_board import publish
 from fieldpost.cli.ceremony import (
     Needed,
     Request,

@@ -53,7 +53,7 @@ def command(
     channel: str,
     now: int | None,
     entry: Path | None,
-    board_url: str | None,
+    board_urls: tuple[str, ...],
     as_json: bool,
 ) -> None:
     r"""Verify FILE: a check-in, a tlog-proof, a provisioning record, evidence, or an image.
@@ -71,15 +71,15 @@ def command(
     moment_ = int(time.time()) if now is None else now
     start = _read(file, 256)
     if start.startswith(b"c2sp.org/tlog-proof@"):
-        facts = _verify_proof(file, entry, board_url)
+        facts = _verify_proof(file, entry, board_urls)
     elif is_evidence(start):
-        facts = judge_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), board_url)
+        facts = judge_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), board_urls)
     elif start.startswith(b"\x86\x01"):
-        facts = _verify_checkin(file, provisioning, channel, moment_, board_url)
+        facts = _verify_checkin(file, provisioning, channel, moment_, board_urls)
     elif start[:1] in (b"\xd2", b"\xd8") and b"fieldpost.provisioning" in start:
         facts = _verify_provisioning(file)
     else:
-        facts = _verify_image(file, provisioning, board_url, moment_)
+        facts = _verify_image(file, provisioning, board_urls, moment_)
     show({"file": str(file)} | facts, as_json=as_json, title="Verified")
 
 
@@ -89,20 +89,20 @@ def _read(file: Path, most: int) -> bytes:
         return opened.read(most)
 
 
-def _verify_proof(file: Path, entry: Path | None, board_url: str | None) -> dict[str, object]:
+def _verify_proof(file: Path, entry: Path | None, board_urls: tuple[str, ...]) -> dict[str, object]:
     post = entry or file.with_suffix(".cose")
     if not post.exists():
         raise Misconfigured(f"a tlog-proof is about a post; name it with --entry ({post}?)")
-    if board_url is None:
+    if not board_urls:
         raise Misconfigured("name the board whose keys shall judge it: --board URL")
-    board = Board(board_url)
+    board = Board(*board_urls)
     receipt = _read(file, _RECEIPT_BYTES)
     index = board.verify_receipt(_read(post, MAX_ENTRY_BYTES + 1), receipt)
     return {"is": "a receipt", "of": str(post), "board": board.id, "index": index}
 
 
 def _verify_checkin(
-    file: Path, provisioning: Path | None, channel: str, now: int, board_url: str | None
+    file: Path, provisioning: Path | None, channel: str, now: int, board_urls: tuple[str, ...]
 ) -> dict[str, object]:
     if provisioning is None:
         raise Misconfigured("a check-in is judged by what a device trusts: --provisioning FILE")
@@ -121,7 +121,7 @@ def _verify_checkin(
             most_bytes=MAX_PROOF_BYTES,
         )
 
-    board = Board(board_url) if board_url else None
+    board = Board(*board_urls) if board_urls else None
     verified = verify_with_links(verify, maker=belief.maker, board=board)
     if verified.head is None:
         raise Untrusted("not-found", f"the board proves that there is no channel {channel}")
@@ -152,7 +152,7 @@ def _verify_provisioning(file: Path) -> dict[str, object]:
 
 
 def _verify_image(
-    file: Path, provisioning: Path | None, board_url: str | None, now: int
+    file: Path, provisioning: Path | None, board_urls: tuple[str, ...], now: int
 ) -> dict[str, object]:
     if provisioning is None:
         raise Misconfigured(
@@ -161,26 +161,28 @@ def _verify_image(
     belief, record = believe(_read(provisioning, _PROVISIONING_BYTES))
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").digest()
-    board = Board(board_url or record.urls[0])
+    board = Board(*(board_urls or record.urls))
     sequence = _find_image(board, record.class_id, digest)
     # The list only said where to look; what counts is the record, proven under the board's quorum.
     key = map_keys.release(record.class_id, sequence)
     path = f"/v1/proof/{key.hex()}?maker={belief.maker.hex()}"
-    bundle = board.http.fetch(path, most_bytes=MAX_PROOF_BYTES)
 
-    def verify(board_links: Sequence[bytes], maker_links: Sequence[bytes]) -> Verified:
-        return verify_bundle(
-            belief,
-            bundle,
-            key=key,
-            now=now,
-            least_time=record.least_time,
-            board_links=board_links,
-            maker_links=maker_links,
-            head=False,
-        )
+    def judge(bundle: bytes) -> Verified:
+        def verify(board_links: Sequence[bytes], maker_links: Sequence[bytes]) -> Verified:
+            return verify_bundle(
+                belief,
+                bundle,
+                key=key,
+                now=now,
+                least_time=record.least_time,
+                board_links=board_links,
+                maker_links=maker_links,
+                head=False,
+            )
 
-    verified = verify_with_links(verify, maker=belief.maker, board=board)
+        return verify_with_links(verify, maker=belief.maker, board=board)
+
+    verified = board.fetch(path, most_bytes=MAX_PROOF_BYTES, judge=judge)
     release = None if verified.value is None else decode_release_record(verified.value)
     if release is None or digest not in {artifact.image for artifact in release.artifacts}:
         raise Untrusted("unknown-image", "the board does not prove a release with this image")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network as a client sees it: transport with limits, publishing, and a log that remembers."""
+"""The network as a client sees it: transport with limits, several addresses, publishing, a log."""

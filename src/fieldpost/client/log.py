@@ -68,6 +68,13 @@ class Log:
             fresh = self._open(note)
         except Malformed as error:
             raise Unavailable(f"what came back is no checkpoint: {error}") from error
+        return self._remember(note, fresh)
+
+    def extend_to(self, note: bytes) -> Checkpoint:
+        """Remember a checkpoint that came another way. Raises Malformed, and as `advance`."""
+        return self._remember(note, self._open(note))
+
+    def _remember(self, note: bytes, fresh: Checkpoint) -> Checkpoint:
         if self.checkpoint is not None and self.note is not None:
             self._check_extends(self.checkpoint, self.note, fresh, note)
         self.note, self.checkpoint = note, fresh

@@ -65,7 +65,8 @@ class HttpClient:
     """Requests to one base URL. Times in seconds.
 
     `timeout_s` is how long the other side may be silent, `total_s` how long one exchange may take
-    (streams have their own), `most_bytes` the largest body unless a call says otherwise.
+    (streams have their own), `connect_s` how long a connection (a machine that is gone answers
+    nothing at all), `most_bytes` the largest body unless a call says otherwise.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class HttpClient:
         *,
         timeout_s: float = 10.0,
         total_s: float = 60.0,
+        connect_s: float = 10.0,
         most_bytes: int = MIB,
         user_agent: str = "fieldpost",
     ) -> None:
@@ -94,6 +96,7 @@ class HttpClient:
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeout_s = timeout_s
         self._total_s = total_s
+        self._connect_s = connect_s
         self._most_bytes = most_bytes
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._allowance = Allowance()
@@ -254,7 +257,11 @@ class HttpClient:
         self._allowance.start(total_s=total_s, silence_s=self._timeout_s)
         if self._connection is None:
             self._connection = connect(
-                host=self._host, port=self._port, tls=self._tls, allowance=self._allowance
+                host=self._host,
+                port=self._port,
+                tls=self._tls,
+                allowance=self._allowance,
+                most_s=self._connect_s,
             )
         try:
             self._connection.request(

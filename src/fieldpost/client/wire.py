@@ -90,10 +90,10 @@ class _Socket:
 
 
 def connect(
-    *, host: str, port: int, tls: ssl.SSLContext | None, allowance: Allowance
+    *, host: str, port: int, tls: ssl.SSLContext | None, allowance: Allowance, most_s: float
 ) -> http.client.HTTPConnection:
-    """A connected connection. Raises OSError (ssl.SSLError included)."""
-    seconds = allowance.seconds()
+    """A connection, made within `most_s` seconds. Raises OSError (ssl.SSLError included)."""
+    seconds = min(allowance.seconds(), most_s)
     connection = (
         http.client.HTTPConnection(host, port, timeout=seconds)
         if tls is None

@@ -11,20 +11,28 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from fieldpost import cbor
 from fieldpost.checkin.belief import Belief, believe, decode_belief
 from fieldpost.checkin.chains import LEAST_PART_BYTES, MissingLinks
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.durable import write_file
-from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
+from fieldpost.errors import (
+    FieldpostError,
+    Malformed,
+    Misconfigured,
+    NotFound,
+    Unavailable,
+    Untrusted,
+)
 from fieldpost.fleet.board import PostedLot
 from fieldpost.records import map_keys
 from fieldpost.records.fields import Reading
 from fieldpost.records.limits import MAX_PROOF_BYTES
 from fieldpost.records.lot import decode_lot_record
 
+T = TypeVar("T")
 CHECKIN: Final = "application/vnd.fieldpost.checkin+cbor"
 _LINKS_BYTES: Final = 4 * 1024 * 1024
 _MOST_LINKS: Final = 16_384
@@ -46,13 +54,14 @@ class Fetcher(Protocol):
 class BoardLots:
     """Verified lot records. For any thread; one request to the board at a time.
 
+    `nodes` are asked one after the other until one proves what it says, the last good one first.
     `belief` is the file that remembers; `clock` gives whole Unix seconds.
     """
 
     def __init__(
-        self, http: Fetcher, *, provisioning: bytes, belief: Path, clock: Callable[[], int]
+        self, *nodes: Fetcher, provisioning: bytes, belief: Path, clock: Callable[[], int]
     ) -> None:
-        self._http = http
+        self._nodes = list(nodes)
         self._path = belief
         self._clock = clock
         self._lock = Lock()
@@ -92,11 +101,11 @@ class BoardLots:
             known = self._lots.get(lot)
             if known is not None:
                 return known
-            verified = self._prove(map_keys.lot(lot))
+            verified = self._ask(lambda node: self._prove(node, map_keys.lot(lot)))
             if verified.value is None:
                 raise NotFound(f"the board has no such lot (at size {verified.belief.size})")
             record = decode_lot_record(verified.value, Reading.DEVICE)
-            posted = PostedLot(record, self._entry_of(lot))
+            posted = PostedLot(record, self._ask(lambda node: _entry_of(node, lot)))
             if len(self._lots) < _LOTS_KEPT:
                 self._lots[lot] = posted
             return posted
@@ -108,34 +117,37 @@ class BoardLots:
             asked, known = self._pages.get((lot, page), (None, None))
             if asked is None or not asked <= now < asked + _PAGE_S:
                 with suppress(Unavailable):
-                    known = self._prove(map_keys.status(lot, page)).value
+                    key = map_keys.status(lot, page)
+                    known = self._ask(lambda node: self._prove(node, key)).value
                 if len(self._pages) >= _PAGES_KEPT:
                     self._pages.clear()
                 self._pages[lot, page] = now, known
             return known
 
-    def _entry_of(self, lot: bytes) -> int:
-        """Where the node says that the lot's post stands."""
-        data = self._http.fetch(
-            f"/v1/lots/{lot.hex()}", accept="application/json", most_bytes=_VIEW_BYTES
-        )
-        try:
-            view = json.loads(data)
-        except ValueError as error:
-            raise Unavailable("the node's view of the lot is no JSON", 60) from error
-        match view:
-            case {"entry": int(entry)} if entry >= 0:
-                return entry
-        raise Unavailable("the node does not say where the lot's post stands", 60)
+    def _ask(self, question: Callable[[Fetcher], T]) -> T:
+        failures: list[FieldpostError] = []
+        for node in tuple(self._nodes):
+            try:
+                answer = question(node)
+            except (NotFound, Unavailable) as error:
+                failures.append(error)
+                continue
+            self._nodes.remove(node)
+            self._nodes.insert(0, node)
+            return answer
+        if len(failures) == 1:
+            raise failures[0]
+        words = "; ".join(map(str, failures)) or "no URL of the board is known"
+        raise Unavailable(words, 60)
 
-    def _prove(self, key: bytes) -> Verified:
+    def _prove(self, node: Fetcher, key: bytes) -> Verified:
         try:
             path = f"/v1/proof/{key.hex()}?maker={self._belief.maker.hex()}"
-            data = self._http.fetch(path, accept=CHECKIN, most_bytes=MAX_PROOF_BYTES)
+            data = node.fetch(path, accept=CHECKIN, most_bytes=MAX_PROOF_BYTES)
             try:
                 verified = self._verify(data, key, ())
             except MissingLinks as missing:
-                verified = self._verify(data, key, self._board_links(missing.since))
+                verified = self._verify(data, key, _board_links(node, missing.since))
         except (Malformed, Untrusted, NotFound) as error:
             raise Unavailable(f"the board's answer proves nothing: {error}", 60) from error
         write_file(self._path, verified.belief.encode(), mode=0o600)
@@ -153,13 +165,27 @@ class BoardLots:
             head=False,
         )
 
-    def _board_links(self, since: int) -> list[bytes]:
-        """The board's links after epoch `since`, in as many parts as the node makes of them."""
-        links: list[bytes] = []
-        for _ in range(_MOST_PARTS):
-            path = f"/v1/board?since={since + len(links)}"
-            data = self._http.fetch(path, accept="application/cbor", most_bytes=_LINKS_BYTES)
-            links += cbor.decode_byte_strings(data, most=_MOST_LINKS)
-            if len(data) < LEAST_PART_BYTES:
-                break
-        return links
+
+def _entry_of(node: Fetcher, lot: bytes) -> int:
+    """Where the node says that the lot's post stands."""
+    data = node.fetch(f"/v1/lots/{lot.hex()}", accept="application/json", most_bytes=_VIEW_BYTES)
+    try:
+        view = json.loads(data)
+    except ValueError as error:
+        raise Unavailable("the node's view of the lot is no JSON", 60) from error
+    match view:
+        case {"entry": int(entry)} if entry >= 0:
+            return entry
+    raise Unavailable("the node does not say where the lot's post stands", 60)
+
+
+def _board_links(node: Fetcher, since: int) -> list[bytes]:
+    """The board's links after epoch `since`, in as many parts as the node makes of them."""
+    links: list[bytes] = []
+    for _ in range(_MOST_PARTS):
+        path = f"/v1/board?since={since + len(links)}"
+        data = node.fetch(path, accept="application/cbor", most_bytes=_LINKS_BYTES)
+        links += cbor.decode_byte_strings(data, most=_MOST_LINKS)
+        if len(data) < LEAST_PART_BYTES:
+            break
+    return links

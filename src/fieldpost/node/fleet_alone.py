@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fleet service without a node: its own process and database, somebody else's board."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class FleetAlone:
 
 @contextmanager
 def open_fleet(
-    *, board_url: str, provisioning: bytes, data: Path, clock: Callable[[], int]
+    *, board_urls: Sequence[str], provisioning: bytes, data: Path, clock: Callable[[], int]
 ) -> Iterator[FleetAlone]:
     """Open the fleet's data; close it at the end. Raises Misconfigured, Unavailable.
 
@@ -38,8 +38,9 @@ def open_fleet(
     """
     with ExitStack() as stack:
         make_dirs(data)
-        http = stack.enter_context(HttpClient(board_url))
-        lots = BoardLots(http, provisioning=provisioning, belief=data / "belief.cbor", clock=clock)
+        nodes = [stack.enter_context(HttpClient(url)) for url in board_urls]
+        belief = data / "belief.cbor"
+        lots = BoardLots(*nodes, provisioning=provisioning, belief=belief, clock=clock)
         verifiers = Verifiers()
         stack.callback(verifiers.close)
         fleet = FleetService(

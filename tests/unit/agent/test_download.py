@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from fieldpost.agent.download import Stored, blob_urls, clean, download, patience_s, unpack
-from fieldpost.agent.sources import Sources
+from fieldpost.client.sources import Sources
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Malformed, Misbehaviour, NotFound, Unavailable, Untrusted
 from fieldpost.records.device_class import Encoding

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from fieldpost.agent.board import BoardReader, Standpoint
-from fieldpost.agent.sources import Sources
 from fieldpost.checkin.belief import believe
 from fieldpost.checkin.chains import LEAST_PART_BYTES
 from fieldpost.checkin.verify import Verified
+from fieldpost.client.sources import Sources
 from fieldpost.errors import Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.testing.bundles import PaperBoard

@@ -26,7 +26,7 @@ def serving(world: CliWorld, clock: Callable[[], int]) -> Iterator[str]:
     """A fleet service of the maker's own; its URL."""
     provisioning = world.provisioning.read_bytes()
     with open_fleet(
-        board_url=world.url, provisioning=provisioning, data=world.root / "fleet", clock=clock
+        board_urls=[world.url], provisioning=provisioning, data=world.root / "fleet", clock=clock
     ) as alone:
         ready = threading.Event()
         server = Server(

@@ -18,5 +18,5 @@ def test_a_chain_in_parts_is_read_to_its_end() -> None:
         path = f"/v1/makers/{board.maker_id.hex()}/links"
         assert asking.links(path) == board.maker_chain
         assert asking.links(path, since=140) == board.maker_chain[141:]
-        asking.http.close()
+        asking.close()
         assert node.parts == 3

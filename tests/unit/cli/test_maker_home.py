@@ -39,7 +39,7 @@ def test_what_was_created_is_read_again(tmp_path: Path) -> None:
     assert again.settings() == made
     assert (made.name, made.root_threshold, made.board) == ("acme", 2, None)
     assert len(again.everyone(Role.ROOT)) == 2
-    again.bind(board_url="http://127.0.0.1:1", board="b")
+    again.bind(board_urls=["http://127.0.0.1:1"], board="b")
     assert MakerHome(tmp_path / "home", nobody).settings().board == "b"
 
 

@@ -27,7 +27,7 @@ def desk(world: CliWorld) -> tuple[str, ...]:
 def value(world: CliWorld, key: bytes) -> bytes | None:
     board = Board(world.url)
     found = ProvenBoard(board, world.board, now=None).value(key)
-    board.http.close()
+    board.close()
     return found
 
 

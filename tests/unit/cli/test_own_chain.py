@@ -68,7 +68,7 @@ def test_links_come_from_the_home_or_from_a_board(world: CliWorld) -> None:
     assert gather_chain(home(world), []) is None
     board = Board(world.url)
     assert gather_chain(home(world), [board]) == here
-    board.http.close()
+    board.close()
 
 
 def test_a_link_in_the_middle_that_nobody_has_is_named(world: CliWorld) -> None:

@@ -74,7 +74,9 @@ def enrol(node: Running, world: MirroredBoard) -> tuple[bytes, bytes]:
 
 @contextmanager
 def fleet_of(board_url: str, trust: bytes, data: Path) -> Iterator[HttpClient]:
-    with open_fleet(board_url=board_url, provisioning=trust, data=data, clock=lambda: NOW) as alone:
+    with open_fleet(
+        board_urls=[board_url], provisioning=trust, data=data, clock=lambda: NOW
+    ) as alone:
         ready = threading.Event()
         server = Server(
             alone.app, listen=[("127.0.0.1", 0)], limits=alone.limits, on_ready=ready.set
