@@ -44,12 +44,20 @@ class Eye:
 
 
 class Eyes:
-    """All sources of a monitor. `uptime` in seconds. Raises Misconfigured for what is no URL."""
+    """All sources of a monitor, each of which has `ask_s` seconds to show its checkpoint.
+
+    Raises Misconfigured for what is no URL.
+    """
 
     def __init__(
-        self, urls: Sequence[str], *, uptime: Callable[[], float] = time.monotonic
+        self,
+        urls: Sequence[str],
+        *,
+        ask_s: float,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.all = [Eye(Source(url), Source(url)) for url in urls]
+        self.all = [Eye(Source(url), Source(url, silence_s=ask_s, total_s=ask_s)) for url in urls]
+        self._ask_s = ask_s
         self._uptime = uptime
         self._pool = ThreadPoolExecutor(max(1, len(self.all)), "fieldpost-asks")
 
@@ -60,13 +68,13 @@ class Eyes:
             eye.source.close()
             eye.asked.close()
 
-    def ask(self, patience_s: float) -> None:
-        """Ask everybody; those that answer within `patience_s` seconds are `answered`."""
+    def ask(self) -> None:
+        """Ask everybody; those that answer in time are `answered`."""
         for eye in self.all:
             eye.answered = False
             if eye.asking is None:
                 eye.asking = self._pool.submit(eye.asked.ask)
-        wait([eye.asking for eye in self.all if eye.asking is not None], patience_s)
+        wait([eye.asking for eye in self.all if eye.asking is not None], self._ask_s)
         for eye in self.all:
             asking = eye.asking
             if asking is None or not asking.done():

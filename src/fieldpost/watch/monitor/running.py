@@ -234,7 +234,7 @@ def open_monitor(
         for path in memory.forget_paths(courier.names):
             tell(_log, "path-forgotten", path=path)
         stop = threading.Event()
-        eyes = Eyes(settings.urls)
+        eyes = Eyes(settings.urls, ask_s=settings.patience.ask_s)
         stack.callback(eyes.close)
         verifiers = Verifiers(answer_s=60.0)
         stack.callback(verifiers.close)
