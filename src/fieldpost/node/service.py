@@ -27,6 +27,7 @@ from fieldpost.node.manifests import (
     signed_by,
     verify_upload,
 )
+from fieldpost.node.turns import Turns
 from fieldpost.node.uploads import Upload, Uploads, UploadState
 from fieldpost.node.witness_thread import WitnessState
 from fieldpost.posts.permit import Permit, decode_permit, verify_permit
@@ -71,6 +72,7 @@ class NodeService:
         self._checkins = Checkins(limits.checkin_cache_entries)
         self.checkins_made = 0
         self.fast = FastAnswers(limits.checkin_cache_entries)
+        self.turns = Turns()
         # A late cosignature may let a maker's devices have a newer size: no new newest head tells.
         engine.subscribe(lambda _: self._forget_answers())
         self._storing = Lock()

@@ -6,7 +6,7 @@ PATCH with `application/partial-upload` appends at Upload-Offset, and Upload-Com
 Who sends shows a permit by the maker (`fieldpost.posts.permit`) as a bearer token.
 """
 
-from asyncio import to_thread, wait_for
+from asyncio import timeout, to_thread
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -37,7 +37,8 @@ class _Patient(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            await wait_for(send(message), self.stall_s)
+            async with timeout(self.stall_s):
+                await send(message)
 
         await super().__call__(scope, receive, send_in_time)
 
@@ -85,11 +86,14 @@ def _range_header(request: Request, etag: str) -> str | None:
 async def _chunks(
     service: NodeService, digest: bytes, start: int, end: int
 ) -> AsyncIterator[bytes]:
+    turns = service.turns
+    number = turns.number()
     while start < end:
-        data = await to_thread(service.blobs.read, digest, start, min(start + CHUNK_BYTES, end))
-        if not data:
-            return
-        yield data
+        async with turns.turn(number):
+            data = await to_thread(service.blobs.read, digest, start, min(start + CHUNK_BYTES, end))
+            if not data:
+                return
+            yield data
         start += len(data)
 
 
