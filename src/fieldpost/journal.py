@@ -101,8 +101,8 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "validator-key-doubled": Event(
         logging.ERROR,
-        "Somebody else votes with this operator's validator key: there is a copy of it.",
-        ("home",),
+        "A validator key voted twice for one round: there is a copy of it. `own`: of yours.",
+        ("validator", "own"),
     ),
     "cometbft-halted": Event(
         logging.ERROR,

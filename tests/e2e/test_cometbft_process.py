@@ -133,16 +133,26 @@ def test_a_taken_port_is_told_and_waited_for(tmp_path: Path) -> None:
             comet.wait_ready()
 
 
-def test_a_validator_key_without_its_state_halts_before_a_second_signature(tmp_path: Path) -> None:
+def test_a_validator_key_without_its_state_is_refused_before_a_second_signature(
+    tmp_path: Path,
+) -> None:
     rpc = make_home(tmp_path)
     signed_path(tmp_path).unlink()
+    with pytest.raises(Misconfigured, match="voting twice"), running(tmp_path, rpc):
+        pass
+    assert not signed_path(tmp_path).exists()
+
+
+def test_what_a_restart_would_only_repeat_halts(tmp_path: Path) -> None:
+    rpc = make_home(tmp_path)
+    signed_path(tmp_path).write_text("broken")
     with running(tmp_path, rpc) as comet:
         wait_until(lambda: comet.deaths)
         assert comet.process.halted is not None
         assert [death.reason for death in comet.deaths] == ["validator-state"]
         with pytest.raises(Unavailable, match="validator key"):
             comet.wait_ready()
-    assert not signed_path(tmp_path).exists()
+    assert signed_path(tmp_path).read_text() == "broken"
 
 
 def test_cometbft_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:

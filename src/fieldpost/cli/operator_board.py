@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from fieldpost.cli.ceremony import Needed
-from fieldpost.cli.console import json_option, note, show
+from fieldpost.cli.console import json_option, show
 from fieldpost.cli.operator_desk import Desk, desk_options
 from fieldpost.cli.operator_file import read_operator_file
 from fieldpost.cli.signing import export_option
@@ -136,8 +136,6 @@ def board_set(
     posted = post_record(desk, changed, (), export)
     title = "Board changed" if export is None else "To be signed by others"
     show(_facts(changed, desk) | posted, as_json=as_json, title=title)
-    if changed.operators != before.operators:
-        note("operators sign with all of their keys: fieldpost operator sign", as_json=as_json)
 
 
 def _members(

@@ -171,7 +171,7 @@ class Desk:
         if missing:
             raise Misconfigured(
                 f"this needs {'; '.join(missing)}: run it with --export-unsigned FILE, and let "
-                "others sign FILE by `fieldpost maker sign FILE --key DATA/keys/governance.pem`"
+                "others sign FILE by `fieldpost operator sign FILE --data DATA`"
             )
         return self.send(request.assemble(signatures))
 

@@ -148,7 +148,9 @@ def export_request(
     ceremonies.open(request, signatures)
     durable.write_file(out, request.encode())
     missing = request.lacks(signature.kid for signature in signatures)
-    note(f"next, where the other keys are: fieldpost maker sign {out} --out SIGS", as_json=as_json)
+    # Makers and operators have a command each that signs with keys of their own.
+    noun = then.partition(" ")[0]
+    note(f"next, where the other keys are: fieldpost {noun} sign {out} --out SIGS", as_json=as_json)
     note(f"then here: fieldpost {then} SIGS", as_json=as_json)
     return {
         "unsigned": str(out),

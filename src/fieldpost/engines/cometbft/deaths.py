@@ -105,7 +105,8 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
 _FAILURES: Final = re.compile(
     rb"(CONSENSUS FAILURE!!!|Error in validation[^\n]*wrong Block\.Header\.AppHash)[^\n]*\n"
 )
-_DOUBLE: Final = b"conflicting vote from ourselves"
+# CometBFT says so only of votes whose signatures it verified.
+_DOUBLED: Final = re.compile(rb"conflicting votes from validator ([0-9A-F]{40})")
 _MOST_LINE: Final = 300
 
 
@@ -114,9 +115,9 @@ def is_failure(output: bytes) -> bool:
     return _FAILURES.search(output) is not None
 
 
-def is_double(output: bytes) -> bool:
-    """Whether somebody else votes with this operator's validator key."""
-    return _DOUBLE in output
+def doubled(output: bytes) -> frozenset[str]:
+    """Addresses of validators whose key voted twice for one round: somebody has a copy of it."""
+    return frozenset(address.decode() for address in _DOUBLED.findall(output))
 
 
 def explain_death(output: bytes, status: int) -> Death:

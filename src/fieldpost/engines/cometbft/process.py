@@ -27,10 +27,12 @@ from fieldpost.engines.cometbft import leash
 from fieldpost.engines.cometbft.deaths import (
     READ_BYTES,
     Death,
+    doubled,
     explain_death,
-    is_double,
     is_failure,
 )
+from fieldpost.engines.cometbft.genesis import validator_address
+from fieldpost.engines.cometbft.home import read_validator_key
 from fieldpost.engines.cometbft.output import LimitedLog
 from fieldpost.errors import Unavailable
 from fieldpost.journal import tell
@@ -78,7 +80,8 @@ class CometProcess:
         self._starting = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._last: Death | None = None
-        self._doubled = False
+        self._own = validator_address(read_validator_key(home)).hex().upper()
+        self._doubled: set[str] = set()
         self._thread: threading.Thread | None = None
 
     @property
@@ -212,15 +215,16 @@ class CometProcess:
                     return said
                 self._output.write(chunk)
                 said = (said + chunk)[-READ_BYTES:]
-                self._check_alone(said)
+                self._tell_doubled(said)
                 if kill_at is None and is_failure(said):
                     process.terminate()
                     kill_at = time.monotonic() + self._grace_s
 
-    def _check_alone(self, said: bytes) -> None:
-        if not self._doubled and is_double(said):
-            self._doubled = True
-            tell(_log, "validator-key-doubled", home=self._home)
+    def _tell_doubled(self, said: bytes) -> None:
+        for validator in doubled(said) - self._doubled:
+            self._doubled.add(validator)
+            own = validator == self._own
+            tell(_log, "validator-key-doubled", validator=validator, own=own)
 
 
 def _is_readable(pipe: IO[bytes], until: float | None) -> bool:

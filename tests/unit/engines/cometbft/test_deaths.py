@@ -3,7 +3,7 @@
 
 import pytest
 
-from fieldpost.engines.cometbft.deaths import explain_death, is_double, is_failure
+from fieldpost.engines.cometbft.deaths import doubled, explain_death, is_failure
 
 WRONG_HASH = "wrong Block.Header.AppHash.  Expected 00AA, got 00BB"
 INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}" stack="goroutine"'
@@ -54,8 +54,9 @@ def test_nothing_said_is_a_death_with_its_status() -> None:
     assert "exit code 3" in str(explain_death(b"\xff\xfe", 3))
 
 
-def test_a_vote_by_somebody_elses_copy_of_the_key_is_noticed() -> None:
-    line = b"E[2026] found conflicting vote from ourselves; did you unsafe_reset a validator?\n"
-    assert is_double(line)
-    assert not is_double(b"I[2026] received complete proposal block\n")
-    assert not is_failure(line)
+def test_a_key_that_voted_twice_is_named_by_its_address() -> None:
+    address = "6F804F220129CEAD588E775C43803BBE45913892"
+    line = f'E[2026] failed to process message  err="conflicting votes from validator {address}"\n'
+    assert doubled(line.encode()) == {address}
+    assert not doubled(b"I[2026] received complete proposal block\n")
+    assert not is_failure(line.encode())
