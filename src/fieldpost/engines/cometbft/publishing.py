@@ -255,12 +255,12 @@ class Publisher:
             for old in sorted(self._sizes)[:-MOST_OPEN]:
                 del self._sizes[old]
             self._wake.notify_all()
-        if size < self._mark.size:
-            return  # signed in an earlier life; the replica is catching up
         self._cosign(one)
 
     def _cosign(self, one: OpenSize) -> None:
         """Our lines over a size. Raises Unavailable (clock, disk), Misconfigured (another root)."""
+        if one.computed.checkpoint.size < self._mark.size:
+            return  # signed in an earlier life; the replica is catching up
         try:
             keys, operator = find_keys(self._keys_directory, one.record)
         except Misconfigured:

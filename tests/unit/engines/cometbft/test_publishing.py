@@ -168,3 +168,20 @@ def test_nobody_signs_below_what_was_signed_before(cluster: PaperCluster) -> Non
     for size in (2, 4):
         with pytest.raises(NotFound):
             one.publisher.note_of(size)
+
+
+def test_who_lost_its_data_signs_nothing_while_it_is_behind_and_complains_of_nothing(
+    cluster: PaperCluster,
+) -> None:
+    behind = cluster.operators[3]
+    behind.publisher._mark.record(100, b"\x07" * 32)  # signed before the data was lost
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1, 2])
+    published(cluster.operators[0], 4)
+    until(behind.publisher, lambda: 4 in behind.publisher._sizes)
+    behind.publisher.add_note(4, cluster.operators[0].publisher.note_of(4))
+    assert len(published(behind, 4).cosignatures) == 3
+    cluster.time += 10_000  # the head is older than an epoch, and would be cosigned again
+    behind.publisher._refresh()
+    assert behind.publisher.trouble is None
