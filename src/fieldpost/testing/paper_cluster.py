@@ -156,7 +156,7 @@ class PaperCluster:
     """Operators op0, op1, …; `state` is the ledger in memory, `time` everybody's clock.
 
     `members` are all who ever had keys, by name. `adapt` changes what the genesis record says of an
-    operator: its URLs, or the validator key of a real CometBFT.
+    operator: its URLs, or the validator key of a real CometBFT. The board demands all `witnesses`.
     """
 
     def __init__(
@@ -164,12 +164,13 @@ class PaperCluster:
         folder: Path,
         *,
         operators: int = 4,
+        witnesses: int = 0,
         time: int = START,
         adapt: Callable[[Operator], Operator] = lambda entry: entry,
     ) -> None:
         self.time = time
         self.applied = 0
-        self.witnesses: tuple[WitnessActor, ...] = ()
+        self.witnesses = tuple(WitnessActor(f"witness{n}") for n in range(witnesses))
         self.blocks: list[Block] = []
         self._folder = folder
         self.members: dict[str, PaperMember] = {}
@@ -185,6 +186,8 @@ class PaperCluster:
             previous=None,
             operators=tuple(member.entry for member in everybody),
             epoch_s=60,
+            witnesses=tuple(witness.witness() for witness in self.witnesses),
+            witnesses_needed=witnesses,
         )
         post = make_genesis(record, [member.signers[0] for member in everybody])
         batch = apply_genesis(post, time=time)
