@@ -2,6 +2,7 @@
 """`make chaos`: real processes killed at random moments, for as long as you like.
 
     make chaos ARGS="--node 30 --agent 30 --seed 7"
+    make chaos ARGS="--node 0 --agent 0 --cluster 40"
 
 The seed is printed; the same seed draws the same moments, as far as a machine's timing lets it.
 Ends with status 1, and says what was broken, at the first promise that was.
@@ -15,6 +16,8 @@ from tempfile import TemporaryDirectory
 
 from fieldpost.testing.paper_node import PaperNode
 from tests.crash import agent_kills, node_kills
+from tests.crash.cluster_campaign import Campaign
+from tests.crash.cluster_faults import FAULTS
 
 
 def say(words: str) -> None:
@@ -28,6 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--node", type=int, default=20, help="kills of a node under load")
     parser.add_argument("--agent", type=int, default=20, help="devices, each killed 6 times")
+    parser.add_argument("--cluster", type=int, default=0, help="faults of a cluster under load")
+    parser.add_argument("--operators", type=int, default=4, help="of that cluster")
+    parser.add_argument("--only", action="append", choices=sorted(FAULTS), help="of its faults")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     wanted = parser.parse_args()
     say(f'seed {wanted.seed}: repeat with  make chaos ARGS="--seed {wanted.seed} …"')
@@ -35,6 +41,8 @@ def main() -> None:
         folder = Path(name)
         kill_nodes(folder, rounds=wanted.node, seed=wanted.seed)
         kill_agents(folder, devices=wanted.agent, seed=wanted.seed)
+        if wanted.cluster:
+            harm_cluster(folder / "cluster", wanted)
     say("no promise was broken")
 
 
@@ -62,6 +70,17 @@ def kill_agents(folder: Path, *, devices: int, seed: int) -> None:
         )
         for _ in range(devices):
             campaign.update(kills=6)
+
+
+def harm_cluster(folder: Path, wanted: argparse.Namespace) -> None:
+    """One board of several operators, through as many faults."""
+    say(f"cluster: {wanted.operators} operators")
+    campaign = Campaign(
+        folder, nodes=wanted.operators, seed=wanted.seed, say=lambda words: say(f"  {words}")
+    )
+    with campaign:
+        campaign.befall(campaign.draw(wanted.cluster, wanted.only or sorted(FAULTS)))
+        campaign.finish()
 
 
 if __name__ == "__main__":

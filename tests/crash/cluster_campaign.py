@@ -2,7 +2,7 @@
 """A cluster under load through one fault after the other, and what a stranger finds afterwards."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -67,11 +67,11 @@ class Campaign:
                 f"{time.monotonic() - began:.0f} s in all)"
             )
 
-    def draw(self, count: int) -> list[str]:
+    def draw(self, count: int, of: Sequence[str]) -> list[str]:
         """That many faults by lot, all of them before any comes again."""
         names: list[str] = []
         while len(names) < count:
-            names += self._chance.sample(sorted(FAULTS), len(FAULTS))
+            names += self._chance.sample(of, len(of))
         return names[:count]
 
     def finish(self) -> None:

@@ -20,7 +20,7 @@ from fieldpost.checkin.offers import choose_offer
 from fieldpost.checkin.verify import verify_bundle
 from fieldpost.client.publisher import Accepted, submit_posts
 from fieldpost.client.transport import HttpClient
-from fieldpost.errors import FieldpostError, NotFound, Rejected, Unavailable, Untrusted
+from fieldpost.errors import NotFound, Rejected, Unavailable, Untrusted
 from fieldpost.posts import subjects
 from fieldpost.posts.envelope import Statement, sign_post
 from fieldpost.records import map_keys
@@ -228,10 +228,9 @@ class Crowd:
 def _provisioned(cluster: Cluster, maker: MakerActor) -> Belief:
     """What a device of this maker's class leaves the factory with."""
     state = maker.world.state
-    board, own = (
-        state.map.value(key) for key in (map_keys.board(), map_keys.maker(maker.id))
-    )
-    assert board is not None and own is not None
+    board, own = (state.map.value(key) for key in (map_keys.board(), map_keys.maker(maker.id)))
+    assert board is not None
+    assert own is not None
     record = ProvisioningRecord(
         board=state.board,
         urls=tuple(node.url for node in cluster.nodes),

@@ -11,7 +11,6 @@ from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -80,7 +79,7 @@ class Reader:
         text += b"\n"
         origin, size, root = text.decode().split("\n")[:3]
         assert origin == self.origin
-        logs, cosigners = set(), set()
+        logs, cosigners = set[str](), set[str]()
         for line in lines.decode().splitlines():
             dash, name, data = line.split(" ")
             assert dash == "—"
@@ -130,7 +129,3 @@ def roots_of(entries: Iterable[bytes]) -> Iterable[bytes]:
         for _, left in reversed(peaks[:-1]):
             root = sha256(b"\1" + left + root).digest()
         yield root
-
-
-MOST_FAULTS: Final = {4: 1, 7: 2}
-"""How many operators may do anything at all, of how many."""

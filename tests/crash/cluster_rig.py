@@ -91,18 +91,19 @@ class Cluster:
             self.spawn(number)
         for number in numbers:
             process = self.nodes[number].process
-            assert process is not None and process.stdout is not None
+            assert process is not None
+            assert process.stdout is not None
             line = process.stdout.readline()
             assert line, f"n{number} did not start: {self.nodes[number].said.read_text()[-2000:]}"
 
     def spawn(self, number: int) -> None:
         """Start one, and wait for nothing."""
         node = self.nodes[number]
+        settings = ("--config", str(node.data / "node.toml"))
         with node.said.open("a") as said:
             node.process = self.network.start(
                 number,
-                [sys.executable, "-m", *node.words, "node", "run"]
-                + ["--config", str(node.data / "node.toml"), "--json"],
+                [sys.executable, "-m", *node.words, *("node", "run"), "--json", *settings],
                 stdout=subprocess.PIPE,
                 stderr=said,
                 text=True,
@@ -110,15 +111,13 @@ class Cluster:
             )
 
     def kill(self, *numbers: int) -> None:
-        """kill -9 of nodes; their CometBFTs go with them, killed as well."""
+        """SIGKILL of nodes; their CometBFTs go with them, killed as well."""
         processes = [self.nodes[number].process for number in numbers]
         for process in processes:
             if process is not None:
                 process.kill()
-        for number, process in zip(numbers, processes, strict=True):
-            if process is not None:
-                process.wait(READY_S)
-            self.nodes[number].process = None
+        for number in numbers:
+            self._gone(self.nodes[number])
 
     def end(self, number: int) -> None:
         """A calm end."""
@@ -126,7 +125,14 @@ class Cluster:
         assert process is not None
         process.terminate()
         assert process.wait(READY_S) == 0, self.nodes[number].said.read_text()[-2000:]
-        self.nodes[number].process = None
+        self._gone(self.nodes[number])
+
+    def _gone(self, node: Node) -> None:
+        if node.process is not None:
+            node.process.wait(READY_S)
+            if node.process.stdout is not None:
+                node.process.stdout.close()
+        node.process = None
 
     def comet_pid(self, number: int) -> int | None:
         """The process id of a node's CometBFT, if there is one."""
@@ -141,7 +147,7 @@ class Cluster:
         return None
 
     def kill_comet(self, number: int) -> None:
-        """kill -9 of a CometBFT alone."""
+        """SIGKILL of a CometBFT alone."""
         if (pid := self.comet_pid(number)) is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

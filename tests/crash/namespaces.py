@@ -61,7 +61,9 @@ class Network:
         self._cut: frozenset[tuple[int, int]] = frozenset()
         self._chance = Random(seed)
         self._spaces = [_in_thread(_new_space) for _ in range(hosts)]
-        self._devices = [self.within(host, partial(_make_device, address(host))) for host in range(hosts)]
+        self._devices = [
+            self.within(host, partial(_make_device, address(host))) for host in range(hosts)
+        ]
         self._stop, self._stopped = os.pipe()
         self._thread = threading.Thread(target=self._carry, name="wire", daemon=True)
 
@@ -100,8 +102,12 @@ class Network:
     def cut(self, *sides: Collection[int]) -> None:
         """Let nothing pass between the sides; hosts of no side are reached by all. () heals."""
         self._cut = frozenset(
-            (a, b) for one in sides for other in sides if one is not other
-            for a in one for b in other
+            (a, b)
+            for one in sides
+            for other in sides
+            if one is not other
+            for a in one
+            for b in other
         )
 
     def _carry(self) -> None:

@@ -7,7 +7,9 @@ where they arrive; a peer's signature under another root is kept as evidence aga
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from fieldpost.client.transport import HttpClient
@@ -22,10 +24,12 @@ _SILENCE_S: Final = 3.0
 _TOTAL_S: Final = 6.0
 _WAIT_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.02
-_MOST_PAUSE_S: Final = 1.0
+_MOST_PAUSE_S: Final = 0.3
 _FIRST_AWAY_S: Final = 0.25
 _MOST_AWAY_S: Final = 2.0
 _LOOK_S: Final = 5.0
+# Whoever has nothing to tell is asked all the same, so that its absence is known.
+_PROBE_S: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +68,7 @@ class Peers:
         while not self._stopping.is_set():
             record = self._record()
             own = self._own(record)
+            self._publisher.presence.expect(record)
             for operator in record.operators:
                 thread = self._threads.get(operator.name)
                 if operator.name != own and (thread is None or not thread.is_alive()):
@@ -83,6 +88,7 @@ class Peers:
         return ()
 
     def _follow(self, name: str) -> None:
+        presence = self._publisher.presence
         turn, away = 0, _FIRST_AWAY_S
         told: str | None = None
         while not self._stopping.is_set() and (urls := self._urls(name)):
@@ -92,35 +98,54 @@ class Peers:
                 ) as http:
                     self._take_from(http, name)
             except FieldpostError as error:
+                if presence.is_here(name):
+                    away, told = _FIRST_AWAY_S, None
                 if str(error) != told:
                     tell(_log, "peer-away", peer=name, error=error)
                 told = str(error)
                 turn += 1
+                if turn % len(urls) == 0:
+                    presence.missed(name)
                 self._stopping.wait(away)
                 away = min(away * 2, _MOST_AWAY_S)
 
     def _take_from(self, http: HttpClient, name: str) -> None:
         """Ask one URL until it fails. Raises Unavailable, Untrusted, Malformed."""
         pause = _FIRST_PAUSE_S
+        asked_at = -_PROBE_S
         while not self._stopping.is_set():
             wanted = self._publisher.wait_wanted(name, _WAIT_S)
+            if not wanted:
+                if time.monotonic() - asked_at >= _PROBE_S:
+                    asked_at = time.monotonic()
+                    self._fetch(http, name, self._publisher.newest_size)
+                continue
+            asked_at = time.monotonic()
             # The oldest first, as it was signed first; the newest if the peer passed that over.
             asked = wanted[:1] + wanted[-1:] if len(wanted) > 1 else wanted
             news = [self._ask(http, name, size) for size in asked]
             if any(news):
                 pause = _FIRST_PAUSE_S
-            elif wanted:
+            else:
                 self._stopping.wait(pause)
                 pause = min(pause * 1.5, _MOST_PAUSE_S)
 
     def _ask(self, http: HttpClient, name: str, wanted: Wanted) -> bool:
         """Whether the peer had anything new over a size."""
-        path = f"/v1/cosignatures/{wanted.size}"
+        note = self._fetch(http, name, wanted.size)
         try:
-            note = http.fetch(path, accept=TEXT, most_bytes=MAX_NOTE_BYTES)
-            return self._publisher.add_note(wanted.size, note)
+            return note is not None and self._publisher.add_note(wanted.size, note)
         except NotFound:
             return False
         except Misbehaviour as fork:
             self._keep_evidence(name, fork)
             raise
+
+    def _fetch(self, http: HttpClient, name: str, size: int) -> bytes | None:
+        """What the peer has over a size, None if nothing; it is there, either way."""
+        note: bytes | None = None
+        with suppress(NotFound):
+            path = f"/v1/cosignatures/{size}"
+            note = http.fetch(path, accept=TEXT, most_bytes=MAX_NOTE_BYTES)
+        self._publisher.presence.heard(name)
+        return note

@@ -22,20 +22,21 @@ from typing import Any, Final
 from fieldpost.cli.main import main as run_cli
 from fieldpost.engines.cometbft import replica
 from fieldpost.engines.cometbft.replica import Decided, Replica
+from fieldpost.ledger.batch import apply_batch
 
 MODULE: Final = "fieldpost.testing.faulty_node"
 
 
 def other_root(first: int) -> None:
     """Apply batches at a time of its own."""
-    true, seen = replica.apply_batch, 0
+    true, seen = apply_batch, 0
 
     def apply(state: Any, posts: Sequence[bytes], *, time: int, **named: Any) -> Any:
         nonlocal seen
         seen += bool(posts)
         return true(state, posts, time=time + (seen >= first), **named)
 
-    replica.apply_batch = apply  # type: ignore[assignment]
+    setattr(replica, "apply_batch", apply)  # noqa: B010 - a name that it does not export
 
 
 def die_decided(last: int) -> None:
@@ -59,8 +60,8 @@ def die_appended(last: int) -> None:
 
 def set_clock(seconds: int) -> None:
     """Let every clock of this program be wrong."""
-    true = time.time
-    time.time = lambda: true() + seconds
+    true = time.time  # noqa: TID251 - the clock itself is what is wrong here
+    setattr(time, "time", lambda: true() + seconds)  # noqa: B010 - nor may it be named again
 
 
 FAULTS: Final[dict[str, Callable[[int], None]]] = {

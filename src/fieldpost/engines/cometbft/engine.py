@@ -192,7 +192,7 @@ class CometEngine(PublishedReads):
         if not self._thread.is_alive():
             raise Unavailable("the engine stopped: restart the node")
         trouble = self._fatal or self._fault or self._ordering.trouble or self._publisher.trouble
-        if trouble is not None:
+        if trouble := trouble or self._outstanding.trouble(self._uptime()):
             raise Unavailable(trouble)
         self.published()
 

@@ -16,6 +16,7 @@ from fieldpost.errors import FieldpostError, Rejected, Unavailable
 from fieldpost.ledger.batch import Refused
 
 SEND_AGAIN_S: Final = 5.0
+LATE_S: Final = 10.0
 GIVE_UP_S: Final = 25.0
 _RETRY_S: Final = 5
 
@@ -91,6 +92,17 @@ class Outstanding:
                 if sent is not None:
                     answers.extend((waiting, error) for waiting in sent.waiting)
         return answers
+
+    def trouble(self, now: float) -> str | None:
+        """What to say while posts wait for too long; None while they do not."""
+        with self._lock:
+            waited = max((now - sent.began for sent in self._posts.values()), default=0.0)
+        if waited < LATE_S:
+            return None
+        return (
+            f"a post waits for {waited:.0f} s to be ordered and cosigned: too few operators answer "
+            "each other; it goes on by itself once they do"
+        )
 
     def overdue(self, now: float) -> tuple[list[bytes], list[tuple[Waiting, Answer]]]:
         """What to send again, and answers for those that no block took in time."""

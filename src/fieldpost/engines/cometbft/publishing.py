@@ -23,6 +23,7 @@ from fieldpost.engines.base import CommittedHead, PublishedHead
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.cometbft.open_size import OpenSize
+from fieldpost.engines.cometbft.presence import Presence
 from fieldpost.engines.cometbft.replica import Computed
 from fieldpost.engines.operator_keys import OperatorKeys, find_keys
 from fieldpost.engines.published import PublishedHeads, TooFew, assemble_head
@@ -88,7 +89,8 @@ class Publisher:
         self._show = show
         self._published = published
         self.heads = heads
-        self.trouble: str | None = None
+        self.presence = Presence()
+        self._trouble: str | None = None
         # Told, on the publisher's thread, of what `newest_cosigned` gives.
         self.followers: list[Callable[[CommittedHead], None]] = []
         self._told = b""
@@ -102,6 +104,17 @@ class Publisher:
             self._take_over(heads.newest)
         self._thread = threading.Thread(target=self._run, name="fieldpost-publish", daemon=True)
         self._thread.start()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing new can be published, and what to do; None while all is well."""
+        return self._trouble or self.presence.trouble
+
+    @property
+    def newest_size(self) -> int:
+        """The largest size that was agreed on here; at least 1."""
+        with self._lock:
+            return max(self._sizes, default=1)
 
     def agree(self, computed: Computed) -> None:
         """The operators agreed on a size that this replica computed. Does not wait."""
@@ -239,12 +252,12 @@ class Publisher:
                 self._tell_trouble(str(error))
             except Exception as bug:  # noqa: BLE001 - heads of later sizes may still come out
                 tell(_log, "head-not-refreshed", error=bug, trace=bug)
-                self.trouble = "a bug in the publisher; the node's log has it"
+                self._trouble = "a bug in the publisher; the node's log has it"
 
     def _tell_trouble(self, trouble: str | None) -> None:
-        if trouble is not None and trouble != self.trouble:
+        if trouble is not None and trouble != self._trouble:
             tell(_log, "head-not-refreshed", error=trouble)
-        self.trouble = trouble
+        self._trouble = trouble
 
     def _sign(self, computed: Computed) -> None:
         size = computed.checkpoint.size

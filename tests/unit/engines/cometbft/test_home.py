@@ -83,6 +83,7 @@ def test_settings_are_toml_that_says_what_was_asked() -> None:
     assert found["rpc"]["laddr"] == "tcp://127.0.0.1:26657"
     assert found["consensus"]["timeout_commit"] == "250ms"
     assert found["consensus"]["create_empty_blocks"] is False
+    assert found["consensus"]["timeout_propose"] == "1s"
 
 
 @pytest.mark.parametrize(
