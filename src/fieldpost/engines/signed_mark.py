@@ -49,7 +49,11 @@ class SignedMark:
 
     def is_of(self, range_: CompactRange) -> bool:
         """Whether this is what was signed: a size with its root."""
-        return (self.size, self._root) == (range_.size, range_.root())
+        return self.names(range_.size, range_.root())
+
+    def names(self, size: int, root: bytes) -> bool:
+        """Whether this very size, with this root, was signed last."""
+        return (self.size, self._root) == (size, root)
 
     def record(self, size: int, root: bytes) -> None:
         """Make durable that (size, root) is about to be signed.

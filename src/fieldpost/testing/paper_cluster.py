@@ -82,6 +82,7 @@ class PaperOperator:
             agree=self.publisher.agree,
             settled=self.heard.append,
         )
+        self.publisher.resume(self.replica.computed(origin_of(base.board)))
         self.is_up = True
 
     def crash(self) -> None:

@@ -201,11 +201,6 @@ class CometEngine(PublishedReads):
         """See Engine."""
         return self._intake.waiting
 
-    @property
-    def height(self) -> int:
-        """The last block that is durable here."""
-        return self._replica.height
-
     def observe(self, *, commit: Callable[[float], None], publish: Callable[[float], None]) -> None:
         """See Engine. Publishing takes as long as the other operators do."""
         self._observe_commit, self._observe_publish = commit, publish
@@ -257,6 +252,7 @@ class CometEngine(PublishedReads):
         )
 
     def _serve(self) -> AbciServer:
+        self._publisher.resume(self._replica.computed(origin_of(self.board)))
         application = Application(
             self._replica,
             self._base,

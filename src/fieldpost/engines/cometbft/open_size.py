@@ -14,7 +14,7 @@ from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, forma
 class OpenSize:
     """A size that was agreed on. `lines`: the newest of each key, verified; `own`: when by us.
 
-    `since`: older lines of others are asked for again.
+    `since`: older lines of others are asked for again. `is_foreign`: no key here is of its record.
     """
 
     computed: Computed
@@ -22,6 +22,7 @@ class OpenSize:
     lines: dict[VerifierKey, tuple[int, NoteSignature]] = field(default_factory=dict)
     own: int = 0
     since: int = 0
+    is_foreign: bool = False
     own_log: VerifierKey | None = None
 
     def log_line(self) -> NoteSignature | None:

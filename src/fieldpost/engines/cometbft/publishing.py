@@ -122,6 +122,14 @@ class Publisher:
             self._queue.append(computed)
             self._wake.notify_all()
 
+    def resume(self, computed: Computed) -> None:
+        """After a start: the size that the replica has, agreed on if it was signed here before.
+
+        Its lines may have been lost with the process, and no block need follow that says so again.
+        """
+        if self._mark.names(computed.checkpoint.size, computed.checkpoint.root):
+            self.agree(computed)
+
     def wait_wanted(self, operator: str, timeout_s: float) -> list[Wanted]:
         """What an operator may have signed and this node lacks, oldest first, once there is any.
 
@@ -240,35 +248,50 @@ class Publisher:
                 queue = list(self._queue)
                 self._queue.clear()
                 self._changed = False
-            try:
-                # Whoever was away begins at the newest size.
-                for computed in queue[-_MOST_BEHIND:]:
-                    self._sign(computed)
-                self._refresh()
-                self._publish()
-                self._tell_followers()
-                self._tell_trouble(None)
-            except FieldpostError as error:
-                self._tell_trouble(str(error))
-            except Exception as bug:  # noqa: BLE001 - heads of later sizes may still come out
-                tell(_log, "head-not-refreshed", error=bug, trace=bug)
-                self._trouble = "a bug in the publisher; the node's log has it"
+            # Whoever was away begins at the newest size.
+            for computed in queue[-_MOST_BEHIND:]:
+                self._open(computed)
+            # What this operator cannot sign now, others may have signed: that is shown.
+            troubles = [self._try(work) for work in (self._sign, self._show_newest)]
+            self._tell_trouble(next(filter(None, troubles), None))
+
+    def _try(self, work: Callable[[], None]) -> str | None:
+        """Why some work could not be done; it is tried again in the next turn."""
+        try:
+            work()
+        except FieldpostError as error:
+            return str(error)
+        except Exception as bug:  # noqa: BLE001 - heads of later sizes may still come out
+            tell(_log, "head-not-refreshed", error=bug, trace=bug)
+            return "a bug in the publisher; the node's log has it"
+        return None
 
     def _tell_trouble(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self._trouble:
             tell(_log, "head-not-refreshed", error=trouble)
         self._trouble = trouble
 
-    def _sign(self, computed: Computed) -> None:
-        size = computed.checkpoint.size
+    def _show_newest(self) -> None:
+        self._publish()
+        self._tell_followers()
+
+    def _open(self, computed: Computed) -> None:
+        """From here on a size is signed, and the lines of others are asked for."""
         record = read_board(computed.state.map)
-        with self._lock:
-            one = self._sizes.get(size) or OpenSize(computed, record)
-            self._sizes[size] = one
+        with self._wake:
+            self._sizes.setdefault(computed.checkpoint.size, OpenSize(computed, record))
             for old in sorted(self._sizes)[:-MOST_OPEN]:
                 del self._sizes[old]
             self._wake.notify_all()
-        self._cosign(one)
+
+    def _sign(self) -> None:
+        """Cosign what is not cosigned yet, in order."""
+        with self._lock:
+            sizes = [one for _, one in sorted(self._sizes.items())]
+            unsigned = [one for one in sizes if not one.own and not one.is_foreign]
+        for one in unsigned:
+            self._cosign(one)
+        self._refresh()
 
     def _cosign(self, one: OpenSize) -> None:
         """Our lines over a size. Raises Unavailable (clock, disk), Misconfigured (another root)."""
@@ -277,7 +300,8 @@ class Publisher:
         try:
             keys, operator = find_keys(self._keys_directory, one.record)
         except Misconfigured:
-            return  # of no operator: this node follows
+            one.is_foreign = True  # this node follows
+            return
         checkpoint = one.computed.checkpoint
         now = max(self._clock.read(last=one.computed.state.last.time), one.own)
         self._mark.record(checkpoint.size, checkpoint.root)
@@ -357,6 +381,7 @@ class Publisher:
         _, verified = open_checkpoint(head.note, known, origin=record.origin)
         for found in verified:
             one.keep(found.key, found.timestamp or 0, found.signature)
+        one.own = head.timestamp
         self._sizes[head.size] = one
 
 

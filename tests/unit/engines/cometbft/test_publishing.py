@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fieldpost.errors import Malformed, Misbehaviour, NotFound, Untrusted
-from fieldpost.testing.paper_cluster import PaperCluster
+from fieldpost.testing.paper_cluster import Block, PaperCluster
 from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import Note, format_note, parse_note
 from tests.unit.engines.cometbft.signing import exchange, published, signed, until
@@ -185,3 +185,50 @@ def test_who_lost_its_data_signs_nothing_while_it_is_behind_and_complains_of_not
     cluster.time += 10_000  # the head is older than an epoch, and would be cosigned again
     behind.publisher._refresh()
     assert behind.publisher.trouble is None
+
+
+def test_what_was_signed_and_lost_in_a_power_cut_of_all_is_signed_again_without_a_new_block(
+    cluster: PaperCluster,
+) -> None:
+    """An idle board makes no block for half a minute, and posts of the last one wait."""
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    for operator in cluster.operators:
+        signed(operator, 4)
+        operator.crash()
+    cluster.start()
+    exchange(cluster, 4, [0, 1, 2])
+    published(cluster.operators[0], 4)
+
+
+def test_what_nobody_confirmed_is_not_signed_after_a_restart_either(cluster: PaperCluster) -> None:
+    cluster.block(cluster.maker.registration())
+    one = cluster.operators[0]
+    signed(one, 2)
+    one.crash()
+    one.start()
+    with pytest.raises(NotFound):
+        one.publisher.note_of(4)
+    one.take(cluster.decide())
+    signed(one, 4)
+
+
+def test_a_clock_that_is_wrong_for_a_while_costs_no_size_its_signature(
+    cluster: PaperCluster,
+) -> None:
+    one = cluster.operators[0]
+    cluster.block(cluster.maker.registration())
+    right, cluster.time = cluster.time, cluster.time - 7_200
+    cluster.blocks.append(Block([], 2, right))
+    for operator in cluster.operators:
+        operator.take(cluster.blocks[-1])
+    for _ in range(600):
+        one.publisher.wait_wanted("op9", 0.1)
+        if one.publisher.trouble is not None:
+            break
+    assert "behind the last batch" in (one.publisher.trouble or "")
+    with pytest.raises(NotFound):
+        one.publisher.note_of(4)
+    cluster.time = right
+    exchange(cluster, 4, [0, 1, 2, 3])
+    published(one, 4)
