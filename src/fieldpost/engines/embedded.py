@@ -31,6 +31,7 @@ from fieldpost.engines.writer import BoardWriter
 from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
+from fieldpost.ledger.context import Reader
 from fieldpost.ledger.reading import read_board
 from fieldpost.records import map_keys
 from fieldpost.records.policy import DevicePolicy
@@ -100,7 +101,7 @@ class EmbeddedEngine(PublishedReads):
         except BaseException:
             self._directory.release()
             raise
-        self._intake = Intake(lambda: self._writer.state.map, most_waiting=most_waiting)
+        self._intake = Intake(self._glance, most_waiting=most_waiting)
         self._thread = threading.Thread(target=self._run, name="fieldpost-engine", daemon=True)
         self._thread.start()
 
@@ -224,6 +225,10 @@ class EmbeddedEngine(PublishedReads):
         with self._writing:
             self._writer.close()
             self._directory.release()
+
+    def _glance(self) -> Reader:
+        # The writer may be another one by then.
+        return self._writer.glance()
 
     def _run(self) -> None:
         try:

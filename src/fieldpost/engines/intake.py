@@ -22,8 +22,8 @@ from fieldpost.engines.verification import ReadPost, checks_of, read_post, valid
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Unavailable
 from fieldpost.journal import tell
+from fieldpost.ledger.context import Reader
 from fieldpost.ledger.preverify import SignatureCheck
-from fieldpost.statemap import StateMap
 
 MOST_IN_BATCH: Final = 2_048
 PACE_S: Final = 0.05
@@ -76,11 +76,11 @@ class Collected:
 
 
 class Intake:
-    """The queue of one engine. `newest_map` gives a map in which to look for keys."""
+    """The queue of one engine. `newest_map` gives what to look for keys in."""
 
     def __init__(
         self,
-        newest_map: Callable[[], StateMap],
+        newest_map: Callable[[], Reader],
         *,
         most_waiting: int,
         verifiers: Verifiers | None = None,

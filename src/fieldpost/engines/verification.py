@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from fieldpost.errors import Malformed
+from fieldpost.ledger.context import Reader
 from fieldpost.ledger.preverify import SignatureCheck, remembering, signature_checks
 from fieldpost.posts.envelope import Post, decode_post
-from fieldpost.statemap import StateMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class ReadPost:
     checks: tuple[SignatureCheck, ...] = ()
 
 
-def read_post(entry: bytes, map_: StateMap) -> ReadPost:
-    """Decode one entry and find its keys, as far as `map_` knows them. Never raises."""
+def read_post(entry: bytes, read: Reader) -> ReadPost:
+    """Decode one entry and find its keys, as far as `read` knows them. Never raises."""
     digest = sha256(entry).digest()
     try:
         post = decode_post(entry)
     except Malformed as error:
         return ReadPost(entry, digest, error)
-    return ReadPost(entry, digest, post, signature_checks(map_, post))
+    return ReadPost(entry, digest, post, signature_checks(read, post))
 
 
 def checks_of(posts: Iterable[ReadPost]) -> list[SignatureCheck]:

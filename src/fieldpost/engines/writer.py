@@ -25,7 +25,7 @@ from fieldpost.ledger.batch import Batch, Included, LedgerState, Refused, apply_
 from fieldpost.ledger.context import CheckSignature, Reader
 from fieldpost.ledger.links import linked_record
 from fieldpost.ledger.reading import read_board
-from fieldpost.ledger.recent import RecentValues
+from fieldpost.ledger.recent import Glance, RecentValues
 from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
@@ -197,6 +197,10 @@ class BoardWriter:
         """The receipts of those committed entries that are among these. Raises Unavailable."""
         found = self.db.find_receipts(digests)
         return {digest: Receipt(*place) for digest, place in found.items()}
+
+    def glance(self) -> Glance:
+        """The newest values, for threads that read posts ahead."""
+        return self._recent.glance()
 
     def close(self) -> None:
         """Let go of the state database."""

@@ -3,9 +3,11 @@
 
 A rule reads about eight values for a post, and a walk down a tree of a hundred thousand keys costs
 ten times a look into a dictionary. What is remembered is what the map says: `follow` moves both on.
+Other threads, which read posts ahead, take a `Glance`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.statemap import StateMap
@@ -38,3 +40,23 @@ class RecentValues:
         if len(self._values) + len(writes) > MOST_REMEMBERED:
             self._values.clear()
         self._values.update(writes)
+
+    def glance(self) -> "Glance":
+        """For any thread."""
+        return Glance(self._values, self._map)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A `Reader` for whoever only looks ahead: it remembers nothing.
+
+    A value may be of a batch that came later than the others: no rule may read it.
+    """
+
+    remembered: Mapping[bytes, bytes]
+    map: StateMap
+
+    def value(self, key: bytes) -> bytes | None:
+        """The value under a 32-byte map key, now or lately, or None."""
+        value = self.remembered.get(key)
+        return self.map.value(key) if value is None else value

@@ -27,3 +27,31 @@ def test_what_is_remembered_is_what_the_map_says(
         values.follow(map_, writes)
         for number in range(25):
             assert values.value(key(number)) == map_.value(key(number))
+
+
+@pytest.mark.parametrize("most", [0, recent.MOST_REMEMBERED])
+def test_a_glance_sees_every_value_and_leaves_nothing_behind(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken before a batch it may know that batch or not; it never invents and never remembers."""
+    monkeypatch.setattr(recent, "MOST_REMEMBERED", most)
+    old = StateMap.empty().update({key(1): b"old", key(2): b"same"})
+    values = RecentValues(old)
+    glance = values.glance()
+    assert [glance.value(key(number)) for number in range(3)] == [None, b"old", b"same"]
+    new = old.update({key(1): b"new"})
+    values.follow(new, {key(1): b"new"})
+    assert glance.value(key(1)) in (b"old", b"new")
+    assert glance.value(key(2)) == b"same"
+    assert values.glance().value(key(1)) == values.value(key(1)) == b"new"
+    assert values.value(key(0)) is None
+
+
+def test_a_glance_taken_in_the_middle_of_a_batch_cannot_make_the_writer_remember_the_past() -> None:
+    """The order that would spoil a shared memory: looked up before a batch, stored after it."""
+    old = StateMap.empty().update({key(1): b"old"})
+    values = RecentValues(old)
+    glance = values.glance()
+    seen = glance.value(key(1))
+    values.follow(old.update({key(1): b"new"}), {key(1): b"new"})
+    assert (seen, values.value(key(1))) == (b"old", b"new")
