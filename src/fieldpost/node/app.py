@@ -107,6 +107,7 @@ def open_node(
             metrics=metrics,
             clock=clock,
             witnesses=witnesses.states,
+            further_lines=witnesses.further_lines,
         )
         stack.callback(service.close)
         verifiers = Verifiers()

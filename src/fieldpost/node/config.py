@@ -157,8 +157,8 @@ class NodeConfig:
     )
     witness_policy: Path | None = setting(
         None,
-        "C2SP tlog-policy file with the addresses of witnesses of the board's record, where it "
-        "gives none or others",
+        "C2SP tlog-policy file with addresses of witnesses: of the board's record, where it gives "
+        "none or others, and of further ones, whose lines the checkpoint then has too",
     )
     trusted_proxies: tuple[str, ...] = setting(
         LOOPBACK,

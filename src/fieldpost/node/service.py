@@ -38,6 +38,7 @@ from fieldpost.store.blobs import BlobStore
 from fieldpost.store.log_files import read_bundle, read_file
 from fieldpost.suit.envelope import Envelope, decode_envelope
 from fieldpost.suit.manifest import decode_manifest
+from fieldpost.tlog.note import NoteSignature, format_signature_lines
 from fieldpost.tlog.offline import format_offline_proofs
 from fieldpost.tlog.tiles import FULL_WIDTH, parse_entries_path, parse_tile_path, tile_at
 
@@ -56,6 +57,7 @@ class NodeService:
         metrics: Metrics,
         clock: Callable[[], int],
         witnesses: Callable[[], Sequence[WitnessState]] = tuple,
+        further_lines: Callable[[int], Sequence[NoteSignature]] = lambda _: (),
     ) -> None:
         self.board = engine.board
         self.blobs = blobs
@@ -65,6 +67,7 @@ class NodeService:
         self._log = log
         self._clock = clock
         self._witnesses = witnesses
+        self._further_lines = further_lines
         self._catalog = Catalog(
             catalog, self._read_entries, board=engine.board, size=_published_size(engine)
         )
@@ -126,8 +129,9 @@ class NodeService:
     # --- the log's files, for nodes without a web server in front; reads the disk ---
 
     def checkpoint(self) -> bytes:
-        """The published checkpoint."""
-        return self.head().note
+        """The published checkpoint, with lines of witnesses that the record does not name."""
+        head = self.head()
+        return head.note + format_signature_lines(self._further_lines(head.size)).encode()
 
     def cosigned(self, size: int) -> bytes:
         """A note with all that is signed here over a size. Raises NotFound."""
@@ -273,7 +277,13 @@ class NodeService:
     def board_view(self) -> views.Json:
         """The board, as JSON."""
         states = [
-            {"name": one.name, "state": one.state, "size": one.size, "time": one.time}
+            {
+                "name": one.name,
+                "state": one.state,
+                "size": one.size,
+                "time": one.time,
+                "counts": one.counts,
+            }
             for one in self._witnesses()
         ]
         return views.board_view(self.head(), self.board) | {"witness_states": states}

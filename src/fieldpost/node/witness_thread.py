@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,7 @@ class WitnessState:
     """What a witness did last: one of `asked`, `cosigns`, `unreachable`, `refuses`, `poisoned`.
 
     `size` and `time` (Unix seconds) are those of its last cosignature here, None before the first.
+    `counts`: the board's record names it.
     """
 
     name: str
@@ -49,19 +50,31 @@ class WitnessState:
     size: int | None = None
     time: int | None = None
     why: str | None = None
+    counts: bool = True
 
 
 class WitnessThread:
-    """Asks the witness at `url`, whose lines count under `keys`, from `start` to `stop`."""
+    """Asks the witness at `url`, whose lines are those by `keys`, from `start` to `stop`.
+
+    `counts`: they go to the engine. Otherwise `shown` has them with the size that they are over.
+    """
 
     def __init__(
-        self, url: str, keys: Sequence[VerifierKey], *, engine: Cosignable, log: Path
+        self,
+        url: str,
+        keys: Sequence[VerifierKey],
+        *,
+        engine: Cosignable,
+        log: Path,
+        counts: bool = True,
     ) -> None:
         self.name = keys[0].name
+        self._counts = counts
+        self.shown: tuple[int, tuple[NoteSignature, ...]] = 0, ()
         self._engine = engine
         self._http = HttpClient(url, timeout_s=SILENCE_S, total_s=TOTAL_S)
         self._asking = WitnessAsking(self._http, keys, engine=engine, log=log)
-        self.state = WitnessState(self.name, "asked")
+        self.state = WitnessState(self.name, "asked", counts=counts)
         self._wake = threading.Event()
         self._giving = threading.Lock()
         self._stopped = False
@@ -139,19 +152,22 @@ class WitnessThread:
             if self._stopped:
                 return
             # Others are late; or the size was passed over meanwhile.
-            with suppress(TooFew, NotFound):
-                self._engine.add_cosignatures(size, lines)
+            if self._counts:
+                with suppress(TooFew, NotFound):
+                    self._engine.add_cosignatures(size, lines)
+            else:
+                self.shown = size, lines
         if self._failures:
             tell(_log, "witness-again", witness=self.name)
         self._failures, self._not_before = 0, 0.0
         self._cosigned_at = time.monotonic()
         moment = max(parse_cosignature(line).timestamp for line in lines)
-        self.state = WitnessState(self.name, "cosigns", size, moment)
+        self.state = WitnessState(self.name, "cosigns", size, moment, counts=self._counts)
 
     def _fail(self, error: FieldpostError) -> None:
         before = self.state
         word = _word_of(error)
-        self.state = WitnessState(self.name, word, before.size, before.time, str(error))
+        self.state = replace(before, state=word, why=str(error))
         if (before.state, before.why) != (word, str(error)):
             tell(_log, "witness-not-had", witness=self.name, state=word, error=error)
         longest = POISONED_PAUSE_S if word == "poisoned" else LONGEST_PAUSE_S

@@ -2,7 +2,8 @@
 """Outside witnesses of a node's board: who they are, and that each of them is asked.
 
 The board record names witnesses, some with a URL. A C2SP tlog-policy file of the node's operator
-may name URLs for others, or better ones; a witness counts by the record alone.
+may name URLs for others, or better ones; and further witnesses, whose lines are shown in this
+node's checkpoint. What counts is said by the record alone.
 """
 
 import logging
@@ -17,11 +18,13 @@ from fieldpost.errors import Malformed, Misconfigured, Unavailable
 from fieldpost.journal import tell
 from fieldpost.node.witness_thread import WitnessState, WitnessThread
 from fieldpost.records.board import BoardRecord
-from fieldpost.tlog.note import VerifierKey
+from fieldpost.tlog.note import NoteSignature, VerifierKey
 from fieldpost.tlog.policy import MAX_POLICY_BYTES, parse_policy
 
 Addresses = Mapping[VerifierKey, str]
 NO_ADDRESS: Final = "no-address"
+# A URL, and whether the record names the witness there.
+_Place = tuple[str, bool]
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class Witnesses:
         self._addresses = addresses
         self._lock = Lock()
         self._record: BoardRecord | None = None
-        self._threads: dict[str, tuple[tuple[VerifierKey, ...], WitnessThread]] = {}
+        self._threads: dict[_Place, tuple[tuple[VerifierKey, ...], WitnessThread]] = {}
         self._closed = False
         engine.subscribe_committed(self._follow)
         try:
@@ -69,6 +72,12 @@ class Witnesses:
         named = record.witnesses if record else ()
         silent = [witness.key.name for witness in named if witness.key not in asked]
         return [*found, *(WitnessState(name, NO_ADDRESS) for name in silent)]
+
+    def further_lines(self, size: int) -> tuple[NoteSignature, ...]:
+        """Cosignatures over a size by witnesses that the record does not name."""
+        with self._lock:
+            shown = [thread.shown for _, thread in self._threads.values()]
+        return tuple(line for over, lines in shown if over == size for line in lines)
 
     def close(self) -> None:
         """Ask nobody any more."""
@@ -91,29 +100,31 @@ class Witnesses:
             thread.wake()
 
     def _choose(self, record: BoardRecord) -> None:
-        wanted: dict[str, list[VerifierKey]] = {}
-        for witness in record.witnesses:
-            url = self._addresses.get(witness.key) or witness.url
+        wanted: dict[_Place, list[VerifierKey]] = {}
+        named = {witness.key: witness.url for witness in record.witnesses}
+        for key, listed_url in {**self._addresses, **named}.items():
+            url = self._addresses.get(key) or listed_url
             if url is not None:
-                wanted.setdefault(url.rstrip("/"), []).append(witness.key)
-        for url in [url for url in self._threads if url not in wanted]:
-            self._threads.pop(url)[1].stop()
-        for url, listed in wanted.items():
+                wanted.setdefault((url.rstrip("/"), key in named), []).append(key)
+        for place in [place for place in self._threads if place not in wanted]:
+            self._threads.pop(place)[1].stop()
+        for place, listed in wanted.items():
             keys = tuple(listed)
-            before = self._threads.get(url)
+            before = self._threads.get(place)
             if before is not None and before[0] == keys:
                 continue
             if before is not None:
                 before[1].stop()
-            self._begin(url, keys)
+            self._begin(place, keys)
 
-    def _begin(self, url: str, keys: tuple[VerifierKey, ...]) -> None:
+    def _begin(self, place: "_Place", keys: tuple[VerifierKey, ...]) -> None:
+        url, counts = place
         try:
-            thread = WitnessThread(url, keys, engine=self._engine, log=self._log)
+            thread = WitnessThread(url, keys, engine=self._engine, log=self._log, counts=counts)
         except Misconfigured as error:
             # A URL in the record that is none: the operators' to correct, and no reason to stop.
             tell(_log, "witness-not-had", witness=keys[0].name, state=NO_ADDRESS, error=error)
-            self._threads.pop(url, None)
+            self._threads.pop(place, None)
             return
-        self._threads[url] = keys, thread
+        self._threads[place] = keys, thread
         thread.start()

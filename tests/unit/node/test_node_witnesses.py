@@ -168,6 +168,26 @@ def test_addresses_come_from_a_policy_file_too(tmp_path: Path, stack: ExitStack)
     until(lambda: states(node) == {"w0.test": "cosigns"})
 
 
+def test_a_witness_that_the_record_does_not_name_is_shown_and_counts_for_nothing(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    board = create_board(tmp_path / "board", now=NOW, origin=ORIGIN)
+    key = make_keys(tmp_path / "w", "w0.test", post_quantum=False).vkeys()[0]
+    witness = stack.enter_context(served(tmp_path / "w", boards=[BoardSource(board, None)]))
+    path = tmp_path / "witnesses.policy"
+    path.write_text(f"witness w0 {format_vkey(key)} {witness.http.base_url}\nquorum none\n")
+    node = begun(stack.enter_context(running(tmp_path / "board", witness_policy=path)))
+    world = node.world()
+    node.post(world, world.maker.registration())
+
+    def has_line() -> bool:
+        return b"w0.test" in node.http.fetch("/log/checkpoint")
+
+    until(has_line)
+    checkpoint, (found,) = open_checkpoint(node.http.fetch("/log/checkpoint"), [key])
+    assert (checkpoint.size, found.key) == (4, key)
+
+
 def spoil(lines: bytes) -> bytes:
     """The same line by the same key, with a signature of another moment."""
     name, _, encoded = lines.rpartition(b" ")

@@ -39,6 +39,7 @@ class FollowedBoard:
         self._lock = Lock()
         self._tips: dict[bytes, Tip] = {}
         self._logs: dict[bytes, KnownLog] = {}
+        self._entries: list[bytes] = []
         self._epoch = -1
         self.learn(links)
 
@@ -46,6 +47,11 @@ class FollowedBoard:
     def epoch(self) -> int:
         """The newest epoch of which the link is known; -1 while none is."""
         return self._epoch
+
+    @property
+    def links(self) -> tuple[bytes, ...]:
+        """Every link that is known, in the order in which they came: by epoch, without forks."""
+        return tuple(self._entries)
 
     def learn(self, entries: Sequence[bytes]) -> list[bytes]:
         """Take links, oldest first; those that were new, each proven by the ones before.
@@ -61,6 +67,7 @@ class FollowedBoard:
                     if len(self._tips) >= MOST_LINKS:
                         raise Untrusted("bad-link", f"a chain of more than {MOST_LINKS} links")
                     self._take(digest, self._prove(entry, digest))
+                    self._entries.append(entry)
                     fresh.append(entry)
         return fresh
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two signed heads of one size with different roots: kept, because nobody can explain them away.
 
-    DATA/evidence/<16 hex of SHA-256(origin)>-<size>-<8 hex of SHA-256(the other note)>-here.note
-    …-there.note
+    DATA/evidence/<16 hex of SHA-256(origin)>-<size>-<8 hex of SHA-256(the other head)>
 
-Both are signed by a key of the log, so they prove what its holder did to anybody who knows the key.
+of a board    ….evidence                    what `fieldpost verify` judges anywhere
+of a log      …-here.note, …-there.note     what was cosigned, and what was shown later
+
+Both heads are signed by a key of the log, so they prove to anybody what its holder did.
 """
 
 import logging
@@ -13,10 +15,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from fieldpost.checkin.evidence import MAX_EVIDENCE_BYTES, MAX_LINKS, make_evidence
 from fieldpost.durable import OS, Disk, make_dirs, write_file
 from fieldpost.journal import tell
+from fieldpost.watch.witness.boards import FollowedBoard
 
 MOST_PAIRS: Final = 256
+_OF_BOARD: Final = ".evidence"
+_THERE: Final = "-there.note"
 
 _log = logging.getLogger(__name__)
 
@@ -28,16 +34,21 @@ class Evidence:
         self._folder = folder
         self._disk = disk
         self._lock = Lock()
-        found = folder.glob("*-there.note") if folder.is_dir() else ()
-        self._names = {path.name.removesuffix("-there.note") for path in found}
+        found = list(folder.iterdir()) if folder.is_dir() else []
+        self._names = {
+            path.name.removesuffix(ending)
+            for path in found
+            for ending in (_OF_BOARD, _THERE)
+            if path.name.endswith(ending)
+        }
 
     @property
     def count(self) -> int:
         """How many pairs are kept."""
         return len(self._names)
 
-    def keep(self, origin: str, here: bytes, there: bytes) -> None:
-        """Keep a pair, durably, unless it is kept already. Raises Unavailable."""
+    def keep(self, origin: str, here: bytes, there: bytes, *, board: FollowedBoard | None) -> None:
+        """Keep a pair, durably, unless it is kept already. Raises Unavailable, Malformed."""
         size = there.split(b"\n", 2)[1].decode("ascii", "replace")
         # The text alone: the same head signed twice is one fork.
         text = there.partition(b"\n\n")[0]
@@ -46,7 +57,17 @@ class Evidence:
             if name in self._names or len(self._names) >= MOST_PAIRS:
                 return
             make_dirs(self._folder, disk=self._disk)
-            write_file(self._folder / f"{name}-here.note", here, disk=self._disk)
-            write_file(self._folder / f"{name}-there.note", there, disk=self._disk)
+            if board is None:
+                write_file(self._folder / f"{name}-here.note", here, disk=self._disk)
+                write_file(self._folder / f"{name}{_THERE}", there, disk=self._disk)
+            else:
+                evidence = make_evidence(board.board, (here, there), links=_that_fit(board.links))
+                write_file(self._folder / f"{name}{_OF_BOARD}", evidence.encode(), disk=self._disk)
             self._names.add(name)
         tell(_log, "fork-seen", origin=origin, size=size, kept_in=str(self._folder))
+
+
+def _that_fit(links: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """A chain that is too long to carry is left out: it can be fetched."""
+    fit = len(links) <= MAX_LINKS and sum(map(len, links)) <= MAX_EVIDENCE_BYTES // 2
+    return links if fit else ()

@@ -222,7 +222,8 @@ class WitnessService:
 
     def _keep_fork(self, origin: str, note: bytes) -> None:
         try:
-            self._evidence.keep(origin, self._db.load_note(origin), note)
+            here, board = self._db.load_note(origin), self._boards.get(origin)
+            self._evidence.keep(origin, here, note, board=board)
         except FieldpostError as error:
             tell(_log, "evidence-not-kept", error=error)
 
