@@ -15,6 +15,7 @@ import pytest
 
 from fieldpost.engines.cometbft.home import signed_path
 from fieldpost.engines.cometbft.rpc import CometRpc
+from fieldpost.engines.cometbft.votes import vote_only_above
 from fieldpost.errors import Malformed, Misconfigured, Rejected, Unavailable
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.comet_vitals import announce_cometbft
@@ -182,6 +183,7 @@ import sys
 from pathlib import Path
 from fieldpost.engines.cometbft.process import CometProcess
 from fieldpost.engines.cometbft.rpc import CometRpc
+from fieldpost.engines.cometbft.votes import vote_only_above
 
 process = CometProcess(Path(sys.argv[1]), Path(sys.argv[2]))
 process.start()
@@ -196,3 +198,20 @@ process._thread.join()
 def test_an_rpc_that_others_can_reach_is_refused(address: str) -> None:
     with pytest.raises(Misconfigured, match="this machine alone"):
         CometRpc(address)
+
+
+def test_cometbft_votes_for_no_height_below_what_its_key_is_bound_to(tmp_path: Path) -> None:
+    rpc = make_home(tmp_path)
+    # The only validator of a chain of no blocks: height 1 is the one in doubt.
+    assert vote_only_above(tmp_path, 0) == 2
+    with running(tmp_path, rpc) as comet:
+        comet.wait_ready()
+        assert comet.rpc.broadcast([b"a=b"]) == [None]
+        log = tmp_path / "cometbft.log"
+        wait_until(lambda: b"height regression" in log.read_bytes())
+        assert comet.rpc.status().height == 0
+    signed_path(tmp_path).write_text('{"height": "0", "round": 0, "step": 0}')
+    with running(tmp_path, rpc) as comet:
+        comet.wait_ready()
+        comet.rpc.broadcast([b"a=b"])
+        wait_until(lambda: comet.rpc.status().height >= 1)

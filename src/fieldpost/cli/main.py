@@ -49,6 +49,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
         "operator_sign",
         "operator_rotation",
         "operator_wipe",
+        "operator_votes",
     ),
     "maker": (
         "maker_register",

@@ -31,13 +31,6 @@ class CometbftConfig:
         "milliseconds that a block waits for late votes, the same at every operator",
         most=60_000,
     )
-    double_sign_check_height: int = setting(
-        0,
-        "blocks in which this operator's key must not have voted when it starts; a guard while a "
-        "key moves to another machine, and in the way of quick restarts",
-        least=0,
-        most=1_000,
-    )
 
     def __post_init__(self) -> None:
         check_values(self, "cometbft.")

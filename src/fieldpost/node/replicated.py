@@ -65,7 +65,6 @@ def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEng
                 rpc_listen=settings.rpc_listen,
                 peers=settings.peers,
                 timeout_commit_ms=settings.timeout_commit_ms,
-                double_sign_check_height=settings.double_sign_check_height,
             ),
         )
         return CometOrdering(program, home, settings.rpc_listen)

@@ -12,6 +12,7 @@ import pytest
 from fieldpost.cli.operator_file import decode_operator_file
 from fieldpost.engines.cometbft.genesis import decode_genesis
 from fieldpost.engines.cometbft.home import comet_home, read_validator_key
+from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
 from fieldpost.ledger.genesis import apply_genesis
 from fieldpost.ledger.reading import read_board
@@ -223,3 +224,14 @@ def test_a_folder_that_nobody_could_fill_again_is_not_wiped(founders: Founders) 
     wiped = founders.call("operator", "wipe", "--data", str(founders.data("berlin")), "--yes")
     assert wiped == {"removed": []}
     assert founders.genesis_file("berlin").exists()
+
+
+def test_a_key_votes_again_only_above_the_others_last_block(founders: Founders) -> None:
+    founders.init("berlin")
+    data = founders.data("berlin")
+    words = ("operator", "vote-above", "48211", "--data", str(data), "--yes")
+    assert founders.call(*words) == {"votes_from": 48_213}
+    lock = DirectoryLock(data)
+    with pytest.raises(Misconfigured, match="in use"):
+        founders.call(*words)
+    lock.release()

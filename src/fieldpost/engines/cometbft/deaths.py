@@ -54,16 +54,6 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
         ),
     ),
     (
-        r"found signature from the same key",
-        Death(
-            "key-in-use",
-            "the validator key signed lately, from here or from a copy: make sure that no second "
-            "process has it, wait for the blocks that cometbft.double_sign_check_height counts, "
-            "and start again",
-            final=True,
-        ),
-    ),
-    (
         r"priv_validator_state\.json|Error reading PrivValidator",
         Death(
             "validator-state",

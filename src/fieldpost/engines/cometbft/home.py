@@ -56,7 +56,6 @@ class HomeSettings:
     peers: tuple[str, ...] = ()
     timeout_commit_ms: int = 1_000
     empty_blocks_s: int = 30
-    double_sign_check_height: int = 0
 
     def encode(self) -> bytes:
         """config.toml: what CometBFT would do otherwise by default is not in it."""
@@ -99,7 +98,6 @@ class HomeSettings:
                 "timeout_commit": f"{self.timeout_commit_ms}ms",
                 "create_empty_blocks": False,
                 "create_empty_blocks_interval": f"{self.empty_blocks_s}s",
-                "double_sign_check_height": self.double_sign_check_height,
             },
             "tx_index": {"indexer": "null"},
         }
@@ -162,8 +160,7 @@ def read_validator_key(home: Path) -> bytes:
     if not signed_path(home).is_file():
         raise Misconfigured(
             f"{signed_path(home)} is missing, which alone keeps this key from voting twice for one "
-            "height: put back the newest copy, or let the board replace the key (key loss in "
-            "docs/operations/cluster.md)"
+            "height: see `fieldpost operator vote-above`, and docs/operations/cluster.md"
         )
     return public
 

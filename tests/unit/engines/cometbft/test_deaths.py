@@ -17,7 +17,6 @@ INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}"
         ("panic: state.AppHash does not match AppHash after replay. Got", "app-hash", True),
         ("error during handshake: app block height (9) is higher than core (7)",
          "folders-differ", True),
-        ("failed to start node: found signature from the same key", "key-in-use", True),
         ("open /x/data/priv_validator_state.json: no such file or directory",
          "validator-state", True),
         ("failed to listen on 127.0.0.1:26657: listen tcp: bind: address already in use",
