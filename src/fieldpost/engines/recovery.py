@@ -14,9 +14,8 @@ of them would have to be hashed as a whole before a proof could be trusted, whic
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -26,18 +25,18 @@ from fieldpost.engines.board_files import keys_directory, log_directory, read_bo
 from fieldpost.engines.cosigner import Cosigner
 from fieldpost.engines.operator_keys import OperatorKeys, check_keys, find_keys
 from fieldpost.engines.published import PublishedHeads, assemble_head
+from fieldpost.engines.replaying import Replayed, replay_ahead
 from fieldpost.engines.signed_mark import SignedMark
+from fieldpost.engines.verifiers import Verifiers
 from fieldpost.engines.writer import BoardWriter, change_of
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Rejected, Untrusted
 from fieldpost.journal import tell
 from fieldpost.keys import Signer
-from fieldpost.ledger.batch import Batch, LedgerState, apply_batch
-from fieldpost.ledger.genesis import apply_genesis
+from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
-from fieldpost.posts.envelope import Post, decode_post
 from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
-from fieldpost.records.state_leaf import decode_state_leaf, is_state_leaf
+from fieldpost.records.state_leaf import decode_state_leaf
 from fieldpost.statemap import StateMap
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
@@ -55,6 +54,7 @@ Watch = Callable[[int, int], None]
 
 _READ_AT_ONCE: Final = 4_096
 _WORD_S: Final = 10.0
+_VERIFY_S: Final = 60.0
 _REBUILD: Final = "stop the node and run `fieldpost node rebuild`, which makes it anew from the log"
 
 _log = logging.getLogger(__name__)
@@ -171,16 +171,19 @@ def replay_log(
     size = state.size if state else 0
     keep = min([*db.heads(), _published_size(log)])
     changes: list[StateChange] = []
-    for entries in _batches(log, size, end):
-        decode = lru_cache(maxsize=None)(decode_post)  # once for the rules, once for the index
-        batch = _replay(state, entries, decode)
-        changes.append(change_of(state.map if state else None, size, batch, decode))
-        state, size = batch.state, batch.state.size
-        hashed = hashed.extend(map(leaf_hash, entries)) if hashed else None
-        if size - changes[0].before >= _READ_AT_ONCE:
-            db.commit_many(changes, keep=keep)
-            changes.clear()
-            watch(size, end)
+    # Few entries are judged before another process has started.
+    verifiers = Verifiers(None if end - size > _READ_AT_ONCE else 0, answer_s=_VERIFY_S)
+    try:
+        for one in _replay(state, _entries(log, size, end), verifiers):
+            changes.append(change_of(state.map if state else None, size, one.batch, one.decode))
+            state, size = one.batch.state, one.batch.state.size
+            hashed = hashed.extend(map(leaf_hash, one.batch.entries)) if hashed else None
+            if size - changes[0].before >= _READ_AT_ONCE:
+                db.commit_many(changes, keep=keep)
+                changes.clear()
+                watch(size, end)
+    finally:
+        verifiers.close()
     if changes:
         db.commit_many(changes, keep=keep)
         watch(size, end)
@@ -220,38 +223,36 @@ def load_state(log: LogFiles, db: StateDb) -> LedgerState | None:
     return LedgerState(map=map_, size=size, board=read_board_id(log), last=last)
 
 
-def _batches(log: LogFiles, start: int, end: int) -> Iterator[list[bytes]]:
-    """The entries from `start` to `end`, cut behind every state leaf."""
-    batch: list[bytes] = []
+def _entries(log: LogFiles, start: int, end: int) -> Iterator[bytes]:
+    """The entries from `start` to `end`."""
     while start < end:
         entries = log.read_entries(start, min(start + _READ_AT_ONCE, end))
         start += len(entries)
-        for entry in entries:
-            batch.append(entry)
-            if is_state_leaf(entry):
-                yield batch
-                batch = []
+        yield from entries
 
 
 def _replay(
-    state: LedgerState | None, entries: Sequence[bytes], decode: Callable[[bytes], Post]
-) -> Batch:
-    """Apply a batch of the log again. Raises Misconfigured unless it comes out the same."""
+    state: LedgerState | None, entries: Iterator[bytes], verifiers: Verifiers
+) -> Iterator[Replayed]:
+    """Apply the batches of the log again. Raises Misconfigured unless they come out the same."""
     at = state.size if state else 0
     try:
-        leaf = decode_state_leaf(entries[-1])
-        if state is None:
-            batch = apply_genesis(entries[0], time=leaf.time)
-        else:
-            batch = apply_batch(state, entries[:-1], time=leaf.time, decode=decode)
-    except (Malformed, Rejected, Untrusted) as error:
-        raise Misconfigured(f"the log's batch at {at} breaks the rules ({error})") from error
-    if list(batch.entries) != list(entries):
+        for replayed in replay_ahead(state, entries, verifiers):
+            yield replayed
+            at = replayed.batch.state.size
+    except Untrusted as error:
+        if error.reason != "wrong-state":
+            raise _broken(at, error) from error
         raise Misconfigured(
             f"the log's batch at {at} does not come out the same when replayed: the log is damaged "
             "or was written by other rules; restore it from a mirror, or run the right version"
-        )
-    return batch
+        ) from error
+    except (Malformed, Rejected) as error:
+        raise _broken(at, error) from error
+
+
+def _broken(at: int, error: FieldpostError) -> Misconfigured:
+    return Misconfigured(f"the log's batch at {at} breaks the rules ({error})")
 
 
 def _published_size(log: LogFiles) -> int:
