@@ -24,6 +24,7 @@ from benchmarks import (
     footprint,
     images,
     lots,
+    mirrors,
     over_http,
     posts,
     publish,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
     "reports": reports.results,
     "lots": lots.results,
     "witness": witness.results,
+    "mirror": mirrors.results,
 }
 # Those that are measured only when they are asked for.
 APART: dict[str, Callable[[], Iterable[Result]]] = {"cluster": replicated.results}

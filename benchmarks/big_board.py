@@ -73,14 +73,14 @@ def make_wide_board(folder: Path, *, entries: int, keys: int) -> None:
 
 
 def make_true_board(folder: Path, *, posts: int, batch: int = 100) -> None:
-    """Write a board of `posts` lots, each enrolled by a signed post; as many a day as is allowed."""
+    """Write a board of `posts` lots, each enrolled by a signed post, as many a day as may be."""
     days = posts // _A_DAY
     board = BoardOnDisk(folder, time=int(time.time()) - 3_600 - posts // batch * 60 - days * _DAY_S)
     writer = board.open()
     board.write(writer, board.maker.registration())
     board.write(writer, board.maker.class_set(most_devices=posts))
     for start in range(0, posts, batch):
-        if start // _A_DAY > (start - batch) // _A_DAY:
+        if start and start // _A_DAY > (start - batch) // _A_DAY:
             board.time += _DAY_S
         roots = [_filler(start + n, 32) for n in range(min(batch, posts - start))]
         board.write(writer, *(board.maker.lot_enrol(count=1, root=root) for root in roots))

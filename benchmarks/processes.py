@@ -90,6 +90,13 @@ def witness(data: Path, policy: Path) -> Iterator[Serving]:
 
 
 @contextmanager
+def mirror(data: Path, source: str, *, every_s: float) -> Iterator[Serving]:
+    """A mirror process of the board at a URL, once it has the first copy."""
+    with _program("mirror", "run", source, "--data", str(data), "--every", str(every_s)) as served:
+        yield served
+
+
+@contextmanager
 def _program(*words: str) -> Iterator[Serving]:
     command = [sys.executable, "-m", "fieldpost.cli", *words, "--json", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

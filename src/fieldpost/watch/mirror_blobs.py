@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -174,24 +173,30 @@ class BlobKeeper:
         )
 
     def _fetch_artifact(self, client: HttpClient, wanted: Wanted) -> None:
+        begun = self._blobs.uploaded_bytes(wanted.digest, maker=_OURS)
+        try:
+            self._download(client, wanted, begun)
+        except Malformed:
+            # What was begun may be another source's invention; it is removed by now.
+            if not begun:
+                raise
+            self._download(client, wanted, 0)
+
+    def _download(self, client: HttpClient, wanted: Wanted, offset: int) -> None:
         digest, size = wanted.digest, wanted.size
-        offset = self._blobs.uploaded_bytes(digest, maker=_OURS)
         if size is None and offset:
-            # It may be whole already: nobody says how long it is. If not, it is begun anew.
-            with suppress(Malformed):
-                self._blobs.finish(digest, size=offset, maker=_OURS)
-                return
-            offset = 0
+            # It may be whole already: nobody says how long it is.
+            self._blobs.finish(digest, size=offset, maker=_OURS)
+            return
         most = self._limits.document_bytes if size is None else size
         check_reserve(self._data, most - offset, self._limits.reserve_bytes)
+        here = offset
         if offset < most:
             path = f"/v1/blobs/sha256/{digest.hex()}"
             with client.stream(path, offset=offset, most_bytes=most) as download:
                 chunks = self._until_stop(_behind(download.chunks, offset - download.start))
-                size_here = self._blobs.upload(digest, offset, chunks, size=most, maker=_OURS)
-        else:
-            size_here = offset
-        self._blobs.finish(digest, size=size_here if size is None else size, maker=_OURS)
+                here = self._blobs.upload(digest, offset, chunks, size=most, maker=_OURS)
+        self._blobs.finish(digest, size=here if size is None else size, maker=_OURS)
 
     def _until_stop(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
