@@ -77,6 +77,11 @@ EVENTS: Final[dict[str, Event]] = {
     "engine-stopped": Event(
         logging.ERROR, "The replica cannot go on before somebody mends it.", ("error",)
     ),
+    "validator-misbehaved": Event(
+        logging.ERROR,
+        "A validator's key voted twice for one height: it was copied, or its operator lies.",
+        ("validator", "height"),
+    ),
     "peer-away": Event(
         logging.WARNING,
         "Another operator's node does not give what it cosigned; it is asked again.",

@@ -6,6 +6,7 @@ keeps the mempool clean, and a proposal is taken as it comes: a bundle that cann
 refused in the block, at the same place by everybody.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fieldpost.engines.cometbft.seen import SeenPosts, is_admissible
 from fieldpost.engines.cometbft.transactions import decode_bundle
 from fieldpost.engines.verification import Memory
 from fieldpost.errors import Malformed, Misconfigured
+from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.codes import Code
 
@@ -31,6 +33,8 @@ APP_VERSION: Final = 1
 _ACCEPT: Final = 1
 _RECHECK: Final = 1
 _IN_THE_LOG: Final = 2
+
+_log = logging.getLogger(__name__)
 
 # Digests of a block's posts and what became of each.
 Settled = Sequence[tuple[bytes, Receipt | Refused]]
@@ -149,6 +153,14 @@ class Application:
             if replica.state.size > self._agreed:
                 self._agree(replica.computed(self._origin))
                 self._agreed = replica.state.size
+            for found in request.misbehavior:
+                # Two validators with one key, or one that lies: its operator is known by it.
+                tell(
+                    _log,
+                    "validator-misbehaved",
+                    validator=found.validator.address.hex(),
+                    height=found.height,
+                )
             bundles = [_read(tx) for tx in request.txs]
             posts = [post for bundle in bundles for post in bundle]
             memory = self._seen.memory(posts, replica.state.map)

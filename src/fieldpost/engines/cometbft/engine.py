@@ -13,34 +13,31 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from fieldpost.durable import OS, Disk, remove_leftovers
-from fieldpost.engines.base import Answer, Cosignable, PublishedHead, Receipt
+from fieldpost.engines.base import Cosignable, PublishedHead, Receipt
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.cometbft.abci import AbciServer
-from fieldpost.engines.cometbft.application import Application, Settled
+from fieldpost.engines.cometbft.application import Application
 from fieldpost.engines.cometbft.base_log import place_base
 from fieldpost.engines.cometbft.genesis import Genesis
-from fieldpost.engines.cometbft.outstanding import Outstanding
 from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.engines.cometbft.replica import Replica, open_replica
-from fieldpost.engines.cometbft.seen import SeenPosts, is_admissible
-from fieldpost.engines.cometbft.transactions import bundles, encode_bundle
+from fieldpost.engines.cometbft.seen import SeenPosts
+from fieldpost.engines.cometbft.sending import Ordering, Sending
 from fieldpost.engines.cometbft.witnessed import Witnessed
 from fieldpost.engines.exclusive import DirectoryLock
-from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
+from fieldpost.engines.intake import Done, Intake, resolving
 from fieldpost.engines.operator_keys import check_keys
 from fieldpost.engines.published import PublishedHeads
 from fieldpost.engines.reading import PublishedLog, PublishedReads
 from fieldpost.engines.recovery import load_heads
 from fieldpost.engines.signed_mark import SignedMark
-from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
+from fieldpost.errors import FieldpostError, Misconfigured, Unavailable
 from fieldpost.journal import tell
-from fieldpost.ledger.batch import Refused, apply_batch
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.statemap import StateMap
@@ -54,27 +51,6 @@ _LEAST_PAUSE_S: Final = 1.0
 _MOST_PAUSE_S: Final = 30.0
 
 _log = logging.getLogger(__name__)
-
-
-class Ordering(Protocol):
-    """CometBFT, as this engine sees it."""
-
-    def start(self) -> None:
-        """Start it, over the socket; it comes up in its own time. Raises Misconfigured."""
-        ...
-
-    def stop(self) -> None:
-        """Stop it, and wait until it is gone. May be called again."""
-        ...
-
-    @property
-    def trouble(self) -> str | None:
-        """Why it orders nothing, and what to do; None while nothing is known to be wrong."""
-        ...
-
-    def broadcast(self, txs: Sequence[bytes]) -> list[FieldpostError | None]:
-        """Hand over transactions; for each None once the mempool has it, or why not."""
-        ...
 
 
 class CometEngine(PublishedReads):
@@ -102,7 +78,6 @@ class CometEngine(PublishedReads):
         self._subscribers: list[Callable[[PublishedHead], None]] = []
         self._observe_commit: Callable[[float], None] = lambda _: None
         self._observe_publish: Callable[[float], None] = lambda _: None
-        self._outstanding = Outstanding()
         self._seen = SeenPosts()
         self._fault: str | None = None
         self._fatal: str | None = None
@@ -115,9 +90,17 @@ class CometEngine(PublishedReads):
             self._base = place_base(data, genesis, disk=disk)
             self._mark = SignedMark(keys_directory(data), disk=disk)
             self._replica = self._open()
-            self._publisher = self._start_publisher()
-            self._ordering = make_ordering(data / SOCKET)
             self._intake = Intake(lambda: self._replica.state.map, most_waiting=most_waiting)
+            self._ordering = make_ordering(data / SOCKET)
+            self._sending = Sending(
+                self._intake,
+                self._ordering,
+                self._seen,
+                replica=lambda: self._replica,
+                published=lambda: self._publisher.heads,
+                uptime=uptime,
+            )
+            self._publisher: Publisher = self._start_publisher()
             self._server = self._serve()
             self._ordering.start()
         except BaseException:
@@ -220,6 +203,8 @@ class CometEngine(PublishedReads):
             callback()
         self._intake.close()
         self._thread.join()
+        # What CometBFT has may still come into a block: whoever asks again is told.
+        self._intake.abandon("the node is stopping: send the same bytes again, here or elsewhere")
         self._intake.join()
         self._closing.set()
         self._ordering.stop()
@@ -260,7 +245,7 @@ class CometEngine(PublishedReads):
             seen=self._seen,
             keep=self._keep,
             agree=self._publisher.agree,
-            settled=self._settle,
+            settled=self._sending.settle,
         )
         return AbciServer(self._data / SOCKET, application.handlers, fatal=self._stop_on)
 
@@ -273,24 +258,9 @@ class CometEngine(PublishedReads):
             self._replica.db.save_heads(older)
         self._replica.log.write_checkpoint(note)
 
-    def _settle(self, outcomes: Settled) -> None:
-        """A block is durable: whoever waits for a refused post is answered, the others soon."""
-        self._outstanding.included(
-            (digest, outcome) for digest, outcome in outcomes if isinstance(outcome, Receipt)
-        )
-        refused = [(d, outcome) for d, outcome in outcomes if isinstance(outcome, Refused)]
-        if not refused:
-            return
-        # Sent twice, it was refused the second time; the first one counts.
-        known = self._replica.db.find_receipts([digest for digest, _ in refused])
-        self._outstanding.included((d, Receipt(*place)) for d, place in known.items())
-        self._intake.answer(
-            self._outstanding.refused((d, outcome) for d, outcome in refused if d not in known)
-        )
-
     def _tell(self, head: PublishedHead) -> None:
         """A head was published, by the publisher's thread."""
-        self._intake.answer(self._outstanding.published(head.size))
+        self._sending.published(head.size)
         for callback in self._subscribers:
             try:
                 callback(head)
@@ -300,70 +270,22 @@ class CometEngine(PublishedReads):
     # --- posts ---
 
     def _run(self) -> None:
-        pause = _LEAST_PAUSE_S
+        pause, height = _LEAST_PAUSE_S, 0
         try:
             while not self._intake.is_drained:
                 batch = self._intake.collect(most_s=_TICK_S)
                 if batch.posts:
-                    self._send(batch)
-                again, answers = self._outstanding.overdue(self._uptime())
-                self._intake.answer(answers)
-                self._broadcast(again)
+                    self._sending.send(batch, trouble=self._fatal or self._fault)
+                self._sending.look_after(trouble=self._fatal or self._fault)
                 if self._fault is not None and self._fatal is None:
+                    height = self._replica.height
                     pause = self._begin_again(pause)
-                else:
+                elif self._replica.height > height:
+                    # Only a block that got through says that the fault is over.
                     pause = _LEAST_PAUSE_S
         except BaseException:
             self._intake.abandon("the engine stopped: restart the node")
             raise
-
-    def _send(self, batch: Collected) -> None:
-        replica = self._replica
-        digests = [waiting.read.digest for waiting in batch.posts]
-        try:
-            known = replica.db.find_receipts(digests)
-        except FieldpostError as error:
-            self._intake.answer([(waiting, error) for waiting in batch.posts])
-            return
-        valid = frozenset(batch.valid)
-        answers: list[tuple[Waiting, Answer]] = []
-        sent: list[Waiting] = []
-        for waiting in batch.posts:
-            if waiting.read.digest in known or is_admissible(waiting.read, valid, self.board):
-                sent.append(waiting)
-            else:
-                answers.append((waiting, self._refusal(waiting.read.entry)))
-        self._intake.answer(answers)
-        self._seen.remember((waiting.read for waiting in sent), batch.valid)
-        fresh = self._outstanding.add(sent, now=self._uptime())
-        receipts = {digest: Receipt(*place) for digest, place in known.items()}
-        self._outstanding.included(receipts.items())
-        heads = self._publisher.heads
-        if receipts and heads is not None:
-            self._intake.answer(self._outstanding.published(heads.newest.size))
-        self._broadcast([post for post in fresh if sha256(post).digest() not in receipts])
-
-    def _broadcast(self, posts: Sequence[bytes]) -> None:
-        if not posts:
-            return
-        cut = list(bundles(posts))
-        trouble = self._fatal or self._fault
-        if trouble is not None:
-            errors: list[FieldpostError | None] = [Unavailable(trouble, _RETRY_S)] * len(cut)
-        else:
-            errors = self._ordering.broadcast([encode_bundle(bundle) for bundle in cut])
-        for bundle, error in zip(cut, errors, strict=True):
-            if error is not None:
-                digests = [sha256(post).digest() for post in bundle]
-                self._intake.answer(self._outstanding.failed(digests, error))
-
-    def _refusal(self, entry: bytes) -> Answer:
-        """What the rules say of a post that no block needs to see."""
-        state = self._replica.state
-        (outcome,) = apply_batch(state, [entry], time=state.last.time).outcomes
-        if isinstance(outcome, Refused):
-            return Rejected(outcome.code, outcome.name, outcome.detail)
-        return Unavailable("the post's keys changed a moment ago; send it again", _RETRY_S)
 
     # --- faults ---
 

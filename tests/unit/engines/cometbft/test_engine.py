@@ -185,6 +185,26 @@ def test_a_log_that_the_blocks_contradict_stops_the_node_for_good(line: Line) ->
         line.block(*[encode_bundle([line.cluster.maker.registration(name="another")])])
 
 
+def test_whoever_waits_when_the_node_stops_is_told_to_ask_again(line: Line) -> None:
+    future = line.engine.submit(line.cluster.maker.registration())
+    line.wait_sent()
+    line.engine.close()
+    with pytest.raises(Unavailable, match="stopping"):
+        future.result(WAIT_S)
+
+
+def test_a_key_that_voted_twice_is_told(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    line.ordering.height += 1
+    line.ordering.ask(
+        finalize_block={
+            "height": line.ordering.height,
+            "time": {"seconds": line.cluster.time},
+            "misbehavior": [{"type": 1, "validator": {"address": b"\xaa" * 20}, "height": 1}],
+        }
+    )
+    assert f"validator={'aa' * 20}" in caplog.text
+
+
 def test_reads_are_of_what_is_published_alone(line: Line) -> None:
     post = line.cluster.maker.registration()
     line.engine.submit(post)
