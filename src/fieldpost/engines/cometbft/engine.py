@@ -175,7 +175,7 @@ class CometEngine(PublishedReads):
         if not self._thread.is_alive():
             raise Unavailable("the engine stopped: restart the node")
         trouble = self._fatal or self._fault or self._ordering.trouble or self._publisher.trouble
-        if trouble := trouble or self._outstanding.trouble(self._uptime()):
+        if trouble := trouble or self._sending.trouble():
             raise Unavailable(trouble)
         self.published()
 

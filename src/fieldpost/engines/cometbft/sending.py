@@ -109,6 +109,10 @@ class Sending:
             self._outstanding.refused((d, outcome) for d, outcome in refused if d not in known)
         )
 
+    def trouble(self) -> str | None:
+        """Why posts wait for blocks that do not come, if they do."""
+        return self._outstanding.trouble(self._uptime())
+
     def published(self, size: int) -> None:
         """The log is published up to `size`."""
         self._intake.answer(self._outstanding.published(size))
