@@ -50,6 +50,9 @@ EVENTS: Final[dict[str, Event]] = {
     "begins-with-old-head": Event(
         logging.WARNING, "The newest size could not be published at the start.", ("error",)
     ),
+    "board-given-away": Event(
+        logging.WARNING, "This node wrote its last batch: several operators go on.", ("error",)
+    ),
     "no-posts-taken": Event(
         logging.ERROR,
         "Mirrors know more than this node, and what is missing cannot be had.",

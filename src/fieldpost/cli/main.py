@@ -44,6 +44,8 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "operator": (
         "operator_init",
         "operator_genesis",
+        "operator_join",
+        "operator_move",
         "operator_run",
         "operator_board",
         "operator_sign",

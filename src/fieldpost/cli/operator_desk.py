@@ -22,7 +22,7 @@ from fieldpost.cli.ceremony import Needed, request_of
 from fieldpost.cli.options import find_pin_prompt
 from fieldpost.cli.proven import ProvenBoard
 from fieldpost.cli.signing import Ceremonies, export_request, sign_here
-from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.board_files import keys_directory, log_directory
 from fieldpost.engines.operator_keys import (
     COSIGNER,
     GOVERNANCE,
@@ -32,12 +32,16 @@ from fieldpost.engines.operator_keys import (
     load_signer,
     next_path,
 )
-from fieldpost.errors import Misconfigured, NotFound
+from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.keys import PublicKey, Signer
 from fieldpost.posts.envelope import Post, Statement
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, Operator, decode_board_record
 from fieldpost.records.counters import Link
+from fieldpost.store.log_files import read_checkpoint
+from fieldpost.store.log_recovery import bundles_behind
+from fieldpost.tlog.checkpoint import parse_checkpoint
+from fieldpost.tlog.note import parse_note
 
 F = TypeVar("F", bound=Callable[..., Any])
 KEYS: Final = (GOVERNANCE, LOG, COSIGNER, POST_QUANTUM)
@@ -66,6 +70,7 @@ class Desk:
 
     def __init__(self, data: Path, board_urls: tuple[str, ...], *, as_json: bool) -> None:
         self.keys = keys_directory(data)
+        self._log = log_directory(data)
         self.board = Board(*board_urls)
         self.ceremonies = Ceremonies(data / "ceremonies")
         self.as_json = as_json
@@ -176,9 +181,28 @@ class Desk:
         return self.send(request.assemble(signatures))
 
     def send(self, post: Post) -> dict[str, object]:
-        """Post, and verify the receipt; what to tell the user."""
+        """Post, and verify the receipt; what to tell the user.
+
+        The post that gives a board with one operator to others gets its receipt from them.
+        """
         entry = post.encode()
-        return {"index": self.board.submit(entry)[1].index}
+        try:
+            return {"index": self.board.submit(entry)[1].index}
+        except Unavailable:
+            if not self._gave_away(post):
+                raise
+            return {"index": None, "given_to": "the new operators, who publish it"}
+
+    def _gave_away(self, post: Post) -> bool:
+        """Whether this is the last entry of the log here, which its node may not publish."""
+        if post.statement.kind != "board.set" or self.record.is_replicated:
+            return False
+        if not decode_board_record(post.statement.payload).is_replicated:
+            return False
+        note = read_checkpoint(self._log)
+        size = parse_checkpoint(parse_note(note).text).size if note else 0
+        last = [entry for bundle in bundles_behind(self._log, size) for entry in bundle]
+        return post.encode() in last
 
 
 def _keys_of(operator: Operator) -> tuple[PublicKey, ...]:

@@ -43,7 +43,11 @@ class OperatorFile:
         if self.operator.validator_key is None:
             raise Malformed(f"operator {self.operator.name} has no validator key")
         # The rules of a record hold for an entry that nobody has signed yet.
-        decode_board_record(founding_record([self]).encode())
+        decode_board_record(self.as_record().encode())
+
+    def as_record(self) -> BoardRecord:
+        """The record of a board of this operator alone."""
+        return founding_record([self])
 
     @property
     def fingerprint(self) -> str:

@@ -27,7 +27,7 @@ from fieldpost.engines.reading import PublishedLog, PublishedReads, read_links
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
 from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
-from fieldpost.engines.writer import BoardWriter
+from fieldpost.engines.writer import BoardWriter, GivenAway
 from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
@@ -41,6 +41,7 @@ MOST_WAITING: Final = 8_192
 _TICK_S: Final = 1.0
 _RETRY_S: Final = 1
 _ASK_S: Final = 10.0
+_GIVEN_AWAY_S: Final = 60
 
 _log = logging.getLogger(__name__)
 
@@ -304,6 +305,11 @@ class EmbeddedEngine(PublishedReads):
         with self._writing:
             try:
                 return self._write(batch)
+            except GivenAway as error:
+                if str(error) != self._trouble:
+                    tell(_log, "board-given-away", error=error)
+                self._trouble = str(error)
+                answer = Unavailable(str(error), _GIVEN_AWAY_S)
             except FieldpostError as error:
                 self._trouble = str(error)
                 tell(_log, "batch-not-written", posts=len(batch.posts), error=error)
@@ -321,6 +327,8 @@ class EmbeddedEngine(PublishedReads):
         answers: dict[bytes, Answer] = dict(writer.find_receipts(list(posts)))
         fresh = [read for digest, read in posts.items() if digest not in answers]
         if fresh:
+            # Before anything is begun: a board that others write now is not opened again for it.
+            writer.check_ours()
             memory = Memory(fresh, batch.valid)
             outcomes = self._commit(writer, [read.entry for read in fresh], memory, now)
             for read, outcome in zip(fresh, outcomes, strict=True):

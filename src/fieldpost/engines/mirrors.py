@@ -32,7 +32,7 @@ from fieldpost.tlog.tree import CompactRange, MemoryTree
 # A start that has to fetch more should begin with a restored backup.
 MOST_TAIL_ENTRIES: Final = 2**24
 _TILE_BYTES: Final = FULL_WIDTH * 32
-_BUNDLE_BYTES: Final = FULL_WIDTH * (65_535 + 2)
+BUNDLE_BYTES: Final = FULL_WIDTH * (65_535 + 2)
 _BUNDLE_LEVEL: Final = 8
 
 # read(path below the log's folder, most bytes) raises NotFound, Unavailable
@@ -140,7 +140,7 @@ def verify_tail(head: MirrorHead, before: CompactRange) -> Tail:
 def read_bundle(mirror: Mirror, tile: Tile) -> list[bytes]:
     """A bundle of a mirror; a partial one that was dropped is found in the full one."""
     try:
-        entries = decode_entry_bundle(mirror.read(entries_path(tile), _BUNDLE_BYTES))
+        entries = decode_entry_bundle(mirror.read(entries_path(tile), BUNDLE_BYTES))
     except NotFound:
         if tile.width == FULL_WIDTH:
             raise

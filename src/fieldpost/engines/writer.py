@@ -38,6 +38,10 @@ from fieldpost.tlog.note import NoteSignature, parse_note
 ChooseKeys = Callable[[BoardRecord], tuple[Signer, Cosigner]]
 
 
+class GivenAway(Unavailable):
+    """The board's record names operators who vote on blocks: one node writes no more of it."""
+
+
 class BoardWriter:
     """A board that is open for writing, by one thread at a time.
 
@@ -67,7 +71,9 @@ class BoardWriter:
         self._mark = mark
         self._recent = RecentValues(state.map)
         self._operators: tuple[Operator, ...] = ()
-        self._take_keys(read_board(state.map))
+        self._record = read_board(state.map)
+        if not self._record.is_replicated:
+            self._take_keys()
 
     def commit(
         self,
@@ -79,8 +85,9 @@ class BoardWriter:
     ) -> tuple[Included | Refused, ...]:
         """Apply posts as one batch and make it durable; an outcome for each post.
 
-        Raises Unavailable, Misconfigured.
+        Raises Unavailable, Misconfigured, GivenAway.
         """
+        self.check_ours()
         batch = apply_batch(
             self.state,
             posts,
@@ -106,9 +113,8 @@ class BoardWriter:
         before = self.head
         timestamp = max(now, before.timestamp if before else 0, self.signed_at or 0)
         origin = origin_of(self.state.board)
-        record = read_board(self.state.map)
         # A board.set names who publishes the batch that carries it.
-        self._take_keys(record)
+        self.check_ours()
         checkpoint = Checkpoint(origin, self.log.size, self.log.compact_range().root())
         self._mark.record(checkpoint.size, checkpoint.root)
         signature = sign_checkpoint(checkpoint, name=origin, signer=self._signer)
@@ -121,7 +127,7 @@ class BoardWriter:
             checkpoint=checkpoint,
             signature=signature,
             lines=(*cosignatures, *(waiting.lines if waiting else ())),
-            record=record,
+            record=self._record,
             state_leaf=self.state.last.encode(),
             edge=self.log.last_edge(),
             map=self.state.map,
@@ -140,11 +146,28 @@ class BoardWriter:
         with suppress(Unavailable):
             self.log.drop_superseded()
 
-    def _take_keys(self, record: BoardRecord) -> None:
-        """Sign with the keys that `record` names. Raises Misconfigured if they are not here."""
-        if record.operators != self._operators:
-            self._signer, self._cosigner = self._choose_keys(record)
-            self._operators = record.operators
+    def check_ours(self) -> None:
+        """Check that the record lets this node write: it names our keys, and orders no blocks.
+
+        Raises GivenAway where several operators write this board now, Misconfigured.
+        """
+        if self._record.epoch != self.state.last.board_epoch:
+            self._record = read_board(self.state.map)
+        record = self._record
+        if record.is_replicated:
+            names = ", ".join(operator.name for operator in record.operators)
+            raise GivenAway(
+                f"entry {self.log.size - 1} gave this board to the operators {names}: this node "
+                "writes and signs nothing more. They begin with its log; what to do now: "
+                "docs/operations/move-to-cluster.md"
+            )
+        self._take_keys()
+
+    def _take_keys(self) -> None:
+        """Sign with the keys that the record names. Raises Misconfigured if they are not here."""
+        if self._record.operators != self._operators:
+            self._signer, self._cosigner = self._choose_keys(self._record)
+            self._operators = self._record.operators
 
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """Add what came late to the head of a size, published or not.

@@ -119,6 +119,11 @@ class BoardRecord:
         return 2 * len(self.operators) // 3 + 1
 
     @property
+    def is_replicated(self) -> bool:
+        """Whether operators vote on blocks, which order its posts: some has a validator key."""
+        return any(operator.validator_key is not None for operator in self.operators)
+
+    @property
     def governance(self) -> dict[bytes, PublicKey]:
         """The operators' governance keys by thumbprint."""
         return {op.governance_key.thumbprint(): op.governance_key for op in self.operators}

@@ -221,6 +221,7 @@ class Defence(Enum):
 
     # --- recovery ---
     CLOCK_GUARD = (clock_guard.ClockGuard, "read", lenient.read_any_clock)
+    GIVEN_AWAY = (writer.BoardWriter, "check_ours", _pass)
     SIGNED_MARK = (signed_mark, "_load", lambda _path: (0, b""))
     TORN_BATCH = (log_recovery, "_remove_torn", _pass)
     LOG_BEFORE_STATE = (writer.BoardWriter, "commit", hasty.commit_state_first)

@@ -12,6 +12,7 @@ handed over as ABCI requests, so heights, app hashes and their confirmation are 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from fieldpost.engines.operator_keys import make_keys
 from fieldpost.engines.recovery import load_heads
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.keys import Algorithm, Signer
-from fieldpost.ledger.batch import Included, apply_batch
+from fieldpost.ledger.batch import Included, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
 from fieldpost.ledger.reading import find_link, read_board
 from fieldpost.posts.envelope import Statement, sign_post
@@ -153,11 +154,43 @@ def make_member(data: Path, name: str) -> PaperMember:
     return PaperMember(entry, (governance, keys.log, keys.cosigner, validator))
 
 
+# What a cluster of these members begins with: its genesis file, and the state at its base.
+Begin = Callable[[tuple[PaperMember, ...]], tuple[Genesis, LedgerState]]
+
+
+def found_board(
+    members: tuple[PaperMember, ...], *, time: int, witnesses: tuple[WitnessActor, ...]
+) -> tuple[Genesis, LedgerState]:
+    """A new board."""
+    record = BoardRecord(
+        origin=ORIGIN,
+        epoch=0,
+        previous=None,
+        operators=tuple(member.entry for member in members),
+        epoch_s=60,
+        witnesses=tuple(witness.witness() for witness in witnesses),
+        witnesses_needed=len(witnesses),
+    )
+    post = make_genesis(record, [member.signers[0] for member in members])
+    batch = apply_genesis(post, time=time)
+    base = base_of_batch(batch)
+    genesis = Genesis(
+        board=base.board,
+        time=time,
+        size=base.size,
+        root=base.root,
+        genesis_post=post,
+        validators=tuple(member.validator for member in members),
+    )
+    return genesis, batch.state
+
+
 class PaperCluster:
     """Operators op0, op1, …; `state` is the ledger in memory, `time` everybody's clock.
 
     `members` are all who ever had keys, by name. `adapt` changes what the genesis record says of an
     operator: its URLs, or the validator key of a real CometBFT. The board demands all `witnesses`.
+    `begin` says with what it begins, if not with a new board.
     """
 
     def __init__(
@@ -168,6 +201,7 @@ class PaperCluster:
         witnesses: int = 0,
         time: int = START,
         adapt: Callable[[Operator], Operator] = lambda entry: entry,
+        begin: Begin | None = None,
     ) -> None:
         self.time = time
         self.applied = 0
@@ -181,27 +215,8 @@ class PaperCluster:
             made = make_member(data, data.name)
             self.members[data.name] = replace(made, entry=adapt(made.entry))
         everybody = tuple(self.members.values())
-        record = BoardRecord(
-            origin=ORIGIN,
-            epoch=0,
-            previous=None,
-            operators=tuple(member.entry for member in everybody),
-            epoch_s=60,
-            witnesses=tuple(witness.witness() for witness in self.witnesses),
-            witnesses_needed=witnesses,
-        )
-        post = make_genesis(record, [member.signers[0] for member in everybody])
-        batch = apply_genesis(post, time=time)
-        self.state = batch.state
-        base = base_of_batch(batch)
-        self.genesis = Genesis(
-            board=base.board,
-            time=time,
-            size=base.size,
-            root=base.root,
-            genesis_post=post,
-            validators=tuple(member.validator for member in everybody),
-        )
+        begin = begin or partial(found_board, time=time, witnesses=self.witnesses)
+        self.genesis, self.state = begin(everybody)
         self.operators = [PaperOperator(data, self.genesis, lambda: self.time) for data in folders]
         self.maker = MakerActor(self)
 

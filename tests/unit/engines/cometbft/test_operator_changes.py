@@ -10,28 +10,19 @@ from typing import Any
 import pytest
 
 from fieldpost import cbor
-from fieldpost.checkin.belief import believe
-from fieldpost.checkin.build import build_bundle
 from fieldpost.checkin.chains import MissingLinks
-from fieldpost.checkin.verify import Verified, verify_bundle
-from fieldpost.engines.base import PublishedHead
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.operator_keys import OperatorKeys, load_signer
 from fieldpost.errors import NotFound, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.ledger.codes import Code
-from fieldpost.ledger.reading import find_link, read_board
-from fieldpost.posts import subjects
-from fieldpost.posts.envelope import Statement, sign_post
-from fieldpost.records import identifiers, map_keys
-from fieldpost.records.device_class import DeviceLimits
-from fieldpost.records.maker import Role
-from fieldpost.records.provisioning import ProvisioningRecord
 from fieldpost.testing.defences import Defence, without
-from fieldpost.testing.paper_cluster import PaperCluster, PaperOperator
+from fieldpost.testing.paper_cluster import PaperCluster
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.tlog.checkpoint import format_checkpoint, sign_checkpoint
+from fieldpost.tlog.cosignature import parse_cosignature
 from fieldpost.tlog.note import Note, format_note, parse_note
+from tests.unit.engines.cometbft.devices import check_in, links_of, provisioning
 from tests.unit.engines.cometbft.signing import exchange, published, signed, until
 
 FOUR = ("op0", "op1", "op2", "op3")
@@ -191,68 +182,6 @@ def test_a_removed_operator_follows_and_signs_nothing_more(cluster: PaperCluster
 # --- devices ---
 
 
-def provisioning(cluster: PaperCluster) -> bytes:
-    """The class as it stands now, with the operators of now; signed by the maker's roots."""
-    map_, maker = cluster.state.map, cluster.maker
-    link = find_link(map_, map_keys.board())
-    maker_link = find_link(map_, map_keys.maker(maker.id))
-    assert link is not None
-    assert maker_link is not None
-    record = ProvisioningRecord(
-        board=cluster.state.board,
-        urls=("http://op0.test",),
-        board_record=read_board(map_).encode(),
-        board_link=link.digest,
-        maker=maker.id,
-        maker_record=map_.value(map_keys.maker(maker.id)) or b"",
-        maker_link=maker_link.digest,
-        class_id=identifiers.class_id(maker.id, "tracker"),
-        channels=("stable",),
-        least_interval_s=60,
-        most_interval_s=86_400,
-        least_size=cluster.state.size,
-        least_time=cluster.time,
-        limits=DeviceLimits(),
-    )
-    statement = Statement(
-        kind="provisioning",
-        issuer=maker.id.hex(),
-        subject=subjects.of_class(record.class_id),
-        audience=record.board,
-        payload=record.encode(),
-    )
-    return sign_post(statement, maker.keys[Role.ROOT][:2]).encode()
-
-
-def check_in(
-    cluster: PaperCluster, sleeper: bytes, head: PublishedHead, links: list[bytes]
-) -> Verified:
-    """What a device that believes `sleeper` makes of a head, given the board's links."""
-    belief, provisioned = believe(sleeper)
-    key = map_keys.head(provisioned.class_id, "stable")
-    data = build_bundle(
-        map=head.map,
-        key=key,
-        state_leaf=head.state_leaf,
-        edge=head.edge,
-        cosignatures=head.cosignatures,
-    )
-    return verify_bundle(
-        belief,
-        data,
-        key=key,
-        now=cluster.time,
-        least_time=provisioned.least_time,
-        board_links=links,
-    )
-
-
-def links_of(operator: PaperOperator, size: int) -> list[bytes]:
-    replica = operator.replica
-    places = replica.db.links_since(map_keys.board(), 0, size=size)
-    return [replica.log.read_entry(place) for place in places]
-
-
 def test_a_device_that_slept_through_five_changes_follows_and_checks_in(
     cluster: PaperCluster,
 ) -> None:
@@ -288,8 +217,6 @@ def test_a_device_counts_no_line_of_a_removed_operator(cluster: PaperCluster) ->
     head = published(cluster.operators[0], size)
     links = links_of(cluster.operators[0], size)
     assert check_in(cluster, sleeper, head, links).belief.board_view().epoch == 1
-    from fieldpost.tlog.cosignature import parse_cosignature
-
     forged = parse_cosignature(parse_note(lines_of_op3(cluster, size)).signatures[1])
     short = replace(head, cosignatures=(*head.cosignatures[:2], forged))
     with pytest.raises(Untrusted, match="no-quorum"):
