@@ -27,6 +27,11 @@ class Overtaken(Unavailable):
     """While this size was asked about, the log grew past it: ask about the newest."""
 
 
+class Ahead(Unavailable):
+    """The witness cosigned more than this node has: another operator's node was quicker, or this
+    node lost its end."""
+
+
 class WitnessAsking:
     """One witness as a node asks it. `keys` are those under which its lines count.
 
@@ -46,18 +51,17 @@ class WitnessAsking:
     def ask(self, head: CommittedHead) -> tuple[NoteSignature, ...]:
         """Its cosignatures over a size, verified under its keys; at least one.
 
-        Raises Overtaken, Unavailable; Untrusted and its kin where the witness refuses, or where
-        what comes back is not by its key; NotFound if it does not witness this log.
+        Raises Overtaken, Ahead, Unavailable; Untrusted and its kin where the witness refuses, or
+        where what comes back is not by its key; NotFound if it does not witness this log.
         """
         for _ in range(_MOST_TURNS):
             try:
                 lines = self._submit(head)
             except OtherSize as error:
                 if error.size > head.checkpoint.size:
-                    raise Untrusted(
-                        "not-newer",
+                    raise Ahead(
                         f"it cosigned size {error.size}, and this log has "
-                        f"{head.checkpoint.size} entries",
+                        f"{head.checkpoint.size} entries"
                     ) from error
                 self._known = error.size
             except NeedsLinks as error:

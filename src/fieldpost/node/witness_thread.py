@@ -18,9 +18,9 @@ from typing import Final
 from fieldpost.client.transport import HttpClient
 from fieldpost.engines.base import CommittedHead, Cosignable
 from fieldpost.engines.published import TooFew
-from fieldpost.errors import FieldpostError, NotFound, Unavailable, Untrusted
+from fieldpost.errors import FieldpostError, NotFound, Unavailable
 from fieldpost.journal import tell
-from fieldpost.node.witness_asking import Overtaken, WitnessAsking
+from fieldpost.node.witness_asking import Ahead, Overtaken, WitnessAsking
 from fieldpost.tlog.cosignature import parse_cosignature
 from fieldpost.tlog.note import NoteSignature, VerifierKey
 from fieldpost.tlog.witness import Inconsistent
@@ -39,7 +39,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WitnessState:
-    """What a witness did last: one of `asked`, `cosigns`, `unreachable`, `refuses`, `poisoned`.
+    """What a witness did last: one of `asked`, `cosigns`, `ahead`, `unreachable`, `refuses`,
+    `poisoned`.
 
     `size` and `time` (Unix seconds) are those of its last cosignature here, None before the first.
     `counts`: the board's record names it.
@@ -168,7 +169,9 @@ class WitnessThread:
         before = self.state
         word = _word_of(error)
         self.state = replace(before, state=word, why=str(error))
-        if (before.state, before.why) != (word, str(error)):
+        # A witness of several operators is ahead of each of them now and then.
+        is_news = self._failures > 0 or word != "ahead"
+        if is_news and (before.state, before.why) != (word, str(error)):
             tell(_log, "witness-not-had", witness=self.name, state=word, error=error)
         longest = POISONED_PAUSE_S if word == "poisoned" else LONGEST_PAUSE_S
         pause = min(FIRST_PAUSE_S * 2 ** min(self._failures, _MOST_DOUBLINGS), longest)
@@ -182,8 +185,8 @@ def _word_of(error: FieldpostError) -> str:
     match error:
         case Inconsistent():
             return "poisoned"
-        case Untrusted(reason="not-newer"):
-            return "poisoned"
+        case Ahead():
+            return "ahead"
         case Unavailable():
             return "unreachable"
         case _:

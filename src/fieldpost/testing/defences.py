@@ -42,7 +42,16 @@ from fieldpost.fleet.database import Place
 from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
 from fieldpost.ledger.rules import board, maker, release, rollout
-from fieldpost.node import clients, crowd, guarded, rates, service, spool, uploads
+from fieldpost.node import (
+    clients,
+    crowd,
+    guarded,
+    rates,
+    service,
+    spool,
+    uploads,
+    witness_asking,
+)
 from fieldpost.node.api import lots
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
@@ -217,6 +226,8 @@ class Defence(Enum):
         lambda _service, _examined, last, _changed: last,
     )
     WITNESS_KEYS_KNOW = (witness_service, "check_remembers", _pass)
+    WITNESS_LINES = (witness_asking, "verify_cosignature", _pass)
+    PUBLISHED_LINES = (published, "verify_cosignature", lambda _key, _head, line: line)
     WITNESS_DURABLE = (WitnessDb, "save_heads", _pass)
 
     # --- recovery ---
