@@ -2,6 +2,7 @@
 # Every target sets up what it needs; the commands here are the commands of continuous integration.
 #
 #   make demo ARGS="--json"     arguments for the program
+#   make demo ENGINE=cometbft   on a board of four operators
 #   make test TESTS=tests/unit  part of the tests
 #   make PYTHON=python3.12 ...  another interpreter
 
@@ -48,8 +49,8 @@ cluster-deps: ## CometBFT, pinned, by `go install` (requirements/go.txt); for bo
 witness-deps: ## litewitness, pinned, by `go install` (requirements/go-tests.txt); a test asks it for cosignatures
 	@tools/install_go_programs.sh requirements/go-tests.txt witness-deps
 
-demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ARGS="--help")
-	@$(BIN)/fieldpost demo $(ARGS)
+demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ENGINE=cometbft: 4 operators)
+	@$(BIN)/fieldpost demo $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
 
 test: $(STAMP) ## every test, about a quarter of an hour on 2 cores
 	$(BIN)/pytest -n $(JOBS) $(TESTS) $(ARGS)

@@ -67,7 +67,10 @@ BODIES: Final[dict[tuple[str, str], tuple[tuple[str, ...], int]]] = {
     ("put", "/v1/manifests/{digest}"): ((ENVELOPE,), 204),
     ("patch", "/v1/blobs/sha256/{digest}"): (("application/partial-upload",), 204),
     ("put", "/v1/lots/{lot}/leaves"): ((CBOR,), 204),
-    ("post", "/v1/reports"): (("application/eat+cwt",), 204),
+    ("post", "/v1/reports"): (
+        ("application/eat+cwt", "application/vnd.fieldpost.relayed-report"),
+        204,
+    ),
 }
 _HEX: Final = {
     **dict.fromkeys(("digest", "key", "device"), 64),

@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "FIELDPOST_HOME": "a maker's folder, where `--home` is not given; else `~/.fieldpost`",
     "FIELDPOST_NODE_CONFIG": "a node's TOML file, where `fieldpost node` has no `--config`",
     "FIELDPOST_NODE_": "followed by a setting's name: see [config.md](config.md)",
-    "FIELDPOST_BOARD": "URL of a node, where `--board` is not given",
+    "FIELDPOST_BOARD": "URLs of nodes of a board, spaces between, where `--board` is not given",
     "FIELDPOST_PASSPHRASE_FILE": "file that holds the passphrase of a maker's keys",
     "FIELDPOST_PASSPHRASE": "the passphrase itself; a file or the prompt keeps it out of the "
     "environment of other programs",

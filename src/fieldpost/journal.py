@@ -90,6 +90,11 @@ EVENTS: Final[dict[str, Event]] = {
         "Another operator's node does not give what it cosigned; it is asked again.",
         ("peer", "error"),
     ),
+    "relay-away": Event(
+        logging.WARNING,
+        "Another operator's node does not take devices' reports; it is asked again.",
+        ("peer", "error"),
+    ),
     "peer-forks": Event(
         logging.ERROR,
         "Another operator signed another history; both heads are kept in DATA/evidence.",

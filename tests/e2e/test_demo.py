@@ -135,6 +135,24 @@ def only_the_node_is_left(folder: Path, shown: dict[str, Any]) -> None:
     until(lambda: not processes_about(folder))
 
 
+def test_a_missing_engine_is_named_before_anything_is_made(
+    folder: Path, images: list[str], tmp_path: Path
+) -> None:
+    nowhere = {"PATH": str(tmp_path), "GOPATH": str(tmp_path), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*COMMAND, "--engine", "cometbft", "--dir", str(folder), *images],
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "CometBFT" in done.stderr
+    assert "make cluster-deps" in done.stderr
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_end_in_the_middle_leaves_nothing_running(
     folder: Path, images: list[str], number: signal.Signals

@@ -29,10 +29,22 @@ from fieldpost.errors import Misconfigured, Untrusted
     type=click.Path(path_type=Path, file_okay=False),
     help="Where everything is kept.  [default: fieldpost-demo in the temporary folder]",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "cometbft"]),
+    default="embedded",
+    show_default=True,
+    help="Who runs the first board: one operator, or four by CometBFT, one of which dies halfway.",
+)
 @click.option("--keep", is_flag=True, help="Leave the node running afterwards.")
 @json_option
 def command(
-    *, firmware: tuple[Path, Path] | None, folder: Path | None, keep: bool, as_json: bool
+    *,
+    firmware: tuple[Path, Path] | None,
+    folder: Path | None,
+    engine: str,
+    keep: bool,
+    as_json: bool,
 ) -> None:
     """Show the whole line, in about two minutes, on this machine alone.
 
@@ -53,6 +65,12 @@ def command(
             f"the demonstration needs the node's extras ({error.name} is missing): "
             "pip install 'fieldpost[node]'"
         ) from error
+    is_replicated = engine == "cometbft"
+    if is_replicated:
+        # Said before anything is made, and by its own name.
+        from fieldpost.engines.cometbft.program import check_program, find_program
+
+        check_program(find_program("cometbft"))
     screen = Screen()
     root = folder or Path(tempfile.gettempdir()) / "fieldpost-demo"
     _end_politely()
@@ -61,7 +79,7 @@ def command(
         images = own_images(*firmware) if firmware else fetch_images(_cache())
     for image in images:
         screen.fact(f"{image.name} {image.version}: {image.path.stat().st_size:,} bytes")
-    summary = run(root.resolve(), images, screen, keep=keep)
+    summary = run(root.resolve(), images, screen, keep=keep, is_replicated=is_replicated)
     if as_json:
         click.echo(json.dumps(summary.value(), indent=2))
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from fieldpost.demo.attacks import run_once
 from fieldpost.demo.devices import Device, start_agents, stop_agents
 from fieldpost.demo.firmware import Image
+from fieldpost.demo.operators import close_by_ceremony
 from fieldpost.demo.rollout import wait
 from fieldpost.demo.scene import Scene, said, start_node
 from fieldpost.demo.story import add_class, enrol_lot
@@ -41,7 +42,6 @@ def move_fleet(scene: Scene, images: tuple[Image, Image], links: Path, asleep: l
 
     The devices `asleep` have checked in here before, so they know the way out.
     """
-    old = scene.url
     with scene.screen.step("the devices of this chapter check in, and are switched off"):
         for device in asleep:
             run_once(scene.processes, device)
@@ -55,12 +55,12 @@ def move_fleet(scene: Scene, images: tuple[Image, Image], links: Path, asleep: l
         for image in images:
             scene.publish(image.path, image.version)
         scene.offer("2=100%")
-        scene.maker_call("maker", "use", old)
+        scene.maker_call("maker", "use", *scene.urls)
     with scene.screen.step("the roots sign one link: from now on, the other board"):
         scene.maker_call("maker", "set-policy", "--move-to", url)
         moved = scene.maker_call("maker", "register", "--board", url)
         scene.maker_call("maker", "links", "--out", str(links))
-    scene.node, scene.url = node, url
+    scene.node, scene.urls = node, (url,)
     return str(moved["board"])
 
 
@@ -75,18 +75,21 @@ def follow_the_living(scene: Scene, device: Device, board: str) -> None:
     )
 
 
-def close_old_board(scene: Scene, old: str, device: Device, board: str) -> None:
-    """Its operator closes it: no post any more, and devices still find their way."""
-    with scene.screen.step("its operator closes the old board; a late device checks in there"):
-        scene.processes.call(
-            "board", "close", "--successor", "board.example/2", "--yes",
-            "--data", str(scene.root / "node"), "--board", old,
-        )  # fmt: skip
+def close_old_board(scene: Scene, old: tuple[str, ...], device: Device, board: str) -> None:
+    """Whoever runs it closes it: no post any more, and devices still find their way."""
+    who = "three of its four operators close" if scene.is_replicated else "its operator closes"
+    words = ("board", "close", "--successor", "board.example/2", "--yes")
+    with scene.screen.step(f"{who} the old board; a late device checks in there"):
+        if scene.is_replicated:
+            close_by_ceremony(scene, old, *words)
+        else:
+            data = str(scene.root / "node")
+            scene.processes.call(*words, "--data", data, "--board", old[0])
         events = run_once(scene.processes, device)
     newcomer = scene.root / "newcomer"
-    words = ("maker", "init", "--name", "Newcomer", "--one-key", "--no-passphrase")
-    scene.processes.call(*words, "--home", str(newcomer))
-    refused = scene.maker_refusal("maker", "register", "--board", old, "--yes", home=newcomer)
+    init = ("maker", "init", "--name", "Newcomer", "--one-key", "--no-passphrase")
+    scene.processes.call(*init, "--home", str(newcomer))
+    refused = scene.maker_refusal("maker", "register", "--board", old[0], "--yes", home=newcomer)
     scene.claim(
         "a closed board takes no post any more, and still leads late devices away",
         held=refused == "closed" and _stands_on(scene, device) == board,

@@ -19,7 +19,7 @@ from fieldpost.errors import Unavailable
 
 READY_S: Final = 30.0
 _COMMAND_S: Final = 120.0
-_STOP_S: Final = 10.0
+_STOP_S: Final = 30.0
 
 Event = dict[str, Any]
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from fieldpost.demo.devices import Device, start_agents, stop_agents
 from fieldpost.demo.firmware import Image
+from fieldpost.demo.operators import lose_operator, regain_operator
 from fieldpost.demo.scene import Scene, said
 from fieldpost.errors import Unavailable
 from fieldpost.records.head import cohort_draw
@@ -43,6 +44,7 @@ def second_release(scene: Scene, image: Image, live: list[Device]) -> Device:
     ill = (early or late)[0]
     ill.make_ill(image.path)
     scene.offer("2=25%", "1=100%")
+    lose_operator(scene)
     what = f"25 %: {len(early)} of {len(live)} are drawn by the public lottery, and update"
     with scene.screen.counted(what, len(early)) as counter:
         wait(early, lambda d: d.gave_up(2) if d is ill else d.told("confirmed", 2), counter.show)
@@ -58,6 +60,7 @@ def second_release(scene: Scene, image: Image, live: list[Device]) -> Device:
     with scene.screen.counted("100 %: the others follow", len(others)) as counter:
         wait(others, lambda device: device.told("confirmed", 2), counter.show)
     stop_agents(scene.processes, live)
+    regain_operator(scene)
     return ill
 
 

@@ -19,6 +19,7 @@ from fieldpost.demo.leaving import (
     move_fleet,
     web_server,
 )
+from fieldpost.demo.operators import any_data
 from fieldpost.demo.processes import Processes
 from fieldpost.demo.rollout import first_release, second_release
 from fieldpost.demo.scene import Scene
@@ -31,8 +32,18 @@ from fieldpost.errors import Misconfigured
 _MARK = ".fieldpost-demo"
 
 
-def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) -> Summary:
-    """Tell the story, attack, and sum up. With `keep` the node is left running."""
+def run(
+    root: Path,
+    images: tuple[Image, Image],
+    screen: Screen,
+    *,
+    keep: bool,
+    is_replicated: bool = False,
+) -> Summary:
+    """Tell the story, attack, and sum up. With `keep` the last node is left running.
+
+    `is_replicated`: four operators run the first board, and one dies halfway.
+    """
     _clear(root)
     old, new = images
     # The maker's keys are encrypted here as anywhere; this passphrase lives as long as the folder.
@@ -46,6 +57,7 @@ def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) 
         provisioning=root / "lamp.provisioning",
         processes=processes,
         screen=screen,
+        is_replicated=is_replicated,
     )
     with processes, web_server(root / "www") as web:
         verdicts, fleet = _tell(scene, images, f"{web}/links", root / "www" / "links")
@@ -55,6 +67,7 @@ def run(root: Path, images: tuple[Image, Image], screen: Screen, *, keep: bool) 
             board=board["board"],
             url=scene.url,
             root=root,
+            first_board=any_data(scene) if is_replicated else root / "node",
             home=scene.home,
             class_name=scene.class_name,
             node_pid=scene.node.process.pid if keep and scene.node is not None else None,
@@ -123,13 +136,13 @@ def _tell(
 
 def _leave(scene: Scene, images: tuple[Image, Image], cast: Cast, links: Path) -> None:
     scene.begin("The way out", "A board may turn bad, or die. Its devices need not die with it.")
-    old_url, old_node = scene.url, scene.node
+    old_urls, old_node = scene.urls, scene.node
     moved, late, drawer, ladder = (
         cast.sleepers[name] for name in ("moved", "late", "drawer", "ladder")
     )
     board = move_fleet(scene, images, links, [moved, late, drawer, ladder])
     follow_the_living(scene, moved, board)
-    close_old_board(scene, old_url, late, board)
+    close_old_board(scene, old_urls, late, board)
     if old_node is not None:
         scene.processes.stop(old_node)
     follow_after_death(scene, drawer, board)

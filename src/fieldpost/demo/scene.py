@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that the demonstration has made so far, and the words in which its parts speak."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fieldpost.checkin.bundle import decode_bundle
-from fieldpost.client.transport import HttpClient
+from fieldpost.client.sources import Sources
 from fieldpost.demo.claims import Claim
 from fieldpost.demo.processes import Event, Processes, Program
 from fieldpost.demo.screen import Screen
@@ -23,14 +24,26 @@ class Scene:
     provisioning: Path
     processes: Processes
     screen: Screen
+    # Whether four operators run the board instead of one.
+    is_replicated: bool = False
     node: Program | None = None
-    url: str = ""
+    urls: tuple[str, ...] = ()
     board: dict[str, Any] | None = None
     maker: str = ""
     class_name: str = "lamp:r1"
     class_id: str = ""
     section: str = ""
     claims: list[Claim] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the board is asked first."""
+        return self.urls[0]
+
+    @property
+    def board_options(self) -> list[str]:
+        """`--board URL` of every node."""
+        return [word for url in self.urls for word in ("--board", url)]
 
     def begin(self, section: str, why: str) -> None:
         """A new chapter, and why anybody should care."""
@@ -53,8 +66,9 @@ class Scene:
 
     def checkin(self) -> bytes:
         """The bundle that the board shows to the class now."""
-        with HttpClient(self.url) as http:
-            return http.fetch(f"/v1/checkin/{self.class_id}/stable", most_bytes=MAX_CHECKIN_BYTES)
+        path = f"/v1/checkin/{self.class_id}/stable"
+        with closing(Sources(self.urls)) as sources:
+            return sources.ask(lambda node: node.fetch(path, most_bytes=MAX_CHECKIN_BYTES))
 
     def head(self) -> Head:
         """What the channel offers now, as the check-in says it."""

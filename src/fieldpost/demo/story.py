@@ -6,6 +6,7 @@ from typing import Final
 
 from fieldpost.demo.devices import Device, enrol, write_other_leaves
 from fieldpost.demo.firmware import Image
+from fieldpost.demo.operators import start_operators
 from fieldpost.demo.scene import Scene, start_node
 
 LIVE: Final = 20
@@ -27,20 +28,23 @@ class Cast:
 
 
 def start_board(scene: Scene) -> None:
-    """A node with a board of its own."""
-    with scene.screen.step("a node starts: a new board, keys and genesis"):
-        scene.node, scene.url = start_node(scene, scene.root / "node", "node")
-        scene.board = scene.processes.call("board", "show", "--board", scene.url)
-    scene.screen.fact(f"board {scene.board['board']}")
-    scene.screen.fact(f"at {scene.url}")
-    scene.screen.fact("solo, a trial board: one operator, so nobody else vouches for one history")
+    """A node with a board of its own, or one of four operators."""
+    if scene.is_replicated:
+        start_operators(scene)
+    else:
+        with scene.screen.step("a node starts: a new board, keys and genesis"):
+            scene.node, url = start_node(scene, scene.root / "node", "node")
+            scene.urls = (url,)
+        scene.screen.fact(f"at {url}; solo: one operator, so nobody else vouches for one history")
+    scene.board = scene.processes.call("board", "show", *scene.board_options)
+    scene.screen.fact(f"board {scene.board['board']}, for trials")
 
 
 def register_maker(scene: Scene) -> None:
     """A maker with 2-of-3 roots, a class, and what its devices are to trust."""
     with scene.screen.step("a maker makes keys (2-of-3 roots) and registers"):
         scene.maker = scene.maker_call("maker", "init", "--name", "Example Lamps")["maker"]
-        scene.maker_call("maker", "register", "--board", scene.url, "--yes")
+        scene.maker_call("maker", "register", *scene.board_options, "--yes")
     add_class(scene)
     scene.maker_call("class", "trust", scene.class_name, "--out", str(scene.provisioning))
     scene.screen.fact(

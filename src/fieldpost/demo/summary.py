@@ -25,6 +25,7 @@ class Summary:
     board: str
     url: str
     root: Path
+    first_board: Path
     home: Path
     class_name: str
     node_pid: int | None
@@ -112,7 +113,7 @@ class Summary:
 
     def _further(self) -> list[tuple[str, str]]:
         verify = (
-            f"{_program()} board fsck {self.root / 'node'}",
+            f"{_program()} board fsck {self.first_board}",
             "recompute the closed board from its log",
         )
         log = (f"cat {self.root / 'attacks.json'}", "what each device stored, before and after")

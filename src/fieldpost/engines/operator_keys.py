@@ -101,6 +101,14 @@ def find_keys(directory: Path, record: BoardRecord) -> tuple[OperatorKeys, Opera
     )
 
 
+def own_name(directory: Path, record: BoardRecord) -> str | None:
+    """Which operator of the record has its keys here; None for a node that only follows."""
+    try:
+        return find_keys(directory, record)[1].name
+    except Misconfigured:
+        return None
+
+
 def make_keys(
     directory: Path, *, post_quantum: bool, disk: Disk = OS
 ) -> tuple[Signer, OperatorKeys]:

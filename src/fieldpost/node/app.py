@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -18,6 +19,8 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from fieldpost.engines.base import Engine
+from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.operator_keys import own_name
 from fieldpost.engines.recovery import Watch
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import FieldpostError, Unavailable
@@ -48,6 +51,7 @@ from fieldpost.node.lots import NodeLots
 from fieldpost.node.posting import PostDesk
 from fieldpost.node.read_only import ReadOnly
 from fieldpost.node.readiness import Readiness
+from fieldpost.node.report_relay import ReportRelay
 from fieldpost.node.reporting import ReportDesk
 from fieldpost.node.service import NodeService
 from fieldpost.node.spool import Spool
@@ -120,6 +124,8 @@ def open_node(
             verify=lambda checks: verifiers.verify(checks).result(),
         )
         stack.callback(fleet.close)
+        relay = ReportRelay(partial(_other_operators, config.data, engine))
+        stack.callback(relay.close)
         app = build(
             service=service,
             fleet=fleet,
@@ -127,6 +133,7 @@ def open_node(
             metrics=metrics,
             data=config.data,
             clock=clock,
+            pass_on=relay.pass_on if config.engine == COMETBFT else None,
             trusted_proxies=config.trusted_proxies,
             log_requests=config.log.access,
         )
@@ -137,6 +144,13 @@ def open_node(
         yield Node(app, metrics, app.state.check_ready, engine.board, labels, witnesses.states)
 
 
+def _other_operators(data: Path, engine: Engine) -> dict[str, tuple[str, ...]]:
+    """The URLs of every operator of the board but this one."""
+    record = views.board_record(engine.published())
+    own = own_name(keys_directory(data), record)
+    return {one.name: one.urls for one in record.operators if one.name != own and one.urls}
+
+
 def build(
     *,
     service: NodeService,
@@ -145,10 +159,11 @@ def build(
     metrics: Metrics,
     data: Path,
     clock: Callable[[], int],
+    pass_on: Callable[[bytes], None] | None = None,
     trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
 ) -> Starlette:
-    """The application of a whole node over `data`."""
+    """The application of a whole node over `data`; `pass_on` gets the reports of devices."""
     readiness = Readiness(engine, data, clock=clock, uptime=time.monotonic)
     announce_board(metrics, service, engine, readiness)
     app = _application(
@@ -159,6 +174,7 @@ def build(
         check_ready=readiness.check,
         data=data,
         takers={posts.PATH.encode(): PostDesk(service)},
+        pass_on=pass_on,
         trusted_proxies=trusted_proxies,
         log_requests=log_requests,
     )
@@ -227,6 +243,7 @@ def _application(
     check_ready: Callable[[], str | None],
     data: Path,
     takers: Mapping[bytes, Taker] | None = None,
+    pass_on: Callable[[bytes], None] | None = None,
     trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
     further: Sequence[Middleware] = (),
@@ -266,7 +283,7 @@ def _application(
     if fleet is not None:
         app.state.fleet = fleet
         app.state.spool = Spool(data / "leaves", limits)
-        desks[reports.PATH.encode()] = ReportDesk(fleet, limits)
+        desks[reports.PATH.encode()] = ReportDesk(fleet, limits, pass_on=pass_on)
     app.state.short = ShortWay(desks, follower)
     app.state.gate = gate
     app.state.limits = limits

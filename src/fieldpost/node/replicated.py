@@ -20,7 +20,7 @@ from fieldpost.engines.cometbft.home import (
 )
 from fieldpost.engines.cometbft.ordering import CometOrdering
 from fieldpost.engines.cometbft.program import check_program, find_program
-from fieldpost.engines.operator_keys import find_keys
+from fieldpost.engines.operator_keys import own_name
 from fieldpost.errors import Malformed, Misbehaviour, Misconfigured
 from fieldpost.journal import tell
 from fieldpost.ledger.reading import read_board
@@ -70,13 +70,9 @@ def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEng
         return CometOrdering(program, home, settings.rpc_listen)
 
     engine = CometEngine(config.data, genesis=genesis, make_ordering=make_ordering, clock=clock)
-    keys = keys_directory(config.data)
 
     def own(record: BoardRecord) -> str | None:
-        try:
-            return find_keys(keys, record)[1].name
-        except Misconfigured:
-            return None
+        return own_name(keys_directory(config.data), record)
 
     def keep(peer: str, fork: Misbehaviour) -> None:
         ours, theirs = fork.evidence

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from fieldpost.node.api.answers import answer_json
 from fieldpost.node.api.requests import check_type, path_bytes, query_int, read_body
 from fieldpost.node.api.service_of import fleet_of, limits_of, taker_of
+from fieldpost.node.report_relay import RELAYED
 from fieldpost.node.reporting import REPORT
 from fieldpost.node.taking import taken
 
@@ -20,7 +21,7 @@ PATH: Final = "/v1/reports"
 async def report(request: Request) -> Response:
     """204 once the report is verified and on the disk."""
     taker, limits = taker_of(request, PATH), limits_of(request)
-    kind = check_type(request, REPORT)
+    kind = check_type(request, REPORT, RELAYED)
     data = await read_body(
         request,
         most_bytes=taker.most_bytes(kind),
