@@ -18,6 +18,7 @@ from fieldpost.keys import PublicKey, verify_signature
 from fieldpost.ledger.context import CheckSignature, Reader
 from fieldpost.ledger.reading import read_board, read_maker
 from fieldpost.posts.envelope import Post
+from fieldpost.records import map_keys
 from fieldpost.records.maker import Role, decode_maker_record
 
 _OPERATORS_SIGN: Final = frozenset({"board.set", "maker.attest", "blob.gone"})
@@ -65,6 +66,8 @@ def _candidates(read: Reader, post: Post) -> Mapping[bytes, PublicKey]:
     kind, payload = post.statement.kind, post.statement.payload
     try:
         if kind in _OPERATORS_SIGN:
+            if read.value(map_keys.board()) is None:
+                return {}  # the genesis is still ahead, as where a log is read from its beginning
             # Keys that a new board record adds are verified when the rule asks.
             return read_board(read).governance
         maker = read_maker(read, bytes.fromhex(post.statement.issuer))

@@ -16,6 +16,7 @@ from fieldpost.records import map_keys
 from fieldpost.records.counters import Link
 from fieldpost.records.state_leaf import decode_state_leaf
 from fieldpost.statemap import StateMap
+from fieldpost.testing.operator_posts import board_set
 from fieldpost.testing.world import BoardWorld
 
 
@@ -106,6 +107,14 @@ def test_what_was_not_verified_earlier_is_verified_after_all() -> None:
 def test_a_strangers_registration_costs_no_signature_check_ahead_of_admission() -> None:
     world = BoardWorld()
     assert signature_checks(world.state.map, decode_post(world.maker.registration())) == ()
+
+
+def test_an_operators_post_read_ahead_of_the_genesis_has_no_keys_yet() -> None:
+    """A log is read from its beginning in pieces that may hold both."""
+    world = BoardWorld()
+    post = decode_post(board_set(world, epoch_s=30))
+    assert signature_checks(StateMap.empty(), post) == ()
+    assert signature_checks(world.state.map, post) != ()
 
 
 def test_a_board_whose_rules_are_unknown_here_stops_this_program() -> None:
