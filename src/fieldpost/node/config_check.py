@@ -9,27 +9,52 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.cometbft.home import (
+    comet_home,
+    read_genesis,
+    read_node_id,
+    read_validator_key,
+)
+from fieldpost.engines.cometbft.program import check_program, find_program
 from fieldpost.errors import Misconfigured
-from fieldpost.node.config import NodeConfig
+from fieldpost.node.config import COMETBFT, NodeConfig
 from fieldpost.node.readiness import LEAST_FREE_BYTES
 from fieldpost.node.tls import certificate_of
-
-_KEYS: Final = "*.pem"
 
 
 def look_around(config: NodeConfig) -> Iterator[str]:
     """Everything that is wrong, in words that name the setting, the file and what to do."""
     yield from _data(config.data)
-    for path in sorted(keys_directory(config.data).glob(_KEYS)):
+    home = comet_home(config.data)
+    if config.engine == COMETBFT:
+        yield from _cometbft(config, home)
+    secrets = (*keys_directory(config.data).glob("*.pem"), *home.glob("config/*_key.json"))
+    for path in sorted(secrets):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield f"data: others may read the key file {path}: run  chmod 600 {path}"
     try:
         certificate_of(config.tls)
     except Misconfigured as error:
         yield f"tls: {error}"
+
+
+def _cometbft(config: NodeConfig, home: Path) -> Iterator[str]:
+    try:
+        check_program(find_program(config.cometbft.program))
+    except Misconfigured as error:
+        yield f"cometbft.program: {error}"
+    if read_genesis(home) is None:
+        yield (
+            f"data: {home}/config/genesis.json is missing: `fieldpost operator genesis` makes it, "
+            "and who joins a board takes it from another operator"
+        )
+    try:
+        read_validator_key(home)
+        read_node_id(home)
+    except Misconfigured as error:
+        yield f"data: {error}"
 
 
 def _data(data: Path) -> Iterator[str]:

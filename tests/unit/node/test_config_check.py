@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from fieldpost.engines.cometbft.home import (
+    comet_home,
+    key_path,
+    make_keys,
+    signed_path,
+    write_genesis,
+)
 from fieldpost.node import config_check
+from fieldpost.node.comet_config import CometbftConfig
 from fieldpost.node.config import NodeConfig, TlsConfig
 from fieldpost.node.config_check import look_around
 from tests.unit.node.running_node import running
@@ -43,3 +51,29 @@ def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     tls = TlsConfig(certificate=tmp_path / "none.pem", key=tmp_path / "none.key")
     (trouble,) = look_around(NodeConfig(data=tmp_path, tls=tls))
     assert trouble.startswith("tls: cannot read ")
+
+
+def test_an_operator_is_told_before_the_start_what_its_cometbft_lacks(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    config = NodeConfig(
+        data=tmp_path, engine="cometbft", cometbft=CometbftConfig(program=str(program))
+    )
+    assert [trouble.partition(":")[0] for trouble in look_around(config)] == [
+        "cometbft.program",
+        "data",
+        "data",
+    ]
+    home = comet_home(tmp_path)
+    make_keys(home)
+    write_genesis(home, b"{}")
+    program.write_bytes(
+        b"path\tgithub.com/cometbft/cometbft/cmd/cometbft\n"
+        b"mod\tgithub.com/cometbft/cometbft\tv0.40.0\t"
+    )
+    assert not list(look_around(config))
+    key_path(home).chmod(0o644)
+    (trouble,) = look_around(config)
+    assert "chmod 600" in trouble
+    signed_path(home).unlink()
+    assert any("voting twice" in each for each in look_around(config))
+    assert not list(look_around(NodeConfig(data=tmp_path / "embedded")))
