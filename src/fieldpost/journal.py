@@ -53,6 +53,14 @@ EVENTS: Final[dict[str, Event]] = {
     "board-given-away": Event(
         logging.WARNING, "This node wrote its last batch: several operators go on.", ("error",)
     ),
+    "snapshot-refused": Event(
+        logging.WARNING, "A snapshot that a peer offered is not as it says.", ("height", "error")
+    ),
+    "snapshot-restored": Event(
+        logging.INFO,
+        "This replica begins with a snapshot of its peers.",
+        ("height", "size", "keys"),
+    ),
     "no-posts-taken": Event(
         logging.ERROR,
         "Mirrors know more than this node, and what is missing cannot be had.",

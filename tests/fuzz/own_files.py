@@ -30,7 +30,9 @@ from fieldpost.client.answers import error_of, parse_count, retry_after_s
 from fieldpost.client.transport import split_url
 from fieldpost.engines.cometbft.genesis import decode_genesis
 from fieldpost.engines.cometbft.home import parse_peer
+from fieldpost.engines.cometbft.light import decode_question
 from fieldpost.engines.cometbft.rpc import parse_loopback
+from fieldpost.engines.cometbft.snapshots import decode_chunk, decode_metadata
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
 from fieldpost.node.api import ranges
 from fieldpost.node.config import parse_listen
@@ -102,6 +104,9 @@ OWN: Final[dict[str, Target]] = {
     "cli.rollout_conditions.parse_window": Target(as_text(parse_window), "words"),
     "node.config.parse_listen": Target(as_text(parse_listen), "words", (Misconfigured,)),
     "engines.cometbft.genesis.decode_genesis": Target(decode_genesis, "genesis"),
+    "engines.cometbft.light.decode_question": Target(decode_question, "light question"),
+    "engines.cometbft.snapshots.decode_metadata": Target(decode_metadata, "snapshot metadata"),
+    "engines.cometbft.snapshots.decode_chunk": Target(decode_chunk, "snapshot chunk"),
     "engines.cometbft.home.parse_peer": Target(as_text(parse_peer), "words"),
     "engines.cometbft.rpc.parse_loopback": Target(
         as_text(parse_loopback), "words", (Misconfigured,)

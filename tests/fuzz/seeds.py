@@ -38,6 +38,7 @@ from fieldpost.tlog.policy import Group, Log, Policy, Witness, format_policy
 from fieldpost.tlog.tiles import encode_entry_bundle, encode_tile
 from fieldpost.tlog.witness import format_add_checkpoint
 from tests.conftest import REPOSITORY
+from tests.fuzz import cluster_seeds
 from tests.fuzz.monitor_seeds import MONITOR_FAMILIES
 
 DEVICE: Final = DeterministicSigner(Algorithm.ED25519, "device 0")
@@ -310,7 +311,7 @@ _FAMILIES: Final[dict[str, Any]] = {
     "provisioning": _provisioning,
     "belief": lambda: [belief().encode()],
     "memory": _memory,
-    **MONITOR_FAMILIES,
+    **(MONITOR_FAMILIES | cluster_seeds.FAMILIES),
     "evidence": lambda: _hexes(vectors("evidence")["files"]),
     "offline": _offline,
     "ceremony request": lambda: [_ceremony()[0]],

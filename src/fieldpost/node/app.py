@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from fieldpost.engines.base import Engine
 from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.cometbft.light import LightData
 from fieldpost.engines.operator_keys import own_name
 from fieldpost.engines.recovery import Watch
 from fieldpost.engines.verifiers import Verifiers
@@ -34,6 +35,7 @@ from fieldpost.node.api import (
     classes,
     cosignatures,
     health,
+    light,
     log,
     lots,
     makers,
@@ -137,6 +139,8 @@ def open_node(
             trusted_proxies=config.trusted_proxies,
             log_requests=config.log.access,
         )
+        if config.engine == COMETBFT:
+            app.router.routes.extend(light.routes(LightData(config.cometbft.rpc_listen).answer))
         try:
             labels = views.board_labels(engine.board, views.board_record(engine.published()))
         except Unavailable:

@@ -32,8 +32,22 @@ class CometbftConfig:
         most=60_000,
     )
 
+    state_sync: tuple[str, ...] = setting(
+        (),
+        "URLs of two or more other operators' nodes, which are believed together when a node "
+        "without blocks begins with a snapshot; without them it begins with the first block",
+    )
+    snapshot_blocks: int = setting(
+        500,
+        "blocks between two snapshots for nodes that begin, the same at every operator",
+        least=2,
+        most=1_000_000,
+    )
+
     def __post_init__(self) -> None:
         check_values(self, "cometbft.")
+        if len(self.state_sync) == 1:
+            raise WrongSetting("cometbft.state_sync", "names one node; name two or more, or none")
         for name in ("p2p_listen", "p2p_address"):
             address = getattr(self, name)
             if address is not None and not is_address(address):

@@ -121,6 +121,16 @@ class StateMap:
         assert isinstance(node, bytes)
         return leaf_value(node) if leaf_key(node) == key else None
 
+    def items(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All pairs with a key of at least `start`, sorted by key."""
+        waiting = [] if self._node is None else [self._node]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, tuple):
+                waiting += (node[2], node[1])
+            elif leaf_key(node) >= start:
+                yield leaf_key(node), leaf_value(node)
+
     def prove(self, key: bytes) -> tuple[bytes | None, bytes]:
         """The value under `key` (None: absent) and the path that proves it (see `proof`).
 

@@ -13,7 +13,7 @@ since `log/checkpoint` has only the newest.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -189,6 +189,24 @@ class StateDb:
             db.execute("DELETE FROM replaced WHERE size <= ?", (keep,))
             for change in changes:
                 self._write(db, change, keep)
+
+    def begin_with(self, changes: Iterable[StateChange], *, height: int) -> None:
+        """Forget everything and know `changes` from size 0 on instead, in one transaction.
+
+        Nothing leads back to older maps then.
+        """
+        self._call(lambda db: self._begin_with(db, changes, height))
+
+    def _begin_with(
+        self, db: sqlite3.Connection, changes: Iterable[StateChange], height: int
+    ) -> None:
+        with _transaction(db):
+            for table in ("state", "receipt", "link", "replaced", "head"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+            db.execute("UPDATE log SET size = 0")
+            for change in changes:
+                self._write(db, change, change.size)
+            db.execute("UPDATE block SET height = ?", (height,))
 
     def _write(self, db: sqlite3.Connection, change: StateChange, keep: int) -> None:
         moved = db.execute("UPDATE log SET size = ? WHERE size = ?", (change.size, change.before))

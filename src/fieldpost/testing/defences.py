@@ -36,6 +36,7 @@ from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
 from fieldpost.engines import clock_guard, published, signed_mark, writer
+from fieldpost.engines.cometbft import restoring
 from fieldpost.fleet import database, reports
 from fieldpost.fleet import service as fleet_service
 from fieldpost.fleet.database import Place
@@ -229,6 +230,8 @@ class Defence(Enum):
     WITNESS_LINES = (witness_asking, "verify_cosignature", _pass)
     PUBLISHED_LINES = (published, "verify_cosignature", lambda _key, _head, line: line)
     WITNESS_DURABLE = (WitnessDb, "save_heads", _pass)
+
+    SNAPSHOT_ROOT = (restoring, "check_pairs", _pass)
 
     # --- recovery ---
     CLOCK_GUARD = (clock_guard.ClockGuard, "read", lenient.read_any_clock)

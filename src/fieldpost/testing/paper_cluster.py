@@ -11,6 +11,7 @@ handed over as ABCI requests, so heights, app hashes and their confirmation are 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,17 @@ from fieldpost.engines.cometbft.application import Application, Settled
 from fieldpost.engines.cometbft.base_log import base_of_batch, place_base
 from fieldpost.engines.cometbft.genesis import Genesis, Validator
 from fieldpost.engines.cometbft.messages import Request
+from fieldpost.engines.cometbft.moving import copy_exactly
 from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.engines.cometbft.replica import Replica, open_replica
 from fieldpost.engines.cometbft.seen import SeenPosts
+from fieldpost.engines.cometbft.snapshots import Snapshots
 from fieldpost.engines.cometbft.transactions import bundles, encode_bundle
+from fieldpost.engines.mirrors import Mirror
 from fieldpost.engines.operator_keys import make_keys
 from fieldpost.engines.recovery import load_heads
 from fieldpost.engines.signed_mark import SignedMark
+from fieldpost.errors import FieldpostError
 from fieldpost.keys import Algorithm, Signer
 from fieldpost.ledger.batch import Included, LedgerState, apply_batch
 from fieldpost.ledger.genesis import apply_genesis, make_genesis
@@ -39,11 +44,15 @@ from fieldpost.posts.envelope import Statement, sign_post
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.identifiers import origin_of
+from fieldpost.store.log_files import LogFiles
 from fieldpost.testing.actors import MakerActor, WitnessActor
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.testing.world import START
 
 ORIGIN: Final = "board.test/1"
+# Snapshots of every fourth block, in chunks of a few pairs.
+EVERY: Final = 4
+CHUNK_BYTES: Final = 1_500
 
 
 class PaperOperator:
@@ -59,6 +68,17 @@ class PaperOperator:
         self.publisher: Publisher
         self.application: Application
         self.is_up = False
+        self.snapshots = Snapshots(every=EVERY, chunk_bytes=CHUNK_BYTES)
+        self.sources: list[Mirror] = []
+
+    def _fetch(self, log: LogFiles, state: LedgerState, root: bytes) -> None:
+        """The log of a snapshot, from the first of `sources` that has it."""
+        *others, last = self.sources
+        for source in others:
+            with suppress(FieldpostError):
+                copy_exactly(log, source, size=state.size, root=root)
+                return
+        copy_exactly(log, last, size=state.size, root=root)
 
     def start(self, disk: Disk = OS) -> None:
         """Open what is on the disk."""
@@ -82,6 +102,8 @@ class PaperOperator:
             keep=lambda: self.publisher.heads.oldest_size if self.publisher.heads else 0,
             agree=self.publisher.agree,
             settled=self.heard.append,
+            snapshots=self.snapshots,
+            fetch_log=self._fetch,
         )
         self.publisher.resume(self.replica.computed(origin_of(base.board)))
         self.is_up = True
@@ -225,14 +247,15 @@ class PaperCluster:
         for operator in self.operators:
             operator.start()
 
-    def join(self, name: str) -> PaperOperator:
-        """Keys for a newcomer, who begins with the genesis file and has taken every block."""
+    def join(self, name: str, *, follow: bool = True) -> PaperOperator:
+        """Keys for a newcomer, who begins with the genesis file, and takes every block if told."""
         data = self._folder / name
         data.mkdir()
         self.members[name] = make_member(data, name)
         operator = PaperOperator(data, self.genesis, lambda: self.time)
         operator.start()
-        operator.replay(self.blocks)
+        if follow:
+            operator.replay(self.blocks)
         self.operators.append(operator)
         return operator
 

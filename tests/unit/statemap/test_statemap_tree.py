@@ -28,6 +28,13 @@ def nodes(node: _Node | None) -> dict[int, _Node]:
     return found
 
 
+def test_all_pairs_come_sorted_from_any_key_on() -> None:
+    tree, pairs = StateMap.build(MANY.items()), sorted(MANY.items())
+    assert list(tree.items()) == pairs
+    assert list(tree.items(pairs[400][0])) == pairs[400:]
+    assert list(tree.items(b"\xff" * 32)) == list(StateMap.empty().items()) == []
+
+
 @pytest.mark.parametrize("length", [0, 31, 33])
 def test_a_key_of_another_length_is_the_callers_mistake(length: int) -> None:
     for mistake in (

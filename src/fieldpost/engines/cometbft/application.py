@@ -19,7 +19,9 @@ from fieldpost.engines.cometbft import messages
 from fieldpost.engines.cometbft.abci import Handler
 from fieldpost.engines.cometbft.base_log import parse_app_state
 from fieldpost.engines.cometbft.replica import Base, Computed, Decided, Replica, validator_updates
+from fieldpost.engines.cometbft.restoring import FetchLog, Restoring
 from fieldpost.engines.cometbft.seen import SeenPosts, is_admissible
+from fieldpost.engines.cometbft.snapshots import Snapshots
 from fieldpost.engines.cometbft.transactions import decode_bundle
 from fieldpost.engines.verification import Memory
 from fieldpost.errors import Malformed, Misconfigured
@@ -54,7 +56,8 @@ class Application:
     """The handlers over `replica`. `agree` hears of sizes that a later block confirmed.
 
     `settled` hears what became of a block's posts once they are durable; `keep` gives the oldest
-    size that is still published. All of it on CometBFT's connections' threads.
+    size that is still published; `fetch_log` fetches the log of a snapshot. All of it on CometBFT's
+    connections' threads.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Application:
         keep: Callable[[], int],
         agree: Callable[[Computed], None],
         settled: Callable[[Settled], None],
+        snapshots: Snapshots,
+        fetch_log: FetchLog,
     ) -> None:
         self._replica = replica
         self._base = base
@@ -75,6 +80,8 @@ class Application:
         self._keep = keep
         self._agree = agree
         self._settled = settled
+        self._snapshots = snapshots
+        self._restoring = Restoring(replica, fetch_log)
         self._agreed = 0
         self._block: _Block | None = None
         self._lock = threading.Lock()
@@ -91,6 +98,10 @@ class Application:
             "process_proposal": self._process,
             "finalize_block": self._finalize,
             "commit": self._commit,
+            "list_snapshots": lambda _: self._snapshots.list(),
+            "load_snapshot_chunk": self._snapshots.load,
+            "offer_snapshot": self._restoring.offer,
+            "apply_snapshot_chunk": self._restoring.apply,
         }
 
     def _info(self, request: Any) -> Any:
@@ -191,6 +202,8 @@ class Application:
             self._replica.commit(
                 block.decided, block.height, keep=self._keep(), memory=block.memory
             )
+            if self._snapshots.is_due(block.height):
+                self._snapshots.keep(block.height, self._replica.computed(self._origin))
             self._seen.forget(block.digests)
             self._settled(list(zip(block.digests, block.decided.outcomes, strict=True)))
             return messages.CommitResponse()

@@ -26,8 +26,10 @@ from fieldpost.engines.cometbft.base_log import place_base
 from fieldpost.engines.cometbft.genesis import Genesis
 from fieldpost.engines.cometbft.publishing import Publisher
 from fieldpost.engines.cometbft.replica import Replica, open_replica
+from fieldpost.engines.cometbft.restoring import FetchLog
 from fieldpost.engines.cometbft.seen import SeenPosts
 from fieldpost.engines.cometbft.sending import Ordering, Sending
+from fieldpost.engines.cometbft.snapshots import Snapshots
 from fieldpost.engines.cometbft.witnessed import Witnessed
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.intake import Done, Intake, resolving
@@ -67,6 +69,8 @@ class CometEngine(PublishedReads):
         genesis: Genesis,
         make_ordering: Callable[[Path], Ordering],
         clock: Callable[[], int],
+        fetch_log: FetchLog,
+        snapshots: Snapshots,
         uptime: Callable[[], float] = time.monotonic,
         most_waiting: int = MOST_WAITING,
         disk: Disk = OS,
@@ -79,6 +83,8 @@ class CometEngine(PublishedReads):
         self._observe_commit: Callable[[float], None] = lambda _: None
         self._observe_publish: Callable[[float], None] = lambda _: None
         self._seen = SeenPosts()
+        self._snapshots = snapshots
+        self._fetch_log = fetch_log
         self._fault: str | None = None
         self._fatal: str | None = None
         self._closing = threading.Event()
@@ -246,6 +252,8 @@ class CometEngine(PublishedReads):
             keep=self._keep,
             agree=self._publisher.agree,
             settled=self._sending.settle,
+            snapshots=self._snapshots,
+            fetch_log=self._fetch_log,
         )
         return AbciServer(self._data / SOCKET, application.handlers, fatal=self._stop_on)
 

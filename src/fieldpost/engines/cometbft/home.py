@@ -42,6 +42,26 @@ Settings = dict[str, dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateSync:
+    """Begin with a snapshot: who answers light clients, and the block that is believed."""
+
+    servers: tuple[str, ...]
+    height: int
+    hash: str
+
+    def table(self) -> dict[str, object]:
+        """Its table in config.toml."""
+        return {
+            "enable": True,
+            "rpc_servers": ",".join(self.servers),
+            "trust_height": self.height,
+            "trust_hash": self.hash,
+            "trust_period": "168h0m0s",
+            "discovery_time": "5s",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HomeSettings:
     """What differs between operators. Addresses are HOST:PORT, `peers` id@HOST:PORT.
 
@@ -56,6 +76,7 @@ class HomeSettings:
     peers: tuple[str, ...] = ()
     timeout_commit_ms: int = 1_000
     empty_blocks_s: int = 30
+    state_sync: StateSync | None = None
 
     def encode(self) -> bytes:
         """config.toml: what CometBFT would do otherwise by default is not in it."""
@@ -100,6 +121,7 @@ class HomeSettings:
                 "create_empty_blocks_interval": f"{self.empty_blocks_s}s",
             },
             "tx_index": {"indexer": "null"},
+            "statesync": self.state_sync.table() if self.state_sync else {"enable": False},
         }
         return "".join(map(_table, tables.items())).encode()
 
@@ -107,6 +129,11 @@ class HomeSettings:
 def comet_home(data: Path) -> Path:
     """Where CometBFT's folder lies in the data directory of a node."""
     return data / "cometbft"
+
+
+def has_blocks(home: Path) -> bool:
+    """Whether CometBFT was ever started in this folder."""
+    return (home / "data" / "blockstore.db").exists()
 
 
 def key_path(home: Path) -> Path:

@@ -21,7 +21,7 @@ from fieldpost.engines.cometbft.genesis import Genesis, Validator
 from fieldpost.engines.mirrors import BUNDLE_BYTES, Mirror, MirrorHead, verify_tail
 from fieldpost.engines.published import verify_published
 from fieldpost.engines.recovery import Watch, replay_log
-from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
 from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.board import BoardRecord
@@ -30,6 +30,7 @@ from fieldpost.store.log_files import MAX_BATCH_ENTRIES, LogFiles
 from fieldpost.store.log_recovery import open_log
 from fieldpost.store.state_db import StateDb
 from fieldpost.tlog.checkpoint import parse_checkpoint
+from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import MAX_NOTE_BYTES, parse_note
 from fieldpost.tlog.tiles import FULL_WIDTH, Tile, decode_entry_bundle, entries_path
 from fieldpost.tlog.tree import read_compact_range
@@ -100,7 +101,7 @@ def copy_base(data: Path, genesis: Genesis, source: Mirror, *, disk: Disk = OS) 
     make_dirs(data, disk=disk)
     log = open_log(log_directory(data), disk=disk)
     if log.size < genesis.size:
-        copy_published(log, source, most=genesis.size)
+        copy_published(log, source, most=genesis.size, root=genesis.root)
     while log.size < genesis.size and copy_batch_behind(log, source):
         pass
     reader = log.hash_reader()
@@ -130,11 +131,14 @@ def check_same(data: Path, other: Mirror) -> None:
         )
 
 
-def copy_published(log: LogFiles, source: Mirror, *, most: int | None = None) -> bytes:
+def copy_published(
+    log: LogFiles, source: Mirror, *, most: int | None = None, root: Hash | None = None
+) -> bytes:
     """Append what the source's checkpoint covers, at most `most` entries; the checkpoint's note.
 
-    The note is not judged here. Raises Untrusted("bad-proof") for files that do not lead to its
-    root, or not from our log; Malformed, NotFound, Unavailable.
+    The note is not judged here. Where `root` is known, of `most` entries, nothing else is written.
+    Raises Untrusted("bad-proof") for files that do not lead to its root, or not from our log;
+    Malformed, NotFound, Unavailable.
     """
     note = source.read("checkpoint", MAX_NOTE_BYTES)
     head = MirrorHead(source, note, parse_checkpoint(parse_note(note).text))
@@ -148,8 +152,26 @@ def copy_published(log: LogFiles, source: Mirror, *, most: int | None = None) ->
     if tail.range_at(log.size, before) != log.compact_range():
         raise Untrusted("bad-proof", f"{source.name} shows another history than the log here")
     end = size if most is None else min(most, size)
+    if end == most and root is not None and tail.range_at(end, before).root() != root:
+        raise Untrusted("bad-proof", f"{source.name} shows another history than is agreed on")
     _append(log, _between(tail.bundles(), before.size, log.size, end))
     return note
+
+
+def copy_exactly(log: LogFiles, source: Mirror, *, size: int, root: Hash) -> None:
+    """Make the log `size` entries long, which hash to `root`. Raises as `copy_published`.
+
+    Unavailable where the source has not published so much.
+    """
+    if log.size < size:
+        copy_published(log, source, most=size, root=root)
+    if log.size < size:
+        raise Unavailable(f"{source.name} has published {log.size} of {size} entries")
+    if read_compact_range(log.hash_reader(), size=size).root() != root:
+        raise Misconfigured(
+            f"the log here is of another history than the {size} entries that the operators agreed "
+            "on: fieldpost operator wipe"
+        )
 
 
 def copy_batch_behind(log: LogFiles, source: Mirror) -> bool:

@@ -14,7 +14,7 @@ only where it is new. Without a state database everything is replayed from the b
 log that the board began with (docs/spec/cluster.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -152,6 +152,15 @@ class Replica:
             )
         if there < len(entries):
             self.log.append(entries[there:])
+
+    def adopt(self, state: LedgerState, height: int, changes: Iterable[StateChange]) -> None:
+        """Stand at a state that was verified, and whose log is here, instead of at the base.
+
+        `changes` are what the state database is to know of that log. Raises Unavailable.
+        """
+        self.db.begin_with(changes, height=height)
+        self.state, self.height = state, height
+        self._recent = RecentValues(state.map)
 
     def close(self) -> None:
         """Let go of the state database."""

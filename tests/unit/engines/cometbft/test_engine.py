@@ -9,8 +9,10 @@ import pytest
 from fieldpost.engines.base import Receipt
 from fieldpost.engines.cometbft import outstanding
 from fieldpost.engines.cometbft.engine import CometEngine
+from fieldpost.engines.cometbft.snapshots import Snapshots
 from fieldpost.engines.cometbft.transactions import decode_bundle, encode_bundle
 from fieldpost.errors import NotFound, Rejected, Unavailable
+from fieldpost.node.replicated import fetch_log
 from fieldpost.testing.paper_cluster import PaperCluster
 from fieldpost.testing.paper_ordering import PaperOrdering
 
@@ -37,6 +39,8 @@ class Line:
             make_ordering=make,
             clock=lambda: self.cluster.time,
             uptime=lambda: self.uptime,
+            fetch_log=fetch_log,
+            snapshots=Snapshots(every=100),
         )
 
     @property
