@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from fieldpost.errors import Malformed, NotFound, Untrusted
+from fieldpost.errors import FieldpostError, Malformed, NotFound, Unavailable, Untrusted
 from fieldpost.keys import PublicKey
 from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from fieldpost.tlog.hashing import Hash, leaf_hash
@@ -108,6 +108,26 @@ class Tail:
             full = read_bundle(self.head.mirror, Tile(0, whole))
             return range_.extend(map(leaf_hash, full[:rest]))
         return range_.extend(map(leaf_hash, self.last[:rest]))
+
+
+class MissingFile(Exception):
+    """A file of a mirror that is not as it should be, met while rules are judged: not their
+    refusal. `error` says what it is."""
+
+    def __init__(self, error: FieldpostError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def entries_of(tail: Tail, size: int) -> Iterator[bytes]:
+    """The tail's entries behind the first `size` of the log. Raises MissingFile alone."""
+    skipped = size % FULL_WIDTH
+    try:
+        for entries in tail.bundles():
+            yield from entries[skipped:]
+            skipped = 0
+    except (Untrusted, Malformed, NotFound, Unavailable) as error:
+        raise MissingFile(error) from error
 
 
 def verify_tail(head: MirrorHead, before: CompactRange) -> Tail:

@@ -11,7 +11,7 @@ tree to that signature, judged by every rule, and only then written. Nothing is 
     two histories signed       refused for ever, with both notes kept as evidence
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -22,12 +22,19 @@ from fieldpost.engines.board_files import (
     log_directory,
     read_board_id,
 )
-from fieldpost.engines.mirrors import Mirror, MirrorHead, Tail, open_mirror, verify_tail
+from fieldpost.engines.mirrors import (
+    Mirror,
+    MirrorHead,
+    MissingFile,
+    Tail,
+    entries_of,
+    open_mirror,
+    verify_tail,
+)
 from fieldpost.engines.operator_keys import log_keys
 from fieldpost.engines.recovery import Watch, load_ledger
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.errors import (
-    FieldpostError,
     Malformed,
     Misbehaviour,
     Misconfigured,
@@ -225,7 +232,7 @@ class _Node:
     def _append(self, state: LedgerState | None, tail: Tail, watch: Watch | None) -> None:
         pending: list[bytes] = []
         size = tail.head.checkpoint.size
-        entries = _skip(tail.bundles(), self.log.size % FULL_WIDTH)
+        entries = entries_of(tail, self.log.size)
         try:
             for batch in replay_batches(state, entries):
                 if len(pending) + len(batch.entries) > MAX_BATCH_ENTRIES:
@@ -235,7 +242,7 @@ class _Node:
                     self._write(pending)
                 if watch is not None:
                     watch(self.log.size, size)
-        except _Missing as missing:
+        except MissingFile as missing:
             raise _NotThere(_blame(tail.head.mirror, missing.error)) from missing.error
         except (Untrusted, Malformed) as error:
             raise Untrusted(
@@ -251,23 +258,6 @@ class _Node:
     def _write(self, pending: list[bytes]) -> None:
         self.log.append(pending)
         pending.clear()
-
-
-class _Missing(Exception):
-    """A file of the mirror, met while rules are judged: not their refusal."""
-
-    def __init__(self, error: FieldpostError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _skip(bundles: Iterator[list[bytes]], count: int) -> Iterator[bytes]:
-    try:
-        for entries in bundles:
-            yield from entries[count:]
-            count = 0
-    except _TROUBLE as error:
-        raise _Missing(error) from error
 
 
 def _blame(mirror: Mirror, error: Exception) -> str:

@@ -15,12 +15,18 @@ from typing import Final, NoReturn
 
 from fieldpost.checkin.evidence import SplitView, make_evidence, verify_evidence
 from fieldpost.engines.base import PublishedHead
-from fieldpost.engines.mirrors import Mirror, MirrorHead, Tail, verify_tail
+from fieldpost.engines.mirrors import (
+    Mirror,
+    MirrorHead,
+    MissingFile,
+    Tail,
+    entries_of,
+    verify_tail,
+)
 from fieldpost.engines.published import verify_published
 from fieldpost.engines.replaying import Replayed, replay_ahead
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import (
-    FieldpostError,
     Malformed,
     Misbehaviour,
     NotFound,
@@ -101,7 +107,7 @@ class BoardFollower:
                 self._check_later_operators(tail)
             self._append(tail)
             self.copy.publish(head.note)
-        except _Missing as missing:
+        except MissingFile as missing:
             raise missing.error from missing
         except (Untrusted, Malformed) as error:
             if believed:
@@ -145,7 +151,7 @@ class BoardFollower:
         verify_published(tail.head.note, read_board(state.map))
 
     def _replay(self, tail: Tail) -> Iterator[Replayed]:
-        entries = _skip(tail.bundles(), self.copy.log.size % FULL_WIDTH)
+        entries = entries_of(tail, self.copy.log.size)
         for replayed in replay_ahead(self.copy.state, entries, self._verifiers):
             board = replayed.batch.state.board
             if self._board is not None and board != self._board:
@@ -244,23 +250,6 @@ class BoardFollower:
 
 class Paused(Unavailable):
     """A step ended because `go_on` said so; what was fetched until then is on the disk."""
-
-
-class _Missing(Exception):
-    """A file of the source, met while rules are judged: not their refusal."""
-
-    def __init__(self, error: FieldpostError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _skip(bundles: Iterator[list[bytes]], count: int) -> Iterator[bytes]:
-    try:
-        for entries in bundles:
-            yield from entries[count:]
-            count = 0
-    except _NOT_THERE as error:
-        raise _Missing(error) from error
 
 
 def _is_published(note: bytes, record: BoardRecord) -> bool:
