@@ -29,9 +29,15 @@ class Death:
         return f"{self.advice} ({self.line})" if self.line else self.advice
 
 
+# What peers call themselves may stand in a line of the log, so a sign that halts is looked for
+# where CometBFT alone writes: at a message's place in its line, or in output that is no log line.
+_SAYS: Final = r"^E\[[^\]\n]*\] "
+_RAW: Final = r"^(?![A-Z]\[)[^\n]*"
+# Block sync says so of blocks whose commit it verified: two thirds of the validators signed them.
 _OTHER_HASH: Final = (
-    r"(CONSENSUS FAILURE!!!|Error in validation)[^\n]*wrong Block\.Header\.AppHash"
-    r"|does not match (AppHash after replay|app's AppHash)"
+    _SAYS + r'CONSENSUS FAILURE!!!\s+module=consensus err="[^"\n]*wrong Block\.Header\.AppHash'
+    "|" + _SAYS + r'Error in validation\s+module=blocksync [^"\n]*err="wrong Block\.Header\.AppHash'
+    "|" + _RAW + r"does not match (AppHash after replay|app's AppHash)"
 )
 # The first that fits; certain signs before those that come along with others.
 _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
@@ -45,7 +51,7 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
         ),
     ),
     (
-        r"is higher than core|too far below block store base|LastStateMismatch",
+        _RAW + r"(is higher than core|too far below block store base)",
         Death(
             "folders-differ",
             "the board's data and CometBFT's do not belong together, as after one of them alone "
@@ -54,7 +60,7 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
         ),
     ),
     (
-        r"priv_validator_state\.json|Error reading PrivValidator",
+        _RAW + r"(priv_validator_state\.json|Error reading PrivValidator)",
         Death(
             "validator-state",
             "CometBFT cannot read its validator key, or what that key signed last: see "
@@ -88,16 +94,29 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
         Death("app-lost", "CometBFT lost its connection to this program", final=False),
     ),
     (
-        r"CONSENSUS FAILURE!!!",
+        _SAYS + r"CONSENSUS FAILURE!!!",
         Death("consensus", "CometBFT stopped its consensus; it is started again", final=False),
     ),
 )
 _FAILURES: Final = re.compile(
-    rb"(CONSENSUS FAILURE!!!|Error in validation[^\n]*wrong Block\.Header\.AppHash)[^\n]*\n"
+    rf"({_SAYS}CONSENSUS FAILURE!!!|{_OTHER_HASH})[^\n]*\n".encode(), re.MULTILINE
 )
 # CometBFT says so only of votes whose signatures it verified.
-_DOUBLED: Final = re.compile(rb"conflicting votes from validator ([0-9A-F]{40})")
+_DOUBLED: Final = re.compile(
+    (
+        _SAYS + r'failed to process message\s+module=consensus [^"\n]*'
+        r'err="conflicting votes from validator ([0-9A-F]{40})"'
+    ).encode(),
+    re.MULTILINE,
+)
 _MOST_LINE: Final = 300
+
+
+def tail_of(output: bytes) -> bytes:
+    """As much of the end of an output as is read, in whole lines."""
+    if len(output) <= READ_BYTES:
+        return output
+    return output[-READ_BYTES:].partition(b"\n")[2]
 
 
 def is_failure(output: bytes) -> bool:
@@ -112,9 +131,9 @@ def doubled(output: bytes) -> frozenset[str]:
 
 def explain_death(output: bytes, status: int) -> Death:
     """Why it ended, from its last output and its exit status (negative: the signal)."""
-    text = output[-READ_BYTES:].decode(errors="replace")
+    text = tail_of(output).decode(errors="replace")
     for pattern, death in _SIGNS:
-        if found := re.search(pattern, text):
+        if found := re.search(pattern, text, re.MULTILINE):
             start = text.rfind("\n", 0, found.start()) + 1
             end = text.find("\n", found.end())
             line = text[start : end if end >= 0 else None].strip()[:_MOST_LINE]

@@ -25,11 +25,11 @@ from typing import IO, Final
 
 from fieldpost.engines.cometbft import leash
 from fieldpost.engines.cometbft.deaths import (
-    READ_BYTES,
     Death,
     doubled,
     explain_death,
     is_failure,
+    tail_of,
 )
 from fieldpost.engines.cometbft.genesis import validator_address
 from fieldpost.engines.cometbft.home import read_validator_key
@@ -214,7 +214,7 @@ class CometProcess:
                 if not chunk:
                     return said
                 self._output.write(chunk)
-                said = (said + chunk)[-READ_BYTES:]
+                said = tail_of(said + chunk)
                 self._tell_doubled(said)
                 if kill_at is None and is_failure(said):
                     process.terminate()

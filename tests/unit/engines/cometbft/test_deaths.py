@@ -3,7 +3,7 @@
 
 import pytest
 
-from fieldpost.engines.cometbft.deaths import doubled, explain_death, is_failure
+from fieldpost.engines.cometbft.deaths import doubled, explain_death, is_failure, tail_of
 
 WRONG_HASH = "wrong Block.Header.AppHash.  Expected 00AA, got 00BB"
 INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}" stack="goroutine"'
@@ -13,7 +13,8 @@ INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}"
     ("line", "reason", "final"),
     [
         (f"E[2026] CONSENSUS FAILURE!!!  {INVALID}", "app-hash", True),
-        (f'E[2026] Error in validation  module=blocksync err="{WRONG_HASH}"', "app-hash", True),
+        (f'E[2026] Error in validation  module=blocksync height=7 hash=00AA err="{WRONG_HASH}"',
+         "app-hash", True),
         ("panic: state.AppHash does not match AppHash after replay. Got", "app-hash", True),
         ("error during handshake: app block height (9) is higher than core (7)",
          "folders-differ", True),
@@ -25,7 +26,7 @@ INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}"
         ("failed to create node: resource temporarily unavailable", "in-use", False),
         ("E[2026] consensus connection terminated. Did the application crash? Please restart",
          "app-lost", False),
-        ("E[2026] CONSENSUS FAILURE!!!  err=timeout stack=goroutine", "consensus", False),
+        ("E[2026] CONSENSUS FAILURE!!!  module=consensus err=timeout", "consensus", False),
         ("I[2026] committed state  module=state height=3", "ended", False),
     ],
 )  # fmt: skip
@@ -55,7 +56,40 @@ def test_nothing_said_is_a_death_with_its_status() -> None:
 
 def test_a_key_that_voted_twice_is_named_by_its_address() -> None:
     address = "6F804F220129CEAD588E775C43803BBE45913892"
-    line = f'E[2026] failed to process message  err="conflicting votes from validator {address}"\n'
+    said = f'module=consensus height=11 peer=02f9 err="conflicting votes from validator {address}"'
+    line = f"E[2026] failed to process message  {said}\n"
     assert doubled(line.encode()) == {address}
     assert not doubled(b"I[2026] received complete proposal block\n")
     assert not is_failure(line.encode())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"CONSENSUS FAILURE!!!  {INVALID}",
+        f"] CONSENSUS FAILURE!!!  {INVALID}",
+        "panic: state.AppHash does not match AppHash after replay",
+        "app block height (9) is higher than core (7)",
+        "open data/priv_validator_state.json",
+        'err="conflicting votes from validator 6F804F220129CEAD588E775C43803BBE45913892"',
+    ],
+)
+def test_what_a_peer_calls_itself_stops_nobody_and_accuses_nobody(name: str) -> None:
+    quoted = name.replace('"', '\\"')
+    for level in "EI":
+        said = (
+            f'{level}[2026] Stopping peer for error  module=p2p peer="{quoted}" err=EOF\n'.encode()
+        )
+        assert not is_failure(said)
+        assert not doubled(said)
+        death = explain_death(said, -9)
+        assert (death.reason, death.final) == ("ended", False)
+
+
+def test_the_end_of_an_output_begins_with_a_whole_line() -> None:
+    said = (
+        b"I[2026] peer=panic: state.AppHash does not match AppHash after replay\n" + b"x" * 65_500
+    )
+    assert len(tail_of(said)) == 65_500
+    assert explain_death(said, 1).reason == "ended"
+    assert tail_of(b"short") == b"short"
