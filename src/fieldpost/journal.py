@@ -177,7 +177,11 @@ EVENTS: Final[dict[str, Event]] = {
         ("origin", "knew", "signed"),
     ),
     "witness-bug": Event(logging.ERROR, "A bug met a request to the witness.", ()),
-    "nothing-cosigned": Event(logging.ERROR, "The witness's database takes no writes.", ("error",)),
+    "nothing-cosigned": Event(
+        logging.ERROR,
+        "The witness's database takes no writes, or its clock is strange.",
+        ("error",),
+    ),
     "fork-seen": Event(
         logging.ERROR,
         "A log signed two heads of one size; both are kept.",

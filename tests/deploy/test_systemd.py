@@ -16,6 +16,7 @@ from fieldpost.cli.node_settings import Sources
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "fieldpost.service"
 DROP_IN = DEPLOY / "systemd" / "operator.conf"
+WITNESS = DEPLOY / "systemd" / "fieldpost-witness.service"
 PROGRAM = "/opt/fieldpost/bin/fieldpost"
 EXPOSURE = 20  # tenths; systemd calls 0 to 20 "OK"
 
@@ -99,3 +100,23 @@ def test_an_operators_commands_are_ours_and_take_the_shipped_settings() -> None:
     assert Sources(DEPLOY / "operator.toml", {}).load().config.engine == "cometbft"
     words = [*check[:-1], str(DEPLOY / "operator.toml")]
     assert "genesis.json is missing" in CliRunner().invoke(fieldpost, words).stderr
+
+
+def test_a_witness_runs_in_the_nodes_sandbox(tmp_path: Path) -> None:
+    text = WITNESS.read_text()
+    copy = tmp_path / WITNESS.name
+    copy.write_text(text.replace(PROGRAM, "/bin/true"))
+    done = analyze("verify", "--man=no", str(copy))
+    assert (done.returncode, done.stderr) == (0, "")
+    boxes = [
+        page[page.index("LimitNOFILE") : page.index("[Install]")]
+        for page in (UNIT.read_text(), text)
+    ]
+    assert boxes[0] == boxes[1]
+
+
+def test_a_witnesss_command_is_ours() -> None:
+    (line,) = re.findall(rf"^ExecStart={PROGRAM} (.*)$", WITNESS.read_text(), re.MULTILINE)
+    words = shlex.split(line.replace("$WITNESSED", "--help"))
+    assert words[:2] == ["witness", "run"]
+    assert CliRunner().invoke(fieldpost, words).exit_code == 0

@@ -28,7 +28,7 @@ from fieldpost.tlog.witness import Inconsistent
 SILENCE_S: Final = 5.0
 TOTAL_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 60.0
+LONGEST_PAUSE_S: Final = 15.0
 POISONED_PAUSE_S: Final = 600.0
 _MOST_DOUBLINGS: Final = 10
 # A little before the epoch is over, so that times of operators and witnesses move together.

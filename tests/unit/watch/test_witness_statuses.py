@@ -85,6 +85,26 @@ def test_the_same_size_again_yields_a_fresh_time(witness: ServedWitness, log: To
     assert open_checkpoint(note, witness.keys)[1][0].timestamp == NOW + 60
 
 
+def test_time_never_goes_back_and_a_strange_clock_stops_the_witness(
+    witness: ServedWitness, log: ToyLog
+) -> None:
+    witness.ask(log, 0, 7)
+    witness.clock[0] -= 300
+    note = log.note(9, *witness.ask(log, 7, 9))
+    assert open_checkpoint(note, witness.keys)[1][0].timestamp == NOW
+    witness.clock[0] -= 600
+    with pytest.raises(Unavailable, match="behind its last cosignature"):
+        witness.ask(log, 9, 10)
+    with pytest.raises(Unavailable, match="behind"):
+        witness.open.service.check_ready()
+    witness.clock[0] = NOW + 90_000
+    with pytest.raises(Unavailable, match="jumped"):
+        witness.ask(log, 9, 10)
+    witness.clock[0] = NOW
+    assert witness.ask(log, 9, 10)
+    witness.open.service.check_ready()
+
+
 def test_another_old_size_is_409_with_the_size_in_a_body_of_its_own_type(
     witness: ServedWitness, log: ToyLog
 ) -> None:

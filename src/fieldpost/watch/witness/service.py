@@ -91,6 +91,7 @@ class WitnessService:
         self._counting = threading.Lock()
         self._closed = False
         self._trouble: str | None = None
+        self._strange_clock: str | None = None
         self._arrivals: SimpleQueue[_Request | None] = SimpleQueue()
         self._ready: SimpleQueue[tuple[Done, Examined] | None] = SimpleQueue()
         self._threads = [
@@ -178,8 +179,9 @@ class WitnessService:
         """Check that requests can be answered now. Raises Unavailable that says why not."""
         if not self._writer.is_alive():
             raise Unavailable("the witness stopped: restart it")
-        if self._trouble is not None:
-            raise Unavailable(self._trouble)
+        trouble = self._trouble or self._strange_clock
+        if trouble is not None:
+            raise Unavailable(trouble)
 
     def close(self) -> None:
         """Answer what was taken, take no more. The database is its owner's to close."""
@@ -265,7 +267,7 @@ class WitnessService:
         origin = checkpoint.origin
         last = changed[origin][0] if origin in changed else self._heads.get(origin)
         last = self._remember_own(examined, last, changed)
-        timestamp = self._clock.read(last=last.timestamp if last else 0)
+        timestamp = self._read_clock(last.timestamp if last else 0)
         try:
             head = decide(
                 last,
@@ -281,6 +283,17 @@ class WitnessService:
         lines = self.keys.cosign(checkpoint, timestamp)
         changed[origin] = head, examined.note_with(lines)
         return lines
+
+    def _read_clock(self, last: int) -> int:
+        try:
+            now = self._clock.read(last=last)
+        except Unavailable as error:
+            if str(error) != self._strange_clock:
+                tell(_log, "nothing-cosigned", error=error)
+            self._strange_clock = str(error)
+            raise
+        self._strange_clock = None
+        return now
 
     def _remember_own(
         self,
