@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldpost.client.publisher import submit_post
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import NotFound
 from tests.e2e.maker_cli import Maker
@@ -22,6 +23,12 @@ def has_blob(url: str, digest: str) -> bool:
             return node.fetch(f"/v1/blobs/sha256/{digest}") != b""
         except NotFound:
             return False
+
+
+def submitted(url: str, entry: bytes) -> tuple[int, int]:
+    with HttpClient(url, timeout_s=60) as node:
+        accepted = submit_post(node, entry)
+    return accepted.index, accepted.size
 
 
 def reported(cluster: Cluster, url: str, class_id: str) -> int:
@@ -45,6 +52,9 @@ def test_one_dead_operator_costs_a_maker_and_a_device_nothing(tmp_path: Path) ->
         class_id = maker.must("class", "add", "bulb:r1", "--support-end", "2040-12-31")["class"]
         trust = maker.must("class", "trust", "bulb:r1", "--out", provisioning)
         assert sorted(trust["urls"]) == sorted(urls)
+        # The same bytes are one post, at whatever node they come again.
+        (entry,) = (path.read_bytes() for path in (tmp_path / "home/sent").glob("*register.cose"))
+        assert len({submitted(url, entry) for url in urls}) == 1
         # What one node took is there for whoever asks another at once.
         maker.must("maker", "use", second)
         assert maker.must("class", "show", "bulb:r1")["class"] == class_id

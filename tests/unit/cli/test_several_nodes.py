@@ -6,11 +6,13 @@ Relays before one node stand for further nodes of the same board.
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
 
+from fieldpost.cli.board_access import Board
 from fieldpost.cli.board_memory import own_urls
 from fieldpost.cli.bound_board import known_board
 from fieldpost.cli.maker_home import MakerHome
@@ -134,6 +136,17 @@ def test_a_node_that_is_behind_what_another_took_is_passed_over(
     assert first_to_answer(world, relay.url, world.url) == world.url
     with pytest.raises(Untrusted, match="not-newer"):
         first_to_answer(world, relay.url)
+
+
+def test_control_without_what_a_home_remembers_a_node_that_is_behind_is_believed(
+    world: CliWorld, relay: Relay
+) -> None:
+    stale = _checkpoint(world)
+    world.call("class", "add", "bulb:r2", "--support-end", "2036-12-31")
+    relay.alter = lambda path, body: stale if path == "/log/checkpoint" else body
+    with closing(Board(relay.url, world.url)) as believing:
+        shown, _ = believing.head()
+    assert shown < world.call("board", "show", *boards(world.url))["size"]
 
 
 def test_nodes_that_are_all_behind_are_waited_for(world: CliWorld, relay: Relay) -> None:
