@@ -39,6 +39,7 @@ READY_S: Final = 180.0
 ORIGIN: Final = "board.test/1"
 EPOCH_S: Final = 20
 _HTTP, _P2P, _RPC = 8470, 26656, 26657
+_AGE_S: Final = 86_400
 _SETTINGS: Final = """\
 data = {data}
 engine = "cometbft"
@@ -290,7 +291,8 @@ def _found(nodes: Sequence[Node]) -> tuple[BoardRecord, Genesis]:
     record = BoardRecord(
         origin=ORIGIN, epoch=0, previous=None, operators=tuple(operators), epoch_s=EPOCH_S
     )
-    genesis = found_board(make_genesis(record, governors), time=int(time.time()))
+    # A board of some age: CometBFT sleeps until the time of its genesis has come.
+    genesis = found_board(make_genesis(record, governors), time=int(time.time()) - _AGE_S)
     for node in nodes:
         write_genesis(comet_home(node.data), genesis.encode())
         others = [peer for number, peer in enumerate(ids) if number != node.number]

@@ -17,7 +17,8 @@ from fieldpost.engines.cometbft.publishing import Publisher, Wanted
 from fieldpost.errors import FieldpostError, Misbehaviour, NotFound
 from fieldpost.journal import tell
 from fieldpost.records.board import BoardRecord
-from fieldpost.tlog.note import MAX_NOTE_BYTES
+from fieldpost.tlog.note import MAX_NOTE_BYTES, parse_note
+from fieldpost.tlog.treehead import parse_checkpoint
 
 TEXT: Final = "text/plain"
 _SILENCE_S: Final = 3.0
@@ -115,12 +116,11 @@ class Peers:
         asked_at = -_PROBE_S
         while not self._stopping.is_set():
             wanted = self._publisher.wait_wanted(name, _WAIT_S)
+            if time.monotonic() - asked_at >= _PROBE_S:
+                asked_at = time.monotonic()
+                self._probe(http, name)
             if not wanted:
-                if time.monotonic() - asked_at >= _PROBE_S:
-                    asked_at = time.monotonic()
-                    self._fetch(http, name, self._publisher.newest_size)
                 continue
-            asked_at = time.monotonic()
             # The oldest first, as it was signed first; the newest if the peer passed that over.
             asked = wanted[:1] + wanted[-1:] if len(wanted) > 1 else wanted
             news = [self._ask(http, name, size) for size in asked]
@@ -129,6 +129,15 @@ class Peers:
             else:
                 self._stopping.wait(pause)
                 pause = min(pause * 1.5, _MOST_PAUSE_S)
+
+    def _probe(self, http: HttpClient, name: str) -> None:
+        """Whether the peer is there, and how far it is. Raises Unavailable if it is not."""
+        self._fetch(http, name, self._publisher.newest_size)
+        # Of a node that published nothing yet: not now.
+        with suppress(FieldpostError):
+            note = http.fetch("/log/checkpoint", accept=TEXT, most_bytes=MAX_NOTE_BYTES)
+            size = parse_checkpoint(parse_note(note).text).size
+            self._publisher.presence.shows(name, size)
 
     def _ask(self, http: HttpClient, name: str, wanted: Wanted) -> bool:
         """Whether the peer had anything new over a size."""

@@ -69,6 +69,15 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
         ),
     ),
     (
+        r"(CONSENSUS FAILURE!!!|panic: )[^\n]*is too far in the future",
+        Death(
+            "clock-behind",
+            "this machine's clock is more than a minute behind those of the other operators, whose "
+            "blocks CometBFT therefore refuses: set it right; it goes on by itself",
+            final=False,
+        ),
+    ),
+    (
         r"no space left on device",
         Death("disk-full", "the disk is full: make room", final=False),
     ),

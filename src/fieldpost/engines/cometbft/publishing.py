@@ -101,6 +101,7 @@ class Publisher:
         self._closed = False
         self._changed = False
         if heads is not None:
+            self.presence.publish(heads.newest.size)
             self._take_over(heads.newest)
         self._thread = threading.Thread(target=self._run, name="fieldpost-publish", daemon=True)
         self._thread.start()
@@ -366,6 +367,7 @@ class Publisher:
         older = {other.size: other.note for other in heads.heads[:-1]}
         self._show(heads.newest.note, older)
         self.heads = heads
+        self.presence.publish(size)
         self._wake.notify_all()
         self._published(head)
         return True

@@ -8,6 +8,8 @@ from fieldpost.engines.cometbft.deaths import doubled, explain_death, is_failure
 WRONG_HASH = "wrong Block.Header.AppHash.  Expected 00AA, got 00BB"
 INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}" stack="goroutine"'
 
+EARLY = "+2/3 prevoted for an invalid block: block time 13:51 is too far in the future (wall clock"
+
 
 @pytest.mark.parametrize(
     ("line", "reason", "final"),
@@ -27,6 +29,9 @@ INVALID = f'module=consensus err="+2/3 committed an invalid block: {WRONG_HASH}"
         ("E[2026] consensus connection terminated. Did the application crash? Please restart",
          "app-lost", False),
         ("E[2026] CONSENSUS FAILURE!!!  module=consensus err=timeout", "consensus", False),
+        (f'E[2026] CONSENSUS FAILURE!!!  err="precommit step; {EARLY}" stack="x"', "clock-behind",
+         False),
+        (f"panic: precommit step; {EARLY}", "clock-behind", False),
         ("I[2026] committed state  module=state height=3", "ended", False),
     ],
 )  # fmt: skip
