@@ -27,7 +27,7 @@ _WAIT_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.02
 _MOST_PAUSE_S: Final = 0.3
 _FIRST_AWAY_S: Final = 0.25
-_MOST_AWAY_S: Final = 2.0
+_MOST_AWAY_S: Final = 1.0
 _LOOK_S: Final = 5.0
 # Whoever has nothing to tell is asked all the same, so that its absence is known.
 _PROBE_S: Final = 2.0

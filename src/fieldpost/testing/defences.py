@@ -37,6 +37,7 @@ from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
 from fieldpost.engines import clock_guard, published, signed_mark, writer
 from fieldpost.engines.cometbft import restoring
+from fieldpost.engines.cometbft.application import Application
 from fieldpost.fleet import database, reports
 from fieldpost.fleet import service as fleet_service
 from fieldpost.fleet.database import Place
@@ -236,6 +237,7 @@ class Defence(Enum):
     # --- recovery ---
     CLOCK_GUARD = (clock_guard.ClockGuard, "read", lenient.read_any_clock)
     GIVEN_AWAY = (writer.BoardWriter, "check_ours", _pass)
+    CONFIRMATION = (Application, "_commit", hasty.commit_unconfirmed)
     SIGNED_MARK = (signed_mark, "_load", lambda _path: (0, b""))
     TORN_BATCH = (log_recovery, "_remove_torn", _pass)
     LOG_BEFORE_STATE = (writer.BoardWriter, "commit", hasty.commit_state_first)

@@ -161,9 +161,7 @@ class Application:
             replica = self._replica
             # That this block was decided says that its header's hash, which is that of our state,
             # is what the operators computed: CometBFT would have stopped otherwise.
-            if replica.state.size > self._agreed:
-                self._agree(replica.computed(self._origin))
-                self._agreed = replica.state.size
+            self._confirm()
             for found in request.misbehavior:
                 # Two validators with one key, or one that lies: its operator is known by it.
                 tell(
@@ -192,6 +190,12 @@ class Application:
                 ],
                 app_hash=decided.root,
             )
+
+    def _confirm(self) -> None:
+        """The operators agreed on the state that this replica has."""
+        if self._replica.state.size > self._agreed:
+            self._agree(self._replica.computed(self._origin))
+            self._agreed = self._replica.state.size
 
     def _commit(self, _request: Any) -> Any:
         with self._lock:
