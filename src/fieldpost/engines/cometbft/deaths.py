@@ -39,6 +39,10 @@ _OTHER_HASH: Final = (
     "|" + _SAYS + r'Error in validation\s+module=blocksync [^"\n]*err="wrong Block\.Header\.AppHash'
     "|" + _RAW + r"does not match (AppHash after replay|app's AppHash)"
 )
+_EARLY: Final = (
+    rf"({_SAYS}CONSENSUS FAILURE!!!\s+module=consensus err=\"|^panic: )"
+    r"[^\"\n]*is too far in the future"
+)
 # The first that fits; certain signs before those that come along with others.
 _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
     (
@@ -69,7 +73,7 @@ _SIGNS: Final[tuple[tuple[str, Death], ...]] = (
         ),
     ),
     (
-        r"(CONSENSUS FAILURE!!!|panic: )[^\n]*is too far in the future",
+        _EARLY,
         Death(
             "clock-behind",
             "this machine's clock is more than a minute behind those of the other operators, whose "

@@ -29,7 +29,7 @@ EARLY = "+2/3 prevoted for an invalid block: block time 13:51 is too far in the 
         ("E[2026] consensus connection terminated. Did the application crash? Please restart",
          "app-lost", False),
         ("E[2026] CONSENSUS FAILURE!!!  module=consensus err=timeout", "consensus", False),
-        (f'E[2026] CONSENSUS FAILURE!!!  err="precommit step; {EARLY}" stack="x"', "clock-behind",
+        (f'E[2026] CONSENSUS FAILURE!!!  module=consensus err="{EARLY}" stack="x"', "clock-behind",
          False),
         (f"panic: precommit step; {EARLY}", "clock-behind", False),
         ("I[2026] committed state  module=state height=3", "ended", False),
