@@ -37,7 +37,7 @@ from fieldpost.tlog.checkpoint import (
 )
 from fieldpost.tlog.note import Note, format_note, parse_note
 from fieldpost.tlog.tree import CompactRange
-from fieldpost.watch.mirror_copy import BoardCopy
+from fieldpost.watch.mirror_copy import MOST_EVIDENCE, BoardCopy
 from fieldpost.watch.mirror_run import MirrorRun, check_not_halted
 from fieldpost.watch.mirror_sources import Source
 from tests.unit.engines.mirrored_boards import copy, damage, enrol, written
@@ -154,6 +154,26 @@ def test_one_keys_fork_is_kept_as_evidence_and_stops_nobody(
     enrol(board, 1)
     follow(tmp_path / "copy", board.data)
     assert head_of(tmp_path / "copy") == head_of(board.data)
+
+
+def test_forks_of_one_key_do_not_fill_the_disk_and_a_published_one_is_always_kept(
+    board: BoardOnDisk, tmp_path: Path
+) -> None:
+    """One key makes any number of forks; here the folder is full of them already."""
+    enrol(board, 1)
+    follow(tmp_path / "copy", board.data)
+    folder = tmp_path / "copy" / "evidence"
+    folder.mkdir()
+    for number in range(MOST_EVIDENCE):
+        write_file(folder / f"{number}.evidence", b"")
+    write_another_end(board, tmp_path / "fork")
+    published = note_of(tmp_path / "fork")
+    sign_alone(tmp_path / "fork", None)
+    refused(tmp_path / "copy", tmp_path / "fork", Untrusted, "split-view")
+    assert len(list(folder.iterdir())) == MOST_EVIDENCE
+    write_file(tmp_path / "fork" / "log" / "checkpoint", published)
+    refused(tmp_path / "copy", tmp_path / "fork", Misbehaviour, "split-view")
+    assert len(list(folder.iterdir())) == MOST_EVIDENCE + 1
 
 
 def test_a_strangers_fork_is_no_evidence(board: BoardOnDisk, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ Whoever follows a board decides what to append (`watch.mirror_follow`); nothing 
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, write_file
 from fieldpost.engines.base import PublishedHead
@@ -43,6 +44,8 @@ from fieldpost.store.state_files import set_aside, state_db_version
 from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint
 from fieldpost.tlog.note import NoteSignature, parse_note
 from fieldpost.tlog.tree import CompactRange, read_compact_range
+
+MOST_EVIDENCE: Final = 64
 
 
 class BoardCopy:
@@ -205,11 +208,15 @@ class BoardCopy:
             for index in self.db.links_since(record_key, since, size=size)
         ]
 
-    def save_evidence(self, name: str, data: bytes) -> Path:
-        """Keep what cannot be honest; where it is. Raises Unavailable."""
+    def save_evidence(self, name: str, data: bytes, *, always: bool) -> Path:
+        """Keep what cannot be honest; where it is. Raises Unavailable.
+
+        Whoever holds one key can make any number of it, so only some is kept, unless `always`.
+        """
         folder = self.data / "evidence"
         make_dirs(folder, disk=self._disk)
-        write_file(folder / name, data, disk=self._disk)
+        if always or len(list(folder.iterdir())) < MOST_EVIDENCE:
+            write_file(folder / name, data, disk=self._disk)
         return folder / name
 
 

@@ -205,7 +205,9 @@ class BoardFollower:
             ) from error
         theirs = proven.signed_first if ours.note == evidence.second else proven.signed_second
         path = self.copy.save_evidence(
-            f"{head.checkpoint.size}-{head.checkpoint.root.hex()[:8]}.evidence", evidence.encode()
+            f"{head.checkpoint.size}-{head.checkpoint.root.hex()[:8]}.evidence",
+            evidence.encode(),
+            always=believed,
         )
         said = (
             f"{name} shows another history, signed by {', '.join(sorted({s.name for s in theirs}))}"
@@ -239,7 +241,9 @@ class BoardFollower:
 
     def _accuse(self, head: MirrorHead, error: Untrusted | Malformed) -> NoReturn:
         """What the operators published, and the rules refuse. Raises Misbehaviour."""
-        path = self.copy.save_evidence(f"{head.checkpoint.size}-refused.note", head.note)
+        path = self.copy.save_evidence(
+            f"{head.checkpoint.size}-refused.note", head.note, always=True
+        )
         raise Misbehaviour(
             error.reason if isinstance(error, Untrusted) else "wrong-state",
             f"the operators of this board published size {head.checkpoint.size}, and the rules "

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from fieldpost.durable import OS, Disk
 from fieldpost.engines.recovery import Watch
+from fieldpost.engines.replaying import Replayed
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node import views
 from fieldpost.node.app import build_mirror
@@ -66,15 +67,22 @@ def open_mirror(
 ) -> Iterator[MirrorNode]:
     """Open a mirror's folder and follow the board; begins once something is published here.
 
-    `watch` follows entries that must be applied again. Raises Misbehaviour for operators that
-    contradict themselves, Misconfigured, Unavailable.
+    `watch` follows entries that must be applied again, and the first copy. Raises Misbehaviour for
+    operators that contradict themselves, Misconfigured, Unavailable.
     """
     check_not_halted(settings.data)
     with ExitStack() as stack:
         copy = BoardCopy(settings.data, watch=watch, disk=disk)
         stack.callback(copy.close)
         sources = [Source(url) for url in settings.sources]
-        run = MirrorRun(copy, sources, board=settings.board, every_s=settings.every_s, disk=disk)
+
+        def told(one: Replayed) -> None:
+            if watch is not None and copy.head is None:
+                watch(one.batch.state.size, max(one.batch.state.size, run.behind()))
+
+        run = MirrorRun(
+            copy, sources, board=settings.board, every_s=settings.every_s, told=told, disk=disk
+        )
         stack.callback(run.close)
         run.begin()
         elsewhere = f"post to {settings.sources[0]}"
