@@ -5,7 +5,6 @@ Whoever has them can sign for devices that never heard of the change, which is w
 destroyed; everybody else believes nothing of it. Each has a control without the defence.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,13 @@ from fieldpost.engines.board_files import keys_directory, log_directory
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.errors import Unavailable
 from fieldpost.keys import Signer
-from fieldpost.ledger.reading import find_link, read_board
-from fieldpost.posts.envelope import Statement, sign_post
-from fieldpost.records import map_keys
 from fieldpost.signers.keyfile import load_key_file
 from fieldpost.store.log_recovery import open_log
 from fieldpost.testing.actors import OperatorActor
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.bundles import PaperBoard
 from fieldpost.testing.defences import Defence, without
-from fieldpost.testing.paper_cluster import PaperMember, make_member
+from fieldpost.testing.paper_cluster import PaperMember, make_member, make_operators
 from fieldpost.tlog.cosignature import cosign
 from tests.attacks.paper_device import Device, sequences
 
@@ -100,24 +96,8 @@ def signer_of(board: BoardOnDisk) -> Signer:
 
 def giving(board: BoardOnDisk, members: list[PaperMember]) -> bytes:
     """The post by which the board's one operator gives it away."""
-    link = find_link(board.state.map, map_keys.board())
-    assert link is not None
-    before = read_board(board.state.map)
-    record = replace(
-        before,
-        operators=tuple(member.entry for member in members),
-        epoch=link.epoch + 1,
-        previous=link.digest,
-    )
-    statement = Statement(
-        kind="board.set",
-        issuer=before.operators[0].name,
-        subject=before.origin,
-        audience=board.state.board,
-        payload=record.encode(),
-    )
     new = [signer for member in members for signer in member.signers]
-    return sign_post(statement, [signer_of(board), *new]).encode()
+    return make_operators(board.state, members, [signer_of(board), *new])
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A board that one node wrote goes on at four operators, under the eyes of a running agent."""
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,34 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cometbft import free_ports, need_cometbft
-from tests.e2e.maker_cli import CLI, Maker, environment
+from tests.cometbft import need_cometbft
+from tests.e2e.maker_cli import CLI, Maker, environment, running_node
 from tests.e2e.operators import call, change_board, fetch, make_site, wait, wait_ready
 
 pytestmark = pytest.mark.e2e
 
 FOUR = ("berlin", "oslo", "paris", "rome")
 ORIGIN = "board.example/1"
-
-
-@contextmanager
-def old_node(data: Path, port: int) -> Iterator[str]:
-    address = f"127.0.0.1:{port}"
-    with subprocess.Popen(
-        [
-            *(*CLI, "node", "run", "--data", str(data), "--listen", address, "--json"),
-            *("--origin", ORIGIN),
-        ],
-        env=environment(PYTHONUNBUFFERED="1"),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as node:
-        try:
-            assert node.stdout is not None
-            yield json.loads(node.stdout.readline())["url"]
-        finally:
-            node.terminate()
-            node.communicate(timeout=60)
 
 
 @contextmanager
@@ -77,18 +56,16 @@ def publish(maker: Maker, root: Path, sequence: int) -> None:
 def test_a_board_moves_to_four_operators_and_devices_notice_nothing(tmp_path: Path) -> None:
     need_cometbft()
     old, device = tmp_path / "old", tmp_path / "device"
-    (port,) = free_ports(1)
-    # One of the new operators will have the old address, which devices and the maker know.
-    sites = [
-        make_site(tmp_path, name, ORIGIN, http=port if name == FOUR[0] else None) for name in FOUR
-    ]
-    files = [site.public for site in sites]
 
     def runs() -> int:
         return int(maker.must("agent", "status", "--home", device)["sequence"])
 
     with ExitStack() as stack:
-        with old_node(old, port) as url:
+        with running_node(old, "--origin", ORIGIN) as url:
+            # One of the new operators will have the old address, which devices and makers know.
+            ports = {FOUR[0]: int(url.rpartition(":")[2])}
+            sites = [make_site(tmp_path, name, ORIGIN, http=ports.get(name)) for name in FOUR]
+            files = [site.public for site in sites]
             maker = make_maker(tmp_path / "maker", url)
             publish(maker, tmp_path, 1)
             trust = tmp_path / "bulb.provisioning"

@@ -176,6 +176,29 @@ def make_member(data: Path, name: str) -> PaperMember:
     return PaperMember(entry, (governance, keys.log, keys.cosigner, validator))
 
 
+def make_operators(
+    state: LedgerState, members: Sequence[PaperMember], signers: Sequence[Signer]
+) -> bytes:
+    """The `board.set` that makes `members` the operators of a board."""
+    before = read_board(state.map)
+    link = find_link(state.map, map_keys.board())
+    assert link is not None  # every board has one
+    record = replace(
+        before,
+        operators=tuple(member.entry for member in members),
+        epoch=link.epoch + 1,
+        previous=link.digest,
+    )
+    statement = Statement(
+        kind="board.set",
+        issuer=before.operators[0].name,
+        subject=before.origin,
+        audience=state.board,
+        payload=record.encode(),
+    )
+    return sign_post(statement, signers).encode()
+
+
 # What a cluster of these members begins with: its genesis file, and the state at its base.
 Begin = Callable[[tuple[PaperMember, ...]], tuple[Genesis, LedgerState]]
 
@@ -265,28 +288,13 @@ class PaperCluster:
         By default a bare quorum of the operators so far signs, and every key that is new.
         """
         before = read_board(self.state.map)
-        link = find_link(self.state.map, map_keys.board())
-        assert link is not None  # every board has one
-        record = replace(
-            before,
-            operators=tuple(self.members[name].entry for name in names),
-            epoch=link.epoch + 1,
-            previous=link.digest,
-        )
         if signers is None:
             held = {key for operator in before.operators for key in _keys_of(operator)}
             old = [self.members[operator.name].signers[0] for operator in before.operators]
             named = [signer for name in names for signer in self.members[name].signers]
             new = [signer for signer in named if signer.public_key.raw not in held]
             signers = [*old[: before.quorum], *new]
-        statement = Statement(
-            kind="board.set",
-            issuer=before.operators[0].name,
-            subject=ORIGIN,
-            audience=self.state.board,
-            payload=record.encode(),
-        )
-        return sign_post(statement, signers).encode()
+        return make_operators(self.state, [self.members[name] for name in names], signers)
 
     def close(self) -> None:
         """Stop everybody who is up."""

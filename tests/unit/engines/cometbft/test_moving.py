@@ -2,7 +2,7 @@
 """A board that one node wrote is given to four operators: its log, proofs and devices go along."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,11 @@ from fieldpost.engines.operator_keys import load_signer
 from fieldpost.errors import Misconfigured, NotFound, Unavailable, Untrusted
 from fieldpost.keys import Signer
 from fieldpost.ledger.batch import LedgerState
-from fieldpost.ledger.reading import find_link, read_board
 from fieldpost.node.mirrors import open_mirror
-from fieldpost.posts.envelope import Statement, sign_post
-from fieldpost.records import map_keys
 from fieldpost.store.log_recovery import open_log
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.defences import Defence, without
-from fieldpost.testing.paper_cluster import PaperCluster, PaperMember
+from fieldpost.testing.paper_cluster import PaperCluster, PaperMember, make_operators
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import Note, format_note, parse_note
 from fieldpost.tlog.proof import prove_inclusions, verify_inclusion
@@ -51,25 +48,8 @@ class Move:
 
     def give_to(self, members: tuple[PaperMember, ...]) -> bytes:
         """The post by which the old operator gives the board away."""
-        state = self.old.state
-        link = find_link(state.map, map_keys.board())
-        assert link is not None
-        before = read_board(state.map)
-        record = replace(
-            before,
-            operators=tuple(member.entry for member in members),
-            epoch=link.epoch + 1,
-            previous=link.digest,
-        )
-        statement = Statement(
-            kind="board.set",
-            issuer=before.operators[0].name,
-            subject=before.origin,
-            audience=state.board,
-            payload=record.encode(),
-        )
         new = [signer for member in members for signer in member.signers]
-        return sign_post(statement, [self.governance, *new]).encode()
+        return make_operators(self.old.state, members, [self.governance, *new])
 
     def begin(self, members: tuple[PaperMember, ...]) -> tuple[Genesis, LedgerState]:
         """Post it, and let every operator copy what there is then."""
