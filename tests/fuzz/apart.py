@@ -45,12 +45,9 @@ APART: Final[dict[str, str]] = {
         f"cli.{name}": _COMMANDS_OWN
         for name in (
             "advisory.read_advisories",
-            "board_audit.verify_data",
-            "board_audit.verify_log",
-            "board.verify",
+            "board_chain.read_chain",
             "device_class.read_class",
             "links.verify_with_links",
-            "log_audit.read_log",
             "resigning.read_release",
         )
     },
@@ -60,6 +57,7 @@ APART: Final[dict[str, str]] = {
         ("engines.mirrors.open_mirror", "node.mirrors.open_mirror"),
         "opens a folder or a URL; the log's formats in it are fed",
     ),
+    "engines.reading.read_links": "finds what the ledger wrote, in the node's own database",
     "engines.published.verify_published": "a checkpoint by keys of a record; both are fed",
     "watch.monitor.running.open_monitor": "opens a folder; what is in it is its own",
     "watch.monitor.toml_table.read_toml": "the standard library's parser; who reads it is fed",

@@ -14,6 +14,7 @@ from fieldpost.cli.ceremony import decode_request, decode_signatures
 from fieldpost.cli.dns_txt import encode_question, parse_answer
 from fieldpost.cli.factory_csv import parse_public_key, read_table
 from fieldpost.cli.maker import parse_threshold
+from fieldpost.cli.operator_board import parse_witness
 from fieldpost.cli.operator_file import decode_operator_file
 from fieldpost.cli.options import parse_share
 from fieldpost.cli.rollout import parse_offer
@@ -28,11 +29,13 @@ from fieldpost.cli.views import (
 )
 from fieldpost.client.answers import error_of, parse_count, retry_after_s
 from fieldpost.client.transport import split_url
+from fieldpost.engines.cometbft.base_log import parse_app_state
 from fieldpost.engines.cometbft.genesis import decode_genesis
 from fieldpost.engines.cometbft.home import parse_peer
 from fieldpost.engines.cometbft.light import decode_question
 from fieldpost.engines.cometbft.rpc import parse_loopback
 from fieldpost.engines.cometbft.snapshots import decode_chunk, decode_metadata
+from fieldpost.engines.cometbft.transactions import decode_bundle
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable, Untrusted
 from fieldpost.node.api import ranges
 from fieldpost.node.config import parse_listen
@@ -107,6 +110,9 @@ OWN: Final[dict[str, Target]] = {
     "engines.cometbft.light.decode_question": Target(decode_question, "light question"),
     "engines.cometbft.snapshots.decode_metadata": Target(decode_metadata, "snapshot metadata"),
     "engines.cometbft.snapshots.decode_chunk": Target(decode_chunk, "snapshot chunk"),
+    "engines.cometbft.base_log.parse_app_state": Target(parse_app_state, "app state"),
+    "engines.cometbft.transactions.decode_bundle": Target(decode_bundle, "transaction"),
+    "cli.operator_board.parse_witness": Target(as_text(parse_witness), "words"),
     "engines.cometbft.home.parse_peer": Target(as_text(parse_peer), "words"),
     "engines.cometbft.rpc.parse_loopback": Target(
         as_text(parse_loopback), "words", (Misconfigured,)

@@ -37,7 +37,7 @@ def parse_app_state(data: bytes) -> Base:
         match json.loads(data):
             case {"board": str(board), "size": int(size), "root": str(root)}:
                 return Base(board, size, bytes.fromhex(root))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed(f"app_state is not what a board's genesis file has: {error}") from error
     raise Malformed("app_state names no board, size and root")
 
