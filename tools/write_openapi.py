@@ -53,6 +53,7 @@ ANSWERS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
     "/v1/lots/{lot}/leaves": ((), {}),
     "/v1/devices/{device}": ((CBOR,), {}),
     "/v1/reports": ((), {}),
+    "/v1/fleet/heads": ((JSON,), {"after": {"type": "integer", "minimum": 0}}),
     "/v1/fleet/devices/{device}": ((JSON,), {}),
     "/v1/fleet/{class_id}": ((JSON,), {}),
     "/v1/fleet/{class_id}/period": ((JSON,), PERIOD),

@@ -15,6 +15,7 @@ import pytest
 
 from fieldpost.agent.download import Stored, blob_urls, download
 from fieldpost.agent.states import State
+from fieldpost.checkin.evidence import decode_evidence, verify_evidence
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Unavailable
 from fieldpost.records.device_class import Encoding
@@ -230,7 +231,9 @@ def test_a_split_view_freezes_the_agent_and_keeps_the_evidence(
     assert agent.live() != ""
     assert agent.runs() == (1, agent.old)
     assert agent.memory().state is State.FROZEN
-    assert len(list(agent.home.evidence.iterdir())) == 1
+    (file,) = agent.home.evidence.iterdir()
+    proven = verify_evidence(decode_evidence(file.read_bytes()), links=node.board.board_chain)
+    assert {signer.name for signer in proven.authors} == set(node.board.names)
 
 
 def test_control_without_comparing_histories_the_other_one_is_installed(

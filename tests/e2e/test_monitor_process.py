@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.attacks.test_gossip_attacks import fleet_of, row_of
+from tests.attacks.test_lying_source_attacks import serving
 from tests.e2e.maker_cli import Maker, make_maker, running_node
 
 pytestmark = pytest.mark.e2e
@@ -60,6 +62,14 @@ def test_a_monitor_from_its_first_look_to_a_split_view(tmp_path: Path) -> None:
         (alarm,) = alarms
         assert alarm["kind"] == "split-view"
         evidence = alarm["facts"]["evidence"]
+        # What a device would report that was shown the other history, by the command line.
+        with serving(fleet_of(row_of(tmp_path / "two"))) as fleet:
+            words = ("--board", one, "--fleet", fleet, "--save", tmp_path / "kept", "--json")
+            answer = maker("fleet", "evidence", *words)
+        assert answer.code == 4, answer.err
+        (found,) = json.loads(answer.out)["found"]
+        assert found["signed_by"].startswith("operator ")
+        assert Maker(tmp_path / "nobody").must("verify", found["evidence"])["authors"]
         # A second look says nothing new, and still says that it is not well.
         assert look(maker, data, *both)[:2] == (4, [])
     judged = Maker(tmp_path / "nobody").must("verify", evidence)

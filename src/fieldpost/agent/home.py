@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost import cbor
+from fieldpost.agent.evidence import evidence_file
 from fieldpost.agent.trust import believe_factory
 from fieldpost.checkin.belief import Belief
 from fieldpost.durable import OS, Disk, make_dirs, write_file
@@ -101,14 +102,20 @@ class Home:
         finally:
             os.close(fd)
 
-    def keep_evidence(self, found: Misbehaviour) -> Path:
-        """Write CBOR [reason, detail, [statement…]], named by its digest; the same again changes
-        nothing. Where MOST_EVIDENCE files lie, they say enough: no more are written, and the path
-        is where it would be. Raises Unavailable."""
-        data = cbor.encode([found.reason, found.detail, list(found.evidence)])
-        path = self.evidence / f"{found.reason}-{sha256(data).hexdigest()[:16]}.cbor"
+    def keep_evidence(self, found: Misbehaviour, belief: Belief | None = None) -> Path:
+        """Write the evidence, named by its digest; the same again changes nothing.
+
+        A split view becomes a file that anybody can judge (docs/spec/evidence.md), by the keys of
+        `belief`; anything else is CBOR [reason, detail, [statement…]]. Where MOST_EVIDENCE files
+        lie, they say enough: no more are written, and the path is where it would be. Raises
+        Unavailable.
+        """
+        portable = None if belief is None else evidence_file(found, belief)
+        data = portable or cbor.encode([found.reason, found.detail, list(found.evidence)])
+        ending = "cbor" if portable is None else "evidence"
+        path = self.evidence / f"{found.reason}-{sha256(data).hexdigest()[:16]}.{ending}"
         make_dirs(self.evidence, disk=self.disk)
-        kept = {file.name for file in self.evidence.glob("*.cbor")}
+        kept = {file.name for file in self.evidence.iterdir()}
         # One true split view can be shown again with ever new times, and must not fill the disk.
         if path.name not in kept and len(kept) < MOST_EVIDENCE:
             write_file(path, data, disk=self.disk)

@@ -62,7 +62,7 @@ class Machine(ABC):
         elif told is not None and effect is Do.TELL_REVERTED:
             self._tell("reverted", sequence=told.sequence, reason=told.reason)
         elif effect is Do.KEEP_EVIDENCE and isinstance(self._failure, Misbehaviour):
-            path = self._home.keep_evidence(self._failure)
+            path = self._home.keep_evidence(self._failure, self.memory.belief)
             self._tell("evidence", reason=self._failure.reason, file=str(path))
 
     @abstractmethod

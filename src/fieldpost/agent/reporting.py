@@ -10,14 +10,18 @@ from typing import Final
 
 from fieldpost.agent.memory import Memory, Told
 from fieldpost.agent.slots.base import ImageSet
+from fieldpost.checkin.belief import Belief
+from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.client.sources import Sources
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError, NotFound, Unavailable, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import Report, ReportedComponent, sign_report
-from fieldpost.keys import Signer
-from fieldpost.records.limits import MAX_TEXT
+from fieldpost.keys import SIGNATURE_BYTES, Algorithm, Signer
+from fieldpost.records.limits import MAX_PROOF_BYTES, MAX_TEXT
+from fieldpost.tlog.cosignature import Cosignature
 
+_ED25519_BYTES: Final = SIGNATURE_BYTES[Algorithm.ED25519]
 CONTENT_TYPE: Final = "application/eat+cwt"
 
 
@@ -75,8 +79,17 @@ class Reporter:
             outcome=told.outcome,
             reason=reason[:MAX_TEXT],
             head=None if belief.root is None else (belief.size, belief.root, belief.timestamp),
+            cosignatures=_cosignatures(belief),
         )
         return sign_report(report, self._signer)
+
+
+def _cosignatures(belief: Belief) -> tuple[Cosignature, ...]:
+    """What makes the believed head somebody's word; none of it where there is no bundle."""
+    if belief.root is None or belief.bundle is None:
+        return ()
+    bundle = decode_bundle(belief.bundle, most_bytes=MAX_PROOF_BYTES)
+    return tuple(one for one in bundle.cosignatures if len(one.signature) == _ED25519_BYTES)
 
 
 def of_running(outcome: Outcome, reason: str, running: ImageSet | None, sequence: int) -> Told:

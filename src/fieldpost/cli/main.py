@@ -69,7 +69,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "release": ("release_publish", "release_care", "release_export"),
     "rollout": ("rollout_halt",),
     "device": ("device_check",),
-    "fleet": ("fleet_summary",),
+    "fleet": ("fleet_summary", "fleet_evidence"),
     "agent": ("agent_factory",),
     "monitor": ("monitor_expect",),
 }

@@ -67,6 +67,13 @@ _alarms_option = click.option(
     help="Folder of the monitor: a verified copy of the log, and what was alarmed.",
 )
 @click.option(
+    "--fleet",
+    "fleets",
+    metavar="URL",
+    multiple=True,
+    help="A fleet service of yours: heads that devices verified are compared, too.",
+)
+@click.option(
     "--expect",
     "files",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -126,6 +133,7 @@ def run(
     *,
     makers: tuple[bytes, ...],
     urls: tuple[str, ...],
+    fleets: tuple[str, ...],
     data: Path,
     files: tuple[Path, ...],
     board_id: str | None,
@@ -166,6 +174,7 @@ def run(
     told = MonitorSettings(
         data=data,
         urls=urls,
+        fleets=fleets,
         patience=Patience(stale_s=stale_s, blind_s=blind_s),
         every_s=every_s,
     )

@@ -9,6 +9,7 @@
     clones   device, reason, received                     signs that a key is in two places
     results  class, sequence, device, outcome             how a release ended on a device
     ends     device, class, sequence, outcome, report …   the first report of each such end
+    heads    size, root, T, device, cosignatures          heads of the log that devices verified
 
 WAL with synchronous=FULL: a commit that returned survives a power cut. One thread writes; reads
 have a connection of their own.
@@ -27,6 +28,7 @@ from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.clones import Told
 from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
+from fieldpost.fleet.heads import MOST_HEADS, MOST_HEADS_OF_DEVICE, UNSIGNED, DeviceHead
 from fieldpost.fleet.migrations import migrate
 
 _ENDS_AT_ONCE: Final = 10_000
@@ -211,6 +213,32 @@ class FleetDb:
                 (lot, device),
             )
 
+    def save_head(self, head: DeviceHead, received: int) -> None:
+        """Keep a head that a device verified, if it is the first to; the oldest go.
+
+        One that comes again with cosignatures, where there were none, gets them.
+        """
+        known = self._writer.execute(
+            "SELECT cosignatures FROM heads WHERE size = ? AND root = ?", (head.size, head.root)
+        ).fetchone()
+        if known is not None:
+            if known[0] == UNSIGNED != head.cosignatures:
+                self._writer.execute(
+                    "UPDATE heads SET cosignatures = ? WHERE size = ? AND root = ?",
+                    (head.cosignatures, head.size, head.root),
+                )
+            return
+        row = (head.size, head.root, head.timestamp, head.device, received, head.cosignatures)
+        self._writer.execute(
+            "INSERT INTO heads (size, root, timestamp, device, received, cosignatures) "
+            "SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
+            "WHERE (SELECT COUNT(*) FROM heads WHERE device = ?4) < ?7",
+            (*row, MOST_HEADS_OF_DEVICE),
+        )
+        self._writer.execute(
+            "DELETE FROM heads WHERE number <= (SELECT MAX(number) FROM heads) - ?", (MOST_HEADS,)
+        )
+
     # --- for everybody ---
 
     def _read(self, sql: str, values: Iterable[object]) -> list[tuple[object, ...]]:
@@ -270,6 +298,28 @@ class FleetDb:
     def seen_count(self, class_id: bytes) -> int:
         """How many devices of a class have ever reported."""
         return self._number("SELECT COUNT(*) FROM seen WHERE class = ?", (class_id,))
+
+    def heads(self, after: int, most: int) -> list[tuple[int, DeviceHead, int]]:
+        """(number, head, received) of kept heads after a number, in order."""
+        rows = self._read(
+            "SELECT number, size, root, timestamp, device, cosignatures, received FROM heads "
+            "WHERE number > ? ORDER BY number LIMIT ?",
+            (after, most),
+        )
+        found = []
+        for number, size, root, timestamp, device, cosignatures, received in rows:
+            assert isinstance(root, bytes)
+            assert isinstance(device, bytes)
+            assert isinstance(cosignatures, bytes)
+            head = DeviceHead(
+                size=int(str(size)),
+                root=root,
+                timestamp=int(str(timestamp)),
+                device=device,
+                cosignatures=cosignatures,
+            )
+            found.append((int(str(number)), head, int(str(received))))
+        return found
 
     def outcome_count(self, class_id: bytes, outcome: str) -> int:
         """How many devices of a class said this last."""

@@ -57,9 +57,18 @@ CREATE TABLE ends (
 );
 CREATE INDEX ends_of_class ON ends (class, received, number);
 """
+# Heads of the log that devices verified, for whoever compares them with the log that he sees.
+_HEADS: Final = """
+CREATE TABLE heads (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, size INTEGER NOT NULL, root BLOB NOT NULL,
+  timestamp INTEGER NOT NULL, device BLOB NOT NULL, received INTEGER NOT NULL,
+  cosignatures BLOB NOT NULL, UNIQUE (size, root)
+);
+CREATE INDEX heads_of_device ON heads (device);
+"""
 _NAMED_SINCE: Final = 2
 # The n-th script leads to version n. A step that was released is never changed again.
-STEPS: Final = (_FIRST, _ABOUT, _ENDS)
+STEPS: Final = (_FIRST, _ABOUT, _ENDS, _HEADS)
 
 
 def migrate(

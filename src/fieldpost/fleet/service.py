@@ -19,6 +19,7 @@ from fieldpost.fleet.ahead import Incoming, VerifiedAhead, VerifyMany, verify_no
 from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb, Seen
 from fieldpost.fleet.ends import End, Period
+from fieldpost.fleet.heads import HEADS_AT_ONCE, head_of
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
 from fieldpost.identity.leaf import decode_leaf, scan_leaf
@@ -196,6 +197,9 @@ class FleetService:
             past=judged.past,
         )
         self._database.save_seen(device, seen)
+        head = head_of(report)
+        if head is not None:
+            self._database.save_head(head, seen.received)
         if judged.sequence is not None:
             self._database.save_result(
                 class_id=judged.class_id,
@@ -221,6 +225,11 @@ class FleetService:
             for lot, index in places
         ]
         return max(found, key=_WEIGHT.index, default=DeviceStatus.VALID)
+
+    def heads_view(self, after: int) -> list[dict[str, object]]:
+        """Heads that devices verified, as JSON, at most a thousand after a number."""
+        found = self._database.heads(after, HEADS_AT_ONCE)
+        return [head.view(number, received) for number, head, received in found]
 
     def device_view(self, device: bytes) -> dict[str, object]:
         """What board and fleet know of one device, as JSON. Raises NotFound."""

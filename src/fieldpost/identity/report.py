@@ -4,11 +4,12 @@
     18([<< {1: alg, 4: kid, 16: "application/eat+cwt"} >>, {}, << claims >>, signature])
     claims = {3: board id, 256: 01 ‖ device id, 265: profile, 267: boot count, -65537: counter,
               -65538: [[index, sequence, image digest]…], -65539: outcome,
-              -65540: [size, root, T]}                                       -65540 is optional
+              -65540: [size, root, T], -65541: [[key id, T, signature]…]}    both optional
 
 The counter lives in RAM and starts anew at every boot; (boot count, counter) orders a device's
 reports. -65540 is the tree head that the device last verified, so fleets gossip about split views
-for free. Claims that a reader does not know are skipped. The outcome: see `outcome`.
+for free; -65541, the Ed25519 cosignatures under it, make it somebody's word. Claims that a reader
+does not know are skipped. The outcome: see `outcome`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,17 +22,19 @@ from fieldpost import cbor
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.identity.leaf import DEVICE_ALGORITHMS, ueid
 from fieldpost.identity.outcome import Outcome, outcome_claim, read_outcome
-from fieldpost.keys import Algorithm, PublicKey, Signer, verify_signature
+from fieldpost.keys import SIGNATURE_BYTES, Algorithm, PublicKey, Signer, verify_signature
 from fieldpost.records.fields import check_text
-from fieldpost.records.limits import MAX_TEXT
+from fieldpost.records.limits import MAX_COSIGNATURES, MAX_TEXT
+from fieldpost.tlog.cosignature import Cosignature
 
 MAX_REPORT_BYTES: Final = 4_096
 MAX_COMPONENTS: Final = 16
 TYPE: Final = "application/eat+cwt"
+_ED25519_BYTES: Final = SIGNATURE_BYTES[Algorithm.ED25519]
 PROFILE: Final = "tag:fieldpost,2026:report-v1"
 
 _AUDIENCE, _UEID, _PROFILE, _BOOT_COUNT = 3, 256, 265, 267
-_COUNTER, _COMPONENTS, _OUTCOME, _HEAD = -65537, -65538, -65539, -65540
+_COUNTER, _COMPONENTS, _OUTCOME, _HEAD, _COSIGNATURES = -65537, -65538, -65539, -65540, -65541
 
 CheckSignature = Callable[[PublicKey, bytes, bytes], None]
 SeenHead = tuple[int, bytes, int]
@@ -69,6 +72,7 @@ class Report:
     outcome: Outcome
     reason: str = ""
     head: SeenHead | None = None
+    cosignatures: tuple[Cosignature, ...] = ()
 
     def __post_init__(self) -> None:
         check_text(self.board, "a board id", MAX_TEXT)
@@ -87,6 +91,12 @@ class Report:
             _check_uint(timestamp, "the head's time")
             if len(root) != 32:
                 raise Malformed("the head's root must be 32 bytes")
+        if self.cosignatures and self.head is None:
+            raise Malformed("cosignatures without the head that they are under")
+        if len(self.cosignatures) > MAX_COSIGNATURES or any(
+            len(one.signature) != _ED25519_BYTES for one in self.cosignatures
+        ):
+            raise Malformed(f"a report carries at most {MAX_COSIGNATURES} Ed25519 cosignatures")
 
     @property
     def order(self) -> tuple[int, int]:
@@ -107,6 +117,10 @@ class Report:
         }
         if self.head is not None:
             claims[_HEAD] = self.head
+        if self.cosignatures:
+            claims[_COSIGNATURES] = [
+                [c.key_id, c.timestamp, c.signature] for c in self.cosignatures
+            ]
         return cbor.encode(claims)
 
 
@@ -224,6 +238,7 @@ def _read_claims(payload: bytes) -> Report:
         outcome=outcome,
         reason=reason,
         head=_read_head(claims[_HEAD]) if _HEAD in claims else None,
+        cosignatures=_read_cosignatures(claims.get(_COSIGNATURES, ())),
     )
 
 
@@ -247,6 +262,19 @@ def _read_head(value: cbor.Value) -> SeenHead:
             return size, root, timestamp
         case _:
             raise Malformed("the head seen must be [size, root, time]")
+
+
+def _read_cosignatures(value: cbor.Value) -> tuple[Cosignature, ...]:
+    if not isinstance(value, tuple):
+        raise Malformed("a report's cosignatures must be an array")
+    found = []
+    for item in value:
+        match item:
+            case (bytes(key_id), int(timestamp), bytes(signature)):
+                found.append(Cosignature(key_id, timestamp, signature))
+            case _:
+                raise Malformed("a cosignature must be [key id, time, signature]")
+    return tuple(found)
 
 
 def _check_uint(value: object, what: str, most: int = cbor.MAX_INT) -> int:

@@ -21,6 +21,7 @@ from fieldpost.identity.report import (
 )
 from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
+from fieldpost.tlog.cosignature import Cosignature
 
 DEVICE = DeterministicSigner(Algorithm.ESP256, "device")
 ID = DEVICE.public_key.thumbprint()
@@ -63,6 +64,23 @@ def test_the_shape_is_the_one_of_the_specification() -> None:
         -65539: {4: True, -1: 1, -2: "why"},
         -65540: (123_456, b"\x22" * 32, 1_790_000_000),
     }
+
+
+COSIGNATURES = (Cosignature(b"abcd", 7, b"\x33" * 64), Cosignature(b"efgh", 8, b"\x44" * 64))
+
+
+def test_the_cosignatures_under_the_head_come_along() -> None:
+    data = sign_report(replace(REPORT, cosignatures=COSIGNATURES), DEVICE)
+    assert verify_report(data, DEVICE.public_key).cosignatures == COSIGNATURES
+
+
+def test_cosignatures_need_a_head_and_are_few_and_small() -> None:
+    with pytest.raises(Malformed, match="without the head"):
+        replace(REPORT, head=None, cosignatures=COSIGNATURES)
+    with pytest.raises(Malformed, match="at most 16"):
+        replace(REPORT, cosignatures=COSIGNATURES * 9)
+    with pytest.raises(Malformed, match="Ed25519"):
+        replace(REPORT, cosignatures=(Cosignature(b"abcd", 7, b"\x33" * 2_420),))
 
 
 def test_a_usual_report_is_small_and_the_largest_is_within_the_limit() -> None:

@@ -59,8 +59,15 @@ async def period_of_device(request: Request) -> Response:
     return answer_json(await to_thread(proofs, class_id, device_id, start, end))
 
 
+async def heads(request: Request) -> Response:
+    """Heads of the log that devices verified, at most 1,000 after a number, oldest first."""
+    after = query_int(request, "after") or 0
+    return answer_json(await to_thread(fleet_of(request).heads_view, after))
+
+
 routes = [
     Route(PATH, report, methods=["POST"]),
+    Route("/v1/fleet/heads", heads),
     Route("/v1/fleet/devices/{device}", device),
     Route("/v1/fleet/{class_id}", fleet),
     Route("/v1/fleet/{class_id}/period", period),

@@ -70,7 +70,7 @@ KINDS: Final[dict[str, AlarmKind]] = {
     ),
     "head-of-device": AlarmKind(
         "Devices verified a head that the board cannot prove to be of its history.",
-        "ask the operators for a proof; look into the folder `evidence` of such a device",
+        "`fieldpost fleet evidence`; look into the folder `evidence` of such a device",
     ),
     "stale-board": AlarmKind(
         "No source shows a head that the quorum cosigned recently.",

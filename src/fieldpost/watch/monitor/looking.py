@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from fieldpost.checkin.comparing import Fit, History, Verdict, compare
 from fieldpost.checkin.evidence import board_records
 from fieldpost.checkin.quorum import verify_quorum
 from fieldpost.durable import OS, Disk, make_dirs, write_file
@@ -27,14 +28,15 @@ from fieldpost.records.board import BoardRecord
 from fieldpost.records.identifiers import origin_of
 from fieldpost.records.policy import DevicePolicy
 from fieldpost.tlog.cosignature import Cosignature, parse_cosignature
+from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import parse_note
 from fieldpost.tlog.tree import HashReader
 from fieldpost.tlog.treehead import parse_checkpoint
 from fieldpost.watch.mirror_copy import BoardCopy
 from fieldpost.watch.mirror_follow import BoardFollower
 from fieldpost.watch.monitor.asking import Eye, Eyes
-from fieldpost.watch.monitor.comparing import Fit, History, Verdict, compare
 from fieldpost.watch.monitor.conditions import Conditions
+from fieldpost.watch.monitor.gossip import FleetHeads
 from fieldpost.watch.monitor.memory import Memory
 from fieldpost.watch.monitor.passing import Makers, Pass, judge_history, judge_new
 
@@ -75,6 +77,7 @@ class Looking:
         patience: Patience,
         clock: Callable[[], int],
         paths: Sequence[str],
+        fleets: Sequence[FleetHeads] = (),
         board: str | None = None,
         go_on: Callable[[], bool] = lambda: True,
         disk: Disk = OS,
@@ -86,6 +89,7 @@ class Looking:
         self.patience = patience
         self._clock = clock
         self._paths = paths
+        self.fleets = fleets
         self._go_on = go_on
         self._disk = disk
         self._wanted = board
@@ -109,6 +113,7 @@ class Looking:
         if self.copy.head is not None:
             self._judge(look)
             self._compare(look)
+            self._listen(look)
         look.troubles += [str(eye.error) for eye in self._eyes.all if eye.error is not None]
         self._conclude(look)
         return look
@@ -164,7 +169,8 @@ class Looking:
 
     # --- comparing ---
 
-    def _history(self) -> History | None:
+    def history(self) -> History | None:
+        """What is known, to compare heads with; None before anything was judged."""
         head = self.copy.head
         links = self._memory.links()
         if head is None or not links:
@@ -182,7 +188,7 @@ class Looking:
         )
 
     def _compare(self, look: Look) -> None:
-        history = self._history()
+        history = self.history()
         if history is None:
             return
         known = {}
@@ -216,6 +222,20 @@ class Looking:
             )
         except (Untrusted, Malformed):
             return 0
+
+    def _listen(self, look: Look) -> None:
+        """Judge the heads that devices reported to fleet services."""
+        history = self.history()
+        if history is None:
+            return
+        for fleet in self.fleets:
+            try:
+                heard = fleet.listen(history, self._memory, self._clock(), self._paths, self._keep)
+            except FieldpostError as error:
+                look.troubles.append(str(error))
+                continue
+            look.alarms += heard.alarms
+            look.misbehaviour |= heard.misbehaviour
 
     # --- concluding ---
 
@@ -315,8 +335,11 @@ class _Published:
     """The published part of a copy as `comparing` reads it."""
 
     def __init__(self, copy: BoardCopy) -> None:
-        self.range_at = copy.range_at
         self._copy = copy
+
+    def root_at(self, size: int) -> Hash:
+        """The root at a size up to the log's."""
+        return self._copy.range_at(size).root()
 
     def hash_reader(self) -> HashReader:
         """Every hash of the published tree."""

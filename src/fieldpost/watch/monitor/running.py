@@ -20,6 +20,7 @@ from fieldpost.watch.mirror_copy import BoardCopy
 from fieldpost.watch.monitor.asking import MOST_SOURCES, Eyes
 from fieldpost.watch.monitor.conditions import PENDING
 from fieldpost.watch.monitor.courier import Courier
+from fieldpost.watch.monitor.gossip import FleetHeads
 from fieldpost.watch.monitor.looking import Look, Looking, Patience
 from fieldpost.watch.monitor.memory import Memory
 from fieldpost.watch.monitor.passing import Makers
@@ -37,6 +38,7 @@ class MonitorSettings:
     data: Path
     urls: tuple[str, ...]
     patience: Patience
+    fleets: tuple[str, ...] = ()
     every_s: float = 10.0
 
 
@@ -233,6 +235,9 @@ def open_monitor(
         courier = Courier(memory, paths, clock)
         for path in memory.forget_paths(courier.names):
             tell(_log, "path-forgotten", path=path)
+        fleets = [FleetHeads(url) for url in settings.fleets]
+        for fleet in fleets:
+            stack.callback(fleet.close)
         stop = threading.Event()
         eyes = Eyes(settings.urls, ask_s=settings.patience.ask_s)
         stack.callback(eyes.close)
@@ -251,6 +256,7 @@ def open_monitor(
             patience=settings.patience,
             clock=clock,
             paths=courier.names,
+            fleets=fleets,
             board=wanted,
             go_on=lambda: not stop.is_set(),
         )

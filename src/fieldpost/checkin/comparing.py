@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from fieldpost.checkin.evidence import SplitView, make_evidence, open_head
-from fieldpost.errors import FieldpostError, Malformed, Untrusted
+from fieldpost.checkin.evidence import SplitView, make_evidence, note_of_head, open_head
+from fieldpost.errors import FieldpostError, Malformed, NotFound, Untrusted
 from fieldpost.records.board import BoardRecord
+from fieldpost.tlog.cosignature import Cosignature
+from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import parse_note
 from fieldpost.tlog.proof import prove_prefix, roots_from_prefix
 from fieldpost.tlog.tiles import Tile, TileHashReader
-from fieldpost.tlog.tree import CompactRange, HashReader
+from fieldpost.tlog.tree import HashReader
 from fieldpost.tlog.treehead import Checkpoint, parse_checkpoint
 
 
@@ -49,10 +51,10 @@ class Verdict:
 
 
 class Known(Protocol):
-    """A verified copy of the log, on this disk."""
+    """The log of a verified head: a copy on this disk, or tiles of which each use is proven."""
 
-    def range_at(self, size: int) -> CompactRange:
-        """The tree at a size up to the log's."""
+    def root_at(self, size: int) -> Hash:
+        """The root at a size up to the history's, 1 at least."""
         ...
 
     def hash_reader(self) -> HashReader:
@@ -83,7 +85,7 @@ def compare(note: bytes, history: History, read_tile: Callable[[Tile], bytes]) -
     if head.size == 0:
         return Verdict(Fit.KNOWN, head, authors)
     if head.size <= history.size:
-        if history.log.range_at(head.size).root() == head.root:
+        if history.log.root_at(head.size) == head.root:
             return Verdict(Fit.KNOWN, head, authors)
         reader = history.log.hash_reader()
         path = (
@@ -93,6 +95,36 @@ def compare(note: bytes, history: History, read_tile: Callable[[Tile], bytes]) -
         )
         return _other(note, head, authors, history, path)
     return _larger(note, head, authors, history, read_tile)
+
+
+def compare_reported(
+    head: Checkpoint, cosignatures: Sequence[Cosignature], history: History
+) -> Verdict:
+    """Judge a head that a device says that it verified, at a size that is known.
+
+    Without cosignatures of the board it is the device's word alone: OTHER without evidence.
+    """
+    if not 0 < head.size <= history.size:
+        return Verdict(Fit.AHEAD, head)
+    if history.log.root_at(head.size) == head.root:
+        return Verdict(Fit.KNOWN, head)
+    keys = {
+        key: None
+        for record in history.records
+        for key in (
+            *(key for operator in record.operators for key in operator.cosigner_keys),
+            *(witness.key for witness in record.witnesses),
+        )
+    }
+    try:
+        note = note_of_head(head, cosignatures, keys=keys)
+    except Malformed:
+        return Verdict(Fit.OTHER, head, detail="no cosignature of the board's is with it")
+    return compare(note, history, _no_tiles)
+
+
+def _no_tiles(tile: Tile) -> bytes:
+    raise NotFound(f"{tile} is not asked for at a size that is known")
 
 
 def _larger(
@@ -111,7 +143,7 @@ def _larger(
     if root != head.root:
         detail = "its tiles do not lead to its own root"
         return Verdict(Fit.UNPROVEN, head, authors, detail=detail)
-    if old_root == history.log.range_at(history.size).root():
+    if old_root == history.log.root_at(history.size):
         return Verdict(Fit.AHEAD, head, authors)
     return _other(note, head, authors, history, path)
 
