@@ -25,6 +25,7 @@ from benchmarks import (
     images,
     lots,
     mirrors,
+    monitor,
     over_http,
     posts,
     publish,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
     "lots": lots.results,
     "witness": witness.results,
     "mirror": mirrors.results,
+    "monitor": monitor.results,
 }
 # Those that are measured only when they are asked for.
 APART: dict[str, Callable[[], Iterable[Result]]] = {"cluster": replicated.results}

@@ -50,6 +50,11 @@ class MakerCrowd:
         return maker.lot_id(count=count, root=root), maker.lot_enrol(count=count, root=root)
 
     @property
+    def ids(self) -> list[bytes]:
+        """Every maker's id."""
+        return [maker.id for maker in self._makers]
+
+    @property
     def class_id(self) -> bytes:
         """The first maker's class."""
         return self._makers[0].class_id("tracker")
