@@ -50,7 +50,7 @@ class MakerCrowd:
         return maker.lot_id(count=count, root=root), maker.lot_enrol(count=count, root=root)
 
     @property
-    def ids(self) -> list[bytes]:
+    def maker_ids(self) -> list[bytes]:
         """Every maker's id."""
         return [maker.id for maker in self._makers]
 

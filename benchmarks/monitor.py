@@ -48,7 +48,7 @@ def results() -> Iterator[Result]:
         folder = Path(name)
         crowd = MakerCrowd(folder / "data", makers=_MAKERS)
         expected = folder / "expected.toml"
-        expected.write_text("version = 1\n" + "".join(map(_expects_nothing, crowd.ids)))
+        expected.write_text("version = 1\n" + "".join(map(_expects_nothing, crowd.maker_ids)))
         posts = [post for _, post in crowd.rollouts(_POSTS)]
         with node(crowd.data) as board:
             began = time.perf_counter()
