@@ -264,6 +264,19 @@ def test_a_monitor_that_cannot_see_says_so_and_when_it_sees_again(
         assert monitor.check_ready() is None
 
 
+def test_a_source_that_is_gone_while_it_was_ahead_is_not_asked_without_a_pause(
+    board: BoardOnDisk, watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(board, 1)
+    with serving(serving_folder(board.data)) as url, watching.opened(url) as monitor:
+        monkeypatch.setattr(monitor.looking._follower, "step", lambda *_: False)
+        monitor.look()
+        assert monitor.looking.behind()
+        monitor.looking._eyes.all[0].asked.http.close()
+        monitor.looking._eyes.all[0].answered = False
+        assert not monitor.looking.behind()
+
+
 @pytest.mark.parametrize(
     ("piece", "has_note"),
     [(b"x" * 65_536, True), (b"x" * 65_536, False), (b"x", False)],

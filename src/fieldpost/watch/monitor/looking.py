@@ -22,7 +22,14 @@ from fieldpost.checkin.evidence import board_records
 from fieldpost.checkin.quorum import verify_quorum
 from fieldpost.durable import OS, Disk, make_dirs, write_file
 from fieldpost.engines.verifiers import Verifiers
-from fieldpost.errors import FieldpostError, Malformed, Misbehaviour, Misconfigured, Untrusted
+from fieldpost.errors import (
+    FieldpostError,
+    Malformed,
+    Misbehaviour,
+    Misconfigured,
+    Unavailable,
+    Untrusted,
+)
 from fieldpost.keys import Algorithm
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.identifiers import origin_of
@@ -123,7 +130,7 @@ class Looking:
         return any(
             _shown_size(eye) > self.copy.published_size
             for eye in self._eyes.all
-            if eye.failures == 0
+            if eye.answered and eye.failures == 0
         )
 
     # --- following ---
@@ -133,6 +140,7 @@ class Looking:
             return
         if _shown_size(eye) < self.copy.published_size:
             return
+        before = self.copy.log.size
         try:
             self._follower.step(self._eyes.files_of(eye), eye.note)
         except Misbehaviour as error:
@@ -142,7 +150,12 @@ class Looking:
             # Of the disk, or rules that this program does not know: no source can help.
             self._eyes.failed(eye, error)
         except FieldpostError as error:
-            self._eyes.failed(eye, error)
+            if isinstance(error, Unavailable) and self.copy.log.size > before:
+                # Time ran out on the way, and what came is on the disk: the next look goes on.
+                eye.error = error
+                self._eyes.went_well(eye)
+            else:
+                self._eyes.failed(eye, error)
         else:
             self._eyes.went_well(eye)
 
