@@ -28,7 +28,7 @@ from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.clones import Told
 from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
-from fieldpost.fleet.heads import MOST_HEADS, MOST_HEADS_OF_DEVICE, UNSIGNED, DeviceHead
+from fieldpost.fleet.heads import DeviceHead, keep_head, read_heads
 from fieldpost.fleet.migrations import migrate
 
 _ENDS_AT_ONCE: Final = 10_000
@@ -214,30 +214,8 @@ class FleetDb:
             )
 
     def save_head(self, head: DeviceHead, received: int) -> None:
-        """Keep a head that a device verified, if it is the first to; the oldest go.
-
-        One that comes again with cosignatures, where there were none, gets them.
-        """
-        known = self._writer.execute(
-            "SELECT cosignatures FROM heads WHERE size = ? AND root = ?", (head.size, head.root)
-        ).fetchone()
-        if known is not None:
-            if known[0] == UNSIGNED != head.cosignatures:
-                self._writer.execute(
-                    "UPDATE heads SET cosignatures = ? WHERE size = ? AND root = ?",
-                    (head.cosignatures, head.size, head.root),
-                )
-            return
-        row = (head.size, head.root, head.timestamp, head.device, received, head.cosignatures)
-        self._writer.execute(
-            "INSERT INTO heads (size, root, timestamp, device, received, cosignatures) "
-            "SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
-            "WHERE (SELECT COUNT(*) FROM heads WHERE device = ?4) < ?7",
-            (*row, MOST_HEADS_OF_DEVICE),
-        )
-        self._writer.execute(
-            "DELETE FROM heads WHERE number <= (SELECT MAX(number) FROM heads) - ?", (MOST_HEADS,)
-        )
+        """Keep a head that a device verified; see `keep_head`."""
+        keep_head(self._writer, head, received)
 
     # --- for everybody ---
 
@@ -301,25 +279,8 @@ class FleetDb:
 
     def heads(self, after: int, most: int) -> list[tuple[int, DeviceHead, int]]:
         """(number, head, received) of kept heads after a number, in order."""
-        rows = self._read(
-            "SELECT number, size, root, timestamp, device, cosignatures, received FROM heads "
-            "WHERE number > ? ORDER BY number LIMIT ?",
-            (after, most),
-        )
-        found = []
-        for number, size, root, timestamp, device, cosignatures, received in rows:
-            assert isinstance(root, bytes)
-            assert isinstance(device, bytes)
-            assert isinstance(cosignatures, bytes)
-            head = DeviceHead(
-                size=int(str(size)),
-                root=root,
-                timestamp=int(str(timestamp)),
-                device=device,
-                cosignatures=cosignatures,
-            )
-            found.append((int(str(number)), head, int(str(received))))
-        return found
+        with self._reading, _explained():
+            return read_heads(self._reader, after, most)
 
     def outcome_count(self, class_id: bytes, outcome: str) -> int:
         """How many devices of a class said this last."""

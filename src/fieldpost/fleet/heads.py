@@ -6,6 +6,7 @@ cosignatures that is of another history is evidence against those who signed it.
 kept, few of each device, so that a stolen device key fills no disk.
 """
 
+import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,3 +55,51 @@ def head_of(report: Report) -> DeviceHead | None:
         device=report.device,
         cosignatures=cbor.encode(signed),
     )
+
+
+def keep_head(connection: sqlite3.Connection, head: DeviceHead, received: int) -> None:
+    """Keep a head that a device verified, if it is the first to; the oldest go.
+
+    One that comes again with cosignatures, where there were none, gets them.
+    """
+    known = connection.execute(
+        "SELECT cosignatures FROM heads WHERE size = ? AND root = ?", (head.size, head.root)
+    ).fetchone()
+    if known is not None:
+        if known[0] == UNSIGNED != head.cosignatures:
+            connection.execute(
+                "UPDATE heads SET cosignatures = ? WHERE size = ? AND root = ?",
+                (head.cosignatures, head.size, head.root),
+            )
+        return
+    row = (head.size, head.root, head.timestamp, head.device, received, head.cosignatures)
+    connection.execute(
+        "INSERT INTO heads (size, root, timestamp, device, received, cosignatures) "
+        "SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
+        "WHERE (SELECT COUNT(*) FROM heads WHERE device = ?4) < ?7",
+        (*row, MOST_HEADS_OF_DEVICE),
+    )
+    connection.execute(
+        "DELETE FROM heads WHERE number <= (SELECT MAX(number) FROM heads) - ?", (MOST_HEADS,)
+    )
+
+
+def read_heads(
+    connection: sqlite3.Connection, after: int, most: int
+) -> list[tuple[int, DeviceHead, int]]:
+    """(number, head, received) of kept heads after a number, in order."""
+    rows = connection.execute(
+        "SELECT number, size, root, timestamp, device, cosignatures, received FROM heads "
+        "WHERE number > ? ORDER BY number LIMIT ?",
+        (after, most),
+    )
+    return [
+        (
+            number,
+            DeviceHead(
+                size=size, root=root, timestamp=timestamp, device=device, cosignatures=signed
+            ),
+            received,
+        )
+        for number, size, root, timestamp, device, signed, received in rows
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fieldpost import cbor
-from fieldpost.fleet import database
+from fieldpost.fleet import heads
 from fieldpost.fleet.service import FleetService
 from fieldpost.tlog.cosignature import Cosignature
 from tests.unit.fleet.test_fleet_service import LEAVES, LOT, open_fleet, report, take
@@ -53,7 +53,7 @@ def test_two_roots_of_one_size_are_two_heads(fleet: FleetService) -> None:
 def test_a_stolen_device_key_fills_no_disk(
     fleet: FleetService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "MOST_HEADS_OF_DEVICE", 3)
+    monkeypatch.setattr(heads, "MOST_HEADS_OF_DEVICE", 3)
     for size in range(1, 9):
         take(fleet, report(0, order=(1, size), head=(size, ROOT, 100)))
     assert len(fleet.heads_view(0)) == 3
@@ -62,7 +62,7 @@ def test_a_stolen_device_key_fills_no_disk(
 
 
 def test_the_oldest_heads_go(fleet: FleetService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "MOST_HEADS", 2)
+    monkeypatch.setattr(heads, "MOST_HEADS", 2)
     for number in range(4):
         take(fleet, report(number, head=(number + 1, ROOT, 100)))
     assert [row["size"] for row in fleet.heads_view(0)] == [3, 4]
