@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +105,9 @@ def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEng
         folder = config.data / EVIDENCE
         make_dirs(folder)
         evidence = make_evidence(engine.board, (ours, theirs), links=())
-        write_file(folder / f"split-view-{peer}.cbor", evidence.encode())
+        # A name may have slashes in it; one file for each peer is enough to convict it.
+        name = sha256(peer.encode()).hexdigest()[:16]
+        write_file(folder / f"split-view-{name}.evidence", evidence.encode())
 
     peers = Peers(
         engine.publisher, record=lambda: read_board(engine.newest_map), own=own, keep_evidence=keep
