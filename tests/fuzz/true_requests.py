@@ -133,6 +133,8 @@ async def true_requests(node: Node) -> dict[str, tuple[Request, ...]]:
         ),
         "PATCH /v1/blobs/sha256/{digest}": (_piece(old, 500, 600), _piece(old, 500, 1_000)),
         "GET|HEAD /v1/board": (*get("/v1/board"), *get("/v1/board", b"since=0")),
+        "GET|HEAD /v1/cosignatures/{size}": get(f"/v1/cosignatures/{world.state.size}"),
+        "GET|HEAD /v1/fleet/heads": get("/v1/fleet/heads"),
         "GET|HEAD /v1/makers/{maker}": get(makers),
         "GET|HEAD /v1/makers/{maker}/links": get(makers + "/links", b"since=0"),
         "GET|HEAD /v1/classes/{class_id}": get(classes),

@@ -115,7 +115,7 @@ def test_keys_are_in_the_backup_only_on_request_and_for_the_owner_alone(
     secrets = [path.read_bytes() for path in (board.data / "keys").glob("*.pem")]
     for path in (tmp_path / "plain").rglob("*"):
         assert not path.is_file() or path.read_bytes() not in secrets
-    with pytest.raises(Misconfigured, match="the backup has no keys"):
+    with pytest.raises(Misconfigured, match="there are no keys"):
         restore(tmp_path / "plain", tmp_path / "new")
     back_up(board.data, tmp_path / "secret", now=NOW, keys=True)
     for path in (tmp_path / "secret" / "keys").iterdir():
