@@ -39,7 +39,7 @@ from fieldpost.testing.paper_cluster import PaperCluster
 NODES = 4
 TIMEOUT_COMMIT_MS = 200
 START_S = 120.0
-_AGO_S = 86_400
+_DAY_S = 86_400
 
 
 def free_ports(count: int) -> list[int]:
@@ -66,7 +66,7 @@ class ClusterCrowd(MakerCrowd):
         board = PaperCluster(
             folder,
             operators=NODES,
-            time=int(time.time()) - _AGO_S,
+            time=int(time.time()) - (makers // 1_000 + 2) * _DAY_S,
             adapt=lambda entry: replace(
                 entry, urls=(urls[entry.name],), validator_key=keys[entry.name][0]
             ),
@@ -79,6 +79,8 @@ class ClusterCrowd(MakerCrowd):
             board.block(*posts)
             if first.replica.state.size != before + len(posts) + 1:
                 raise AssertionError("a post of the base log was refused")
+            if first.replica.height % 3 == 0:
+                board.time += _DAY_S  # a thousand may register each day
 
         self._prepare(board, makers, write)
         size, root = first.replica.state.size, first.replica.root
@@ -166,6 +168,14 @@ class RunningNode:
         """Memory of node and CometBFT now, in 10^6 bytes."""
         return tree_rss_mb(self._process.pid)
 
+    def takes_posts(self) -> bool:
+        """Whether its CometBFT has caught up with the others."""
+        try:
+            answer = json.loads(get(f"http://127.0.0.1:{self._crowd.rpc[self._number]}", "/status"))
+        except (OSError, LookupError, ValueError, http.client.HTTPException):
+            return False
+        return not answer["result"]["sync_info"]["catching_up"]
+
     def size(self) -> int:
         """The published size; 0 while there is none."""
         try:
@@ -176,11 +186,11 @@ class RunningNode:
 
 @contextmanager
 def cluster(crowd: ClusterCrowd) -> Iterator[list[RunningNode]]:
-    """All operators, once each has published the base log."""
+    """All operators, once each has published the base log and takes posts."""
     nodes: list[RunningNode] = []
     try:
         nodes += [RunningNode(crowd, n) for n in range(NODES)]
-        wait_until(lambda: all(node.size() for node in nodes))
+        wait_until(lambda: all(node.size() and node.takes_posts() for node in nodes))
         yield nodes
     finally:
         for node in nodes:

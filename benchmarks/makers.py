@@ -18,10 +18,15 @@ from fieldpost.testing.maker_posts import advisory_publish
 
 # Batches lie a minute apart; the last must not be ahead of the clock by which the node goes on.
 _AGO_S = 86_400
+# As many may register in a day.
+_A_DAY = 1_000
 
 
 class MakerCrowd:
-    """The makers of one board; at most as many as register in a day, which are 1,000."""
+    """The makers of one board; at most as many as register in a day, which are 1,000.
+
+    A board whose days pass between batches may have more.
+    """
 
     def __init__(self, data: Path, *, makers: int) -> None:
         self.data = data
@@ -33,9 +38,11 @@ class MakerCrowd:
     def _prepare(self, board: World, makers: int, write: Callable[[list[bytes]], None]) -> None:
         self._makers = [MakerActor(board, f"maker{n}") for n in range(makers)]
         self._numbers = 0
-        write([maker.registration() for maker in self._makers])
-        write([maker.class_set(most_devices=2**21) for maker in self._makers])
-        write([maker.release_publish(1) for maker in self._makers])
+        for start in range(0, makers, _A_DAY):
+            some = self._makers[start : start + _A_DAY]
+            write([maker.registration() for maker in some])
+            write([maker.class_set(most_devices=2**21) for maker in some])
+            write([maker.release_publish(1) for maker in some])
 
     def rollouts(self, count: int) -> list[tuple[int, bytes]]:
         """For the first maker: (interval in seconds, `rollout.set`), each interval another."""
