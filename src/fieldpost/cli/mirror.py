@@ -12,7 +12,8 @@ import click
 
 from fieldpost.cli.console import json_option, note
 from fieldpost.cli.node_recovery import entries_bar
-from fieldpost.journal import FORMATS, LEVELS, configure, tell
+from fieldpost.cli.options import log_options
+from fieldpost.journal import configure, tell
 
 _log = logging.getLogger(__name__)
 
@@ -59,20 +60,7 @@ def command() -> None:
     metavar="HOST:PORT",
     help="Where to serve /metrics, for yourself alone.  [default: nowhere]",
 )
-@click.option(
-    "--log-format",
-    type=click.Choice(FORMATS),
-    default="logfmt",
-    show_default=True,
-    help="Of the log, on stderr.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS),
-    default="warning",
-    show_default=True,
-    help="The least that the log says.",
-)
+@log_options
 @json_option
 def run(
     *,

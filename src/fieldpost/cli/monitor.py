@@ -15,9 +15,9 @@ import click
 
 from fieldpost.cli.console import json_option, note, printable, show, table
 from fieldpost.cli.node_recovery import entries_bar
-from fieldpost.cli.options import HexId
+from fieldpost.cli.options import HexId, log_options
 from fieldpost.errors import FieldpostError, Misconfigured, NotFound, Unavailable
-from fieldpost.journal import FORMATS, LEVELS, configure, tell
+from fieldpost.journal import configure, tell
 
 if TYPE_CHECKING:
     from fieldpost.watch.monitor.looking import Look
@@ -112,20 +112,7 @@ _alarms_option = click.option(
     metavar="HOST:PORT",
     help="Where to serve /metrics and /readyz, for yourself alone.  [default: nowhere]",
 )
-@click.option(
-    "--log-format",
-    type=click.Choice(FORMATS),
-    default="logfmt",
-    show_default=True,
-    help="Of the log, on stderr.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS),
-    default="warning",
-    show_default=True,
-    help="The least that the log says.",
-)
+@log_options
 @json_option
 @click.pass_context
 def run(

@@ -11,6 +11,7 @@ import click
 
 from fieldpost.cli.maker_home import MakerHome, default_home
 from fieldpost.errors import Malformed, Misconfigured
+from fieldpost.journal import FORMATS, LEVELS
 from fieldpost.signers.passphrase import passphrase_source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -126,3 +127,21 @@ def parse_share(text: str) -> int:
     if threshold == 0 and float(number) > 0:
         raise Malformed(f"{text!r} is less than any device; write 0% to offer it to nobody")
     return threshold
+
+
+def log_options(command: F) -> F:
+    """`--log-format` and `--log-level`, for what runs for long and has no file of settings."""
+    command = click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        default="warning",
+        show_default=True,
+        help="The least that the log says.",
+    )(command)
+    return click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        default="logfmt",
+        show_default=True,
+        help="Of the log, on stderr.",
+    )(command)

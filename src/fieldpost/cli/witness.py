@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fieldpost.cli.console import json_option, moment, note, show
-from fieldpost.journal import FORMATS, LEVELS, configure, tell
+from fieldpost.cli.options import log_options
+from fieldpost.journal import configure, tell
 
 if TYPE_CHECKING:
     from fieldpost.watch.witness.keys import WitnessKeys
@@ -140,12 +141,7 @@ def show_witness(*, data: Path, vkeys: bool, as_json: bool) -> None:
 @click.option(
     "--metrics-listen", metavar="HOST:PORT", help="Where to serve /metrics, for yourself."
 )
-@click.option(
-    "--log-format", type=click.Choice(FORMATS), default=FORMATS[0], help="Of the log, on stderr."
-)
-@click.option(
-    "--log-level", type=click.Choice(LEVELS), default="warning", help="The least that it says."
-)
+@log_options
 @json_option
 def run(
     *,

@@ -33,8 +33,6 @@ ABCI_VERSION: Final = "2.0.0"
 # Of the application: another one makes CometBFT replay its blocks.
 APP_VERSION: Final = 1
 _ACCEPT: Final = 1
-_RECHECK: Final = 1
-_IN_THE_LOG: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -137,11 +135,6 @@ class Application:
         except Malformed as error:
             return messages.CheckTxResponse(code=int(Code.MALFORMED), log=str(error))
         replica = self._replica
-        if request.type == _RECHECK:
-            digests = [sha256(post).digest() for post in posts]
-            if len(replica.db.find_receipts(digests)) == len(set(digests)):
-                return messages.CheckTxResponse(code=_IN_THE_LOG, log="in the log already")
-            return messages.CheckTxResponse()
         read, valid = self._seen.look(posts, replica.state.map)
         found = frozenset(valid)
         if not all(is_admissible(post, found, replica.state.board) for post in read):
