@@ -107,7 +107,8 @@ class _Link:
                     while report is not None:
                         self._send(http, report)
                         away, told, report = _FIRST_AWAY_S, None, self._next()
-            except Unavailable as error:
+            except FieldpostError as error:
+                # Away, or its URL in the record is none: the next one may be better.
                 if str(error) != told:
                     tell(_log, "relay-away", peer=self._name, error=error)
                 told = str(error)

@@ -87,6 +87,14 @@ def test_every_operator_gets_each_report_once_and_is_told_that_it_was_relayed() 
         assert second.wait_taken(2) == wanted
 
 
+def test_a_url_that_is_none_costs_a_turn_and_not_the_reports() -> None:
+    """What an operator wrote into the record, every other operator's node must survive."""
+    peer = Peer()
+    with serving(peer) as url, relaying({"a": ("no url", url)}) as relay:
+        relay.pass_on(b"one")
+        assert peer.wait_taken(1) == [(RELAYED, b"one")]
+
+
 def test_an_operator_that_is_away_holds_up_nobody_else() -> None:
     peer = Peer()
     with serving(peer) as url, relaying({"dead": (DEAD,), "there": (url,)}) as relay:
