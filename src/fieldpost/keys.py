@@ -12,7 +12,7 @@ Libraries disagree about malformed signatures, so what counts as valid is decide
 ledger, devices, monitors and tools alike. Nothing else may call a library's verify.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
@@ -118,11 +118,18 @@ _Y8: Final = 2707385501144840649318225287225658788936804267575313519463743609750
 _LOW_ORDER_Y: Final = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 
 
-def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> None:
+def verify_signature(
+    key: PublicKey,
+    message: bytes,
+    signature: bytes,
+    quick_yes: Callable[[bytes, bytes, bytes], bool] | None = None,
+) -> None:
     """Check one signature under the one rule. Returns nothing.
 
     Ed25519: S < L, canonical R and A, no low-order A, cofactorless equation.
     P-256: 64 bytes r‖s, both in [1, n), s ≤ n/2, SHA-256. ML-DSA-44: empty context (FIPS 204).
+    `quick_yes` is asked first, of raw Ed25519 key, message and signature with good A and S: it may
+    say yes where the equation holds, and its no means nothing (engines.quick_yes).
     Raises Untrusted("bad-signature") for everything else, wrong lengths included.
     """
     if len(signature) != SIGNATURE_BYTES[key.algorithm]:
@@ -130,7 +137,7 @@ def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> None:
     try:
         match key.algorithm:
             case Algorithm.ED25519:
-                _verify_ed25519(key.raw, message, signature)
+                _verify_ed25519(key.raw, message, signature, quick_yes)
             case Algorithm.ESP256:
                 _verify_p256(key.raw, message, signature)
             case Algorithm.ML_DSA_44:
@@ -139,13 +146,20 @@ def verify_signature(key: PublicKey, message: bytes, signature: bytes) -> None:
         raise Untrusted("bad-signature", f"{key.algorithm.name} signature is not valid") from error
 
 
-def _verify_ed25519(raw: bytes, message: bytes, signature: bytes) -> None:
+def _verify_ed25519(
+    raw: bytes,
+    message: bytes,
+    signature: bytes,
+    quick_yes: Callable[[bytes, bytes, bytes], bool] | None,
+) -> None:
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     # Canonical A: y < p. (x = 0 with the sign bit set has y = ±1, which is of low order anyway.)
     if y >= _P or y in _LOW_ORDER_Y:
         raise InvalidSignature
     if int.from_bytes(signature[32:], "little") >= _L:
         raise InvalidSignature
+    if quick_yes is not None and quick_yes(raw, message, signature):
+        return
     # The library compares encodings of R, cofactorless, so a non-canonical R never matches.
     ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
 

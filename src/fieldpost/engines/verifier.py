@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
+from fieldpost.engines.quick_yes import Accepts, find_quick_yes
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.keys import Algorithm, PublicKey, verify_signature
 
@@ -43,10 +44,10 @@ def encode_request(checks: Iterable[Check]) -> bytes:
     return HEAD.pack(len(parts) // 4, len(body)) + body
 
 
-def is_valid(check: Check) -> bool:
+def is_valid(check: Check, quick_yes: Accepts | None = None) -> bool:
     """Whether `verify_signature` accepts it."""
     try:
-        verify_signature(*check)
+        verify_signature(*check, quick_yes)
     except Untrusted:
         return False
     return True
@@ -54,6 +55,7 @@ def is_valid(check: Check) -> bool:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more."""
+    quick_yes = find_quick_yes()
     answers.write(READY)
     answers.flush()
     while len(head := requests.read(HEAD.size)) == HEAD.size:
@@ -61,11 +63,11 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         body = requests.read(size)
         if len(body) < size:
             return
-        answers.write(bytes(_verdicts(body)))
+        answers.write(bytes(_verdicts(body, quick_yes)))
         answers.flush()
 
 
-def _verdicts(body: bytes) -> Iterator[bool]:
+def _verdicts(body: bytes, quick_yes: Accepts | None) -> Iterator[bool]:
     at = 0
     while at < len(body):
         algorithm, key_bytes, signature_bytes, message_bytes = _CHECK.unpack_from(body, at)
@@ -74,7 +76,8 @@ def _verdicts(body: bytes) -> Iterator[bool]:
         signature, at = body[at : at + signature_bytes], at + signature_bytes
         message, at = body[at : at + message_bytes], at + message_bytes
         try:
-            yield is_valid((PublicKey(Algorithm(algorithm), key), message, signature))
+            check = PublicKey(Algorithm(algorithm), key), message, signature
+            yield is_valid(check, quick_yes)
         except Malformed:
             yield False
 
