@@ -21,7 +21,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos mutants check fmt docs vectors lock dist clean
+.PHONY: help setup system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos liars mutants check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -66,6 +66,9 @@ fuzz: $(STAMP) ## 100,000 mutations for every reader and endpoint (ARGS="guided 
 
 chaos: $(STAMP) ## real processes killed at random moments (ARGS="--node 30 --agent 30 --seed 7")
 	$(BIN)/python -m tests.crash.chaos $(ARGS)
+
+liars: $(STAMP) ## members of a board that lie, each a real process: who notices (docs/operations/liars.md)
+	$(BIN)/python -m tests.liars $(ARGS)
 
 mutants: $(STAMP) ## every fsync of durable left out in turn: which campaign notices
 	$(BIN)/python -m tests.crash.mutants $(ARGS)

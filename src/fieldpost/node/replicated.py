@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening an operator's share of a replicated board: its CometBFT, its engine, its peers."""
 
-import logging
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
-from typing import Final
 
-from fieldpost.checkin.evidence import make_evidence
-from fieldpost.durable import make_dirs, write_file
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.cometbft.engine import CometEngine
 from fieldpost.engines.cometbft.genesis import decode_genesis
@@ -26,22 +21,18 @@ from fieldpost.engines.cometbft.ordering import CometOrdering
 from fieldpost.engines.cometbft.program import check_program, find_program
 from fieldpost.engines.cometbft.snapshots import Snapshots
 from fieldpost.engines.operator_keys import own_name
-from fieldpost.errors import FieldpostError, Malformed, Misbehaviour, Misconfigured, Unavailable
-from fieldpost.journal import tell
+from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable
 from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
 from fieldpost.node.api.light import PATH
 from fieldpost.node.config import NodeConfig
 from fieldpost.node.mirrors import open_mirror
+from fieldpost.node.peer_evidence import PeerEvidence
 from fieldpost.node.peers import Peers
 from fieldpost.node.trusted_block import agree_on_block
 from fieldpost.records.board import BoardRecord
 from fieldpost.store.log_files import LogFiles
 from fieldpost.tlog.hashing import Hash
-
-EVIDENCE: Final = "evidence"
-
-_log = logging.getLogger(__name__)
 
 
 def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEngine:
@@ -99,18 +90,11 @@ def open_replicated(config: NodeConfig, *, clock: Callable[[], int]) -> CometEng
     def own(record: BoardRecord) -> str | None:
         return own_name(keys_directory(config.data), record)
 
-    def keep(peer: str, fork: Misbehaviour) -> None:
-        ours, theirs = fork.evidence
-        tell(_log, "peer-forks", peer=peer, error=fork)
-        folder = config.data / EVIDENCE
-        make_dirs(folder)
-        evidence = make_evidence(engine.board, (ours, theirs), links=())
-        # A name may have slashes in it; one file for each peer is enough to convict it.
-        name = sha256(peer.encode()).hexdigest()[:16]
-        write_file(folder / f"split-view-{name}.evidence", evidence.encode())
-
     peers = Peers(
-        engine.publisher, record=lambda: read_board(engine.newest_map), own=own, keep_evidence=keep
+        engine.publisher,
+        record=lambda: read_board(engine.newest_map),
+        own=own,
+        keep_evidence=PeerEvidence(config.data, engine.board).keep,
     )
     engine.before_close(peers.close)
     return engine

@@ -2,6 +2,7 @@
 """An untrusted relay between a node and its clients: passes requests on, and does what a test says.
 
     with Relay(node_url) as relay:
+        relay.instead = lambda path: b"…" if path.endswith("/checkpoint") else None    never asks
         relay.alter = lambda path, body: body.replace(…)      lies about every answer
         relay.cut = lambda path: 1000 if "/blobs/" in path else None     ends the body early
         relay.hold = lambda path: 1000 if … else None         then waits for `resume`
@@ -11,12 +12,14 @@ It is a thread of the test's own process, on loopback.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+
+from fieldpost.errors import NotFound
 
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "date", "server"})
 
@@ -31,23 +34,28 @@ class QuietServer(ThreadingHTTPServer):
 
 
 class Relay:
-    """One relay. The attributes may be changed while it runs."""
+    """One relay. The attributes may be changed while it runs.
 
-    def __init__(self, target: str) -> None:
+    `instead` answers a GET itself where it gives a body, or pieces of one; NotFound is a 404.
+    """
+
+    def __init__(self, target: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.target = target
+        self.instead: Callable[[str], bytes | Iterator[bytes] | None] = lambda _: None
         self.alter: Callable[[str, bytes], bytes] = lambda _, body: body
         self.cut: Callable[[str], int | None] = lambda _: None
         self.hold: Callable[[str], int | None] = lambda _: None
         self.held = threading.Event()
         self.resume = threading.Event()
         self.requests: list[tuple[str, str, str | None]] = []
-        self._server = QuietServer(("127.0.0.1", 0), _handler(self))
+        self._server = QuietServer((host, port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
     def url(self) -> str:
         """Where devices reach it."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -79,7 +87,37 @@ class _Handler(BaseHTTPRequestHandler):
     relay: Relay
 
     def do_GET(self) -> None:
-        self._pass_on()
+        self.relay.requests.append((self.command, self.path, self.headers.get("Range")))
+        try:
+            own = self.relay.instead(self.path)
+        except NotFound:
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        match own:
+            case None:
+                self._ask()
+            case bytes():
+                self.send_response(200)
+                wanted = self.headers.get("Accept", "").partition(",")[0]
+                self.send_header("Content-Type", wanted or "application/octet-stream")
+                self.send_header("Content-Length", str(len(own)))
+                self.end_headers()
+                self._send(own)
+            case pieces:
+                self._send_pieces(pieces)
+
+    def _send_pieces(self, pieces: Iterator[bytes]) -> None:
+        """A body of whose length nobody knows."""
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        try:
+            for piece in pieces:
+                self.wfile.write(piece)
+        except OSError:
+            return  # whoever asked has had enough
 
     def do_HEAD(self) -> None:
         self._pass_on()
@@ -95,6 +133,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         self.relay.requests.append((self.command, self.path, self.headers.get("Range")))
+        self._ask()
+
+    def _ask(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         asked = {name: value for name, value in self.headers.items() if name != "Host"}
         node = HTTPConnection(urlsplit(self.relay.target).netloc, timeout=10)
