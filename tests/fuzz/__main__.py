@@ -3,7 +3,7 @@
 
     make fuzz                                            every reader and endpoint, 100,000 each
     make fuzz ARGS="mutations --only cbor --count 1000"  those whose name has `cbor` in it
-    make fuzz ARGS="mutations --only endpoint"           requests to a node in this process
+    make fuzz ARGS="mutations --only endpoint"           requests to servers, without sockets
     make fuzz ARGS="guided --seconds 60 --only suit"     libFuzzer by atheris, a minute for each
 
 A fault makes the exit status 1 and shows the input in hex. What reaches new code is kept
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from tests.fuzz import corpus, endpoints
+from tests.fuzz import corpus, endpoints, private_address
 from tests.fuzz.campaign import Fault, check_peak, feed_all, mutations, traced
 from tests.fuzz.endpoints import ENDPOINTS
 from tests.fuzz.targets import TARGETS
@@ -37,6 +37,8 @@ def _mutate(task: tuple[str, int, int]) -> str:
     name, count, seed = task
     if name in ENDPOINTS:
         return _ask(name, count, seed)
+    if name == private_address.NAME:
+        return _ask_privately(count, seed)
     began = before = time.process_time()
     slowest = collected = 0.0
 
@@ -75,11 +77,27 @@ def _ask(name: str, count: int, seed: int) -> str:
     """All mutations of requests to one endpoint; a line about them, or about the fault."""
     began = time.process_time()
     try:
-        statuses = endpoints.feed_mutations(name, count, seed=seed)
+        statuses, slowest_s = endpoints.feed_mutations(name, count, seed=seed)
+        kept = endpoints.check_keeps_nothing(name, min(endpoints.TWICE, count), seed=seed)
     except Fault as fault:
         return f"FAULT {fault}"
     shown = " ".join(f"{status}:{times}" for status, times in sorted(statuses.items()))
-    return f"ok {name}: {count} mutations, {shown}, {time.process_time() - began:.0f} s"
+    return (
+        f"ok {name}: {count} mutations, {shown}, slowest {1000 * slowest_s:.0f} ms, "
+        f"{kept} bytes kept, {time.process_time() - began:.0f} s"
+    )
+
+
+def _ask_privately(count: int, seed: int) -> str:
+    """The same for the address that the operator alone reads."""
+    began = time.process_time()
+    try:
+        statuses = private_address.feed_mutations(count, seed=seed)
+    except Fault as fault:
+        return f"FAULT {fault}"
+    shown = " ".join(f"{status}:{times}" for status, times in sorted(statuses.items()))
+    seconds = time.process_time() - began
+    return f"ok {private_address.NAME}: {count} mutations, {shown}, {seconds:.0f} s"
 
 
 def _guide(seconds: int, name: str) -> int:
@@ -108,7 +126,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.mode == "guided":
         return max(map(partial(_guide, options.seconds), (n for n in TARGETS if options.only in n)))
-    names = [name for name in (*TARGETS, *ENDPOINTS) if options.only in name]
+    names = [name for name in (*TARGETS, *ENDPOINTS, private_address.NAME) if options.only in name]
     tasks = [(name, options.count, options.seed) for name in names]
     faults = 0
     with multiprocessing.get_context("fork").Pool(options.jobs) as pool:

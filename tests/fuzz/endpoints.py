@@ -1,116 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every endpoint of a node, fed with changed requests: the real application over a real board.
+"""Every endpoint, fed with changed requests: their bytes go through the server's own protocol.
 
-Endpoints come from the routes themselves. Each has true requests to begin with; whatever comes of
-changing them is answered with a status that docs/reference/openapi.json has for it, and never with
-500. Errors are problem documents that say what to do.
+Whatever comes of changing true requests is answered with a status that the documents have for it,
+and never with 500 nor with an error in the log. Errors are problem documents that say what to do.
+What a request costs is bounded: processor time, and memory that stays behind.
 """
 
 import asyncio
+import gc
 import json
+import logging
+import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
-from fieldpost.node.app import Node, open_node
-from fieldpost.node.clients import OWN
-from fieldpost.node.config import Limits, NodeConfig
-from tests.fuzz import seeds
-from tests.fuzz.campaign import Fault
-from tests.fuzz.requests import Request, mutate_request
-from tests.fuzz.true_requests import true_requests
-from tests.unit.node.asked import Answered, ask, path_of
-from tests.unit.node.running_node import NOW
-from tools import write_openapi
+from tests.fuzz import bounds, seeds
+from tests.fuzz.answers import Answer, NotOneAnswer, read_answer, read_statuses
+from tests.fuzz.campaign import Fault, traced
+from tests.fuzz.requests import Request, is_framed_plainly, mutate_head, mutate_request, pieces_of
+from tests.fuzz.services import SERVICES, Run, Service, Statuses, endpoints
+from tests.fuzz.wire import Heard, Wire
+from tests.unit.node.asked import path_of
 
 PREFIX: Final = "endpoint"
 FRESH: Final = 10_000
-"""So many requests to one board; then a new one, in which uploads are not yet complete."""
+"""So many requests to one service; then a new one, in which uploads are not yet complete."""
+TWICE: Final = 1_500
+"""So many requests are made twice to see what stays in memory."""
+SLOW_S: Final = 2.0
 _PROBLEM: Final = b"application/problem+json"
-_BREAKS: Final = frozenset(b"\r\n\0")
+_OTHER_PROBLEMS: Final = frozenset({b"text/x.tlog.size"})
+_PARSERS: Final = b"text/plain; charset=utf-8"
+_HEADS: Final = 0.1
+"""The share of requests of which the head is changed as bytes."""
+
+ENDPOINTS: Final = {f"{PREFIX} {service} {name}": service for service, name in endpoints()}
 
 
-def name_of(path: str, route: Route) -> str:
-    """An endpoint's name: its methods and its path as OpenAPI writes it."""
-    return f"{PREFIX} {'|'.join(sorted(route.methods or ()))} {path}"
+class Fed:
+    """A service that is asked, and whose answers are judged. Made on the loop that asks."""
 
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.wire = Wire(service.app, service.limits)
+        self.slowest_s = 0.0
+        self._routes = service.routes
 
-ENDPOINTS: Final = tuple(name_of(path, route) for path, route in write_openapi.routes())
+    async def feed(self, name: str, request: Request, pieces: list[bytes] | None = None) -> int:
+        """Ask, and judge the answer: its status, 0 for the end of a connection. Raises Fault.
 
-
-@cache
-def _documented() -> dict[tuple[str, str], frozenset[int]]:
-    paths: dict[str, dict[str, Any]] = write_openapi.document()["paths"]
-    return {
-        (path, method.upper()): frozenset(map(int, operation["responses"])) - {500}
-        for path, methods in paths.items()
-        for method, operation in methods.items()
-    }
-
-
-class Board:
-    """A node in this process, with one of everything on its board, and the true requests to it."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self.routes = [route for route in node.app.routes if isinstance(route, Route)]
-        self.requests: dict[str, tuple[Request, ...]] = {}
-
-    async def fill(self) -> None:
-        """Post and upload what the true requests are about."""
-        found = await true_requests(self._node)
-        self.requests = {f"{PREFIX} {name}": rows for name, rows in found.items()}
-
-    async def feed(self, name: str, request: Request) -> Answered:
-        """Ask, and judge the answer. Raises Fault."""
+        `pieces` are sent in the place of the request's own bytes.
+        """
+        sent = pieces_of(request) if pieces is None else pieces
+        began = time.process_time()
+        with errors_of_the_log() as told:
+            try:
+                heard = await self.wire.ask(sent)
+            except Exception as error:
+                raise Fault(name, b"".join(sent), f"{type(error).__name__}: {error}") from error
+        self.slowest_s = max(self.slowest_s, time.process_time() - began)
+        if told:
+            raise Fault(name, b"".join(sent), f"the log says: {told[0]}")
+        is_plain = pieces is None and is_framed_plainly(request)
         try:
-            answered = await ask(
-                self._node.app,
-                request.method,
-                request.target,
-                headers=request.headers,
-                body=request.parts(),
-                client=OWN,
-            )
-        except Exception as error:
-            raise Fault(name, request.encode(), f"{type(error).__name__}: {error}") from error
-        wrong = self._wrong(request, answered)
-        if wrong:
-            raise Fault(name, request.encode(), wrong)
-        return answered
+            return self._judge(request, heard) if is_plain else self._judge_loosely(heard)
+        except NotOneAnswer as wrong:
+            raise Fault(name, b"".join(sent), str(wrong)) from None
 
-    async def feed_mutations(self, name: str, count: int, *, seed: str = "0") -> Counter[int]:
-        """`count` changed requests to one endpoint; how often each status came. Raises Fault."""
-        random, others = Random(f"{name} {seed}"), seeds.everything()
-        kin = [request for rows in self.requests.values() for request in rows]
-        statuses: Counter[int] = Counter()
-        for _ in range(count):
-            request = mutate_request(random, random.choice(self.requests[name]), kin, others)
-            statuses[(await self.feed(name, request)).status] += 1
-        return statuses
+    def _judge(self, request: Request, heard: Heard) -> int:
+        answer = read_answer(heard.data, is_head=request.method == "HEAD")
+        if _is_the_parsers(answer, heard):
+            return 400
+        if answer.status not in self._admitted(request):
+            raise NotOneAnswer(f"{answer.status} is not documented here: {answer.body[:300]!r}")
+        kind = answer.headers.get(b"content-type")
+        if answer.status >= 400 and request.method != "HEAD" and kind not in _OTHER_PROBLEMS:
+            if kind != _PROBLEM:
+                raise NotOneAnswer(f"{answer.status} without a problem document")
+            problem = json.loads(answer.body)
+            if problem["status"] != answer.status or not problem["next"]:
+                raise NotOneAnswer(f"{answer.status} with another problem: {problem}")
+        return answer.status
 
-    def _wrong(self, request: Request, answered: Answered) -> str:
-        status, method = answered.status, request.method
-        if status not in self._admitted(request):
-            return f"{status} is not documented here: {answered.body[:300]!r}"
-        if any(not _BREAKS.isdisjoint(name + value) for name, value in answered.headers.items()):
-            return "a header with a line break"
-        if status >= 400 and method != "HEAD":
-            if answered.headers.get(b"content-type") != _PROBLEM:
-                return f"{status} without a problem document"
-            problem = json.loads(answered.body)
-            if problem["status"] != status or not problem["next"]:
-                return f"{status} with another problem: {problem}"
-        return ""
+    def _judge_loosely(self, heard: Heard) -> int:
+        """Of bytes that may be no request, or several, all answers are of those that there are."""
+        statuses = read_statuses(heard.data)
+        strange = set(statuses) - self._anywhere() - {100}
+        if strange:
+            raise NotOneAnswer(f"{strange} is documented nowhere: {heard.data[:300]!r}")
+        return statuses[0] if statuses else 0
 
-    def _admitted(self, request: Request) -> frozenset[int]:
+    def _anywhere(self) -> Statuses:
+        found = {400, 404, 405, 307}
+        for route in self._routes:
+            for method in route.methods or ():
+                found |= self._documented(route.path, method)
+        for method in ("GET", "POST"):
+            found |= self.service.elsewhere(method)
+        return frozenset(found)
+
+    def _documented(self, path: str, method: str) -> Statuses:
+        return self.service.documented(path.replace(":path}", "}"), method)
+
+    def _admitted(self, request: Request) -> Statuses:
         """The statuses of the endpoint that a request reaches, which may be another, or none."""
         scope = {
             "type": "http",
@@ -118,34 +116,102 @@ class Board:
             "path": path_of(request.path),
             "root_path": "",
         }
-        matches = {route.matches(scope)[0]: route for route in reversed(self.routes)}
+        matches = {route.matches(scope)[0]: route for route in reversed(self._routes)}
         if Match.FULL in matches:
-            path = matches[Match.FULL].path.replace(":path}", "}")
-            return _documented()[path, request.method]
+            return self._documented(matches[Match.FULL].path, request.method)
+        refused = self.service.elsewhere(request.method)
+        if refused:
+            return refused
         # A path that lacks a slash, or has one too many, is sent on to the right one.
         return frozenset({405}) if Match.PARTIAL in matches else frozenset({404, 307})
 
+    async def feed_mutations(self, name: str, count: int, *, seed: str = "0") -> Counter[int]:
+        """`count` changed requests to one endpoint; how often each status came. Raises Fault."""
+        random, others = Random(f"{name} {seed}"), seeds.everything()
+        own = self.service.requests[name.removeprefix(f"{PREFIX} {ENDPOINTS[name]} ")]
+        kin = [request for rows in self.service.requests.values() for request in rows]
+        statuses: Counter[int] = Counter()
+        for _ in range(count):
+            request = mutate_request(random, random.choice(own), kin, others)
+            pieces = None
+            if random.random() < _HEADS:
+                pieces = mutate_head(random, request)
+            statuses[await self.feed(name, request, pieces)] += 1
+        return statuses
+
+
+def _is_the_parsers(answer: Answer, heard: Heard) -> bool:
+    """Whether the bytes were no HTTP: no application hears of them, and the connection ends."""
+    return answer.status == 400 and heard.is_over and answer.headers[b"content-type"] == _PARSERS
+
 
 @contextmanager
-def open_board() -> Iterator[Node]:
-    """A new node over a folder that is removed at the end."""
-    limits = Limits(body_silence_s=20.0, reserve_bytes=1)
-    with TemporaryDirectory() as folder:
-        config = NodeConfig(data=Path(folder) / "data", limits=limits)
-        with open_node(config, clock=lambda: NOW) as node:
-            yield node
+def errors_of_the_log() -> Iterator[list[str]]:
+    """What is logged as an error inside the block."""
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(f"{record.getMessage()} {record.exc_info and record.exc_info[1]!r}")
+
+    listener = Listener(logging.ERROR)
+    logging.getLogger().addHandler(listener)
+    try:
+        yield told
+    finally:
+        logging.getLogger().removeHandler(listener)
 
 
-def feed_mutations(name: str, count: int, *, seed: int = 0) -> Counter[int]:
-    """`count` changed requests to one endpoint; how often each status came. Raises Fault."""
+@contextmanager
+def opened(name: str) -> Iterator[tuple[Service, Run]]:
+    """A new service, and the event loop to ask it on."""
+    with asyncio.Runner() as runner, SERVICES[name](runner.run) as service:
+        yield service, runner.run
+
+
+def feed_mutations(name: str, count: int, *, seed: int = 0) -> tuple[Counter[int], float]:
+    """`count` changed requests to one endpoint: how often each status came, seconds of the slowest.
+
+    Raises Fault, also for one that took longer than SLOW_S of processor time.
+    """
     statuses: Counter[int] = Counter()
+    slowest_s = 0.0
     for done in range(0, count, FRESH):
-        with open_board() as node:
-            board, some = Board(node), min(FRESH, count - done)
-            statuses += asyncio.run(_feed_new(board, name, some, f"{seed} {done}"))
-    return statuses
+        with opened(ENDPOINTS[name]) as (service, run):
+            some, slow_s = run(_feed_new(service, name, min(FRESH, count - done), f"{seed} {done}"))
+        statuses += some
+        slowest_s = max(slowest_s, slow_s)
+    if slowest_s > SLOW_S:
+        raise Fault(name, b"", f"a request took {slowest_s:.1f} s")
+    return statuses, slowest_s
 
 
-async def _feed_new(board: Board, name: str, count: int, seed: str) -> Counter[int]:
-    await board.fill()
-    return await board.feed_mutations(name, count, seed=seed)
+async def _feed_new(
+    service: Service, name: str, count: int, seed: str
+) -> tuple[Counter[int], float]:
+    fed = Fed(service)
+    return await fed.feed_mutations(name, count, seed=seed), fed.slowest_s
+
+
+def check_keeps_nothing(name: str, count: int, *, seed: int = 0) -> int:
+    """Bytes that are kept of `count` requests which were made before. Raises Fault for too many."""
+
+    async def twice(service: Service) -> int:
+        fed = Fed(service)
+        kept = 0
+        for _ in range(2):
+            before = _memory()
+            await fed.feed_mutations(name, count, seed=str(seed))
+            kept = _memory() - before
+        return kept
+
+    with opened(ENDPOINTS[name]) as (service, run), traced():
+        kept: int = run(twice(service))
+    if kept > bounds.KEPT_BYTES:
+        raise Fault(name, b"", f"{kept} bytes are kept of {count} requests made before")
+    return kept
+
+
+def _memory() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]

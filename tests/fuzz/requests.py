@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP requests changed in some of their parts, as they reach the application behind a parser.
+"""HTTP requests changed in some of their parts, and then as bytes.
 
-What httptools refuses never comes so far: a target is printable ASCII, a header has no line breaks.
+A part that was changed still is one: a target is printable ASCII, a header has no line breaks. What
+is no request any more comes of changing the bytes of the head.
 """
 
 from collections.abc import Sequence
@@ -34,6 +35,33 @@ _SEGMENTS: Final = (
     *(b"", b".", b"..", b"%2e%2e", b"%2F", b"%00", b"%", b"%zz", b"%FF", b"//", b"a" * 1_500),
     *(b"0" * 32, b"0" * 64, b"F" * 64, b"v1", b"tile", b"x000", b"%D9%A3", b"stable"),
 )
+_FRAMING: Final = frozenset(
+    {b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"}
+)
+_FRAMES: Final = (
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r\n\r\n",
+        b"\n\n",
+        b"\r",
+        b" ",
+        b"\t",
+        b"\0",
+        b":",
+        b"HTTP/1.0",
+        b"HTTP/2.0",
+    ),
+    *(b"Content-Length: 0\r\n", b"content-length : 5\r\n", b"Transfer-Encoding: chunked\r\n"),
+    *(b"Transfer-Encoding: x, chunked\r\n", b"Connection: close\r\n", b"Connection: upgrade\r\n"),
+    *(b"Upgrade: h2c\r\n", b"Expect: 100-continue\r\n", b"Host: another\r\n", b"0\r\n\r\n"),
+    *(
+        b"5;x=y\r\nhello\r\n",
+        b"GET / HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"x" * 17_000,
+    ),
+)
 _NUMBERS: Final = (b"", b"-1", b"-2", b"0", b"1", b"00", b"+1", b"1e3", b"9" * 18, b"9" * 40)
 
 
@@ -58,11 +86,41 @@ class Request:
         size = max(1, -(-len(self.body) // self.pieces))
         return [self.body[at : at + size] for at in range(0, len(self.body), size)]
 
-    def encode(self) -> bytes:
-        """The request as it is shown: near enough to send it by hand."""
+    def head(self) -> bytes:
+        """Request line and headers, with Host and Content-Length unless there are some."""
+        names = {name for name, _ in self.headers}
         lines = [self.method.encode() + b" " + self.target + b" HTTP/1.1"]
         lines += [name + b": " + value for name, value in self.headers]
-        return b"\r\n".join((*lines, b"", self.body))
+        if b"host" not in names:
+            lines.append(b"host: board")
+        if self.body and not names & {b"content-length", b"transfer-encoding"}:
+            lines.append(b"content-length: %d" % len(self.body))
+        return b"\r\n".join((*lines, b"", b""))
+
+
+def pieces_of(request: Request) -> list[bytes]:
+    """The bytes of a request as they come; the first part of the body together with the head."""
+    first, *rest = request.parts() or [b""]
+    return [request.head() + first, *rest]
+
+
+def is_framed_plainly(request: Request) -> bool:
+    """Whether its bytes are one request to everybody, and the connection goes on after it."""
+    return not {name for name, _ in request.headers} & _FRAMING
+
+
+def mutate_head(random: Random, request: Request) -> list[bytes]:
+    """The bytes of a request whose head is changed as bytes, or of which there are two at once."""
+    first, *rest = pieces_of(request)
+    match random.randrange(4):
+        case 0:
+            return [first + b"".join(rest)] * random.choice((1, 2, 3)) + [first[: len(first) // 2]]
+        case 1:
+            at = random.randrange(len(first))
+            return [first[:at], first[at:], *rest]
+        case _:
+            head = request.head()
+            return [mutate(random, head, (*_FRAMES, head)) + first[len(head) :], *rest]
 
 
 def mutate_request(

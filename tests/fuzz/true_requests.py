@@ -31,7 +31,8 @@ def get(path: str, query: bytes = b"", *headers: tuple[bytes, bytes]) -> tuple[R
     return first, second
 
 
-def _send(method: str, path: str, kind: str, body: bytes, more: Headers = ()) -> Request:
+def send(method: str, path: str, kind: str, body: bytes, more: Headers = ()) -> Request:
+    """A request with a body of a content type."""
     headers = ((b"content-type", kind.encode()), *more)
     return Request(method, path.encode(), headers=headers, body=body)
 
@@ -46,7 +47,7 @@ def _piece(release: Published, start: int, end: int) -> Request:
     offset = str(start).encode()
     more = (_permit(release), (b"upload-offset", offset), (b"upload-complete", complete))
     path = f"/v1/blobs/sha256/{sha256(release.image).hexdigest()}"
-    return _send("PATCH", path, "application/partial-upload", release.image[start:end], more)
+    return send("PATCH", path, "application/partial-upload", release.image[start:end], more)
 
 
 def _report(board: str, device: DeterministicSigner, counter: int) -> bytes:
@@ -84,10 +85,10 @@ async def true_requests(node: Node) -> dict[str, tuple[Request, ...]]:
     device = _SIGNERS[0].public_key.thumbprint().hex()
 
     manifests = f"/v1/manifests/{new.record.manifest.hex()}"
-    put_manifest = _send("PUT", manifests, "application/suit-envelope+cose", new.envelope)
-    put_leaves = _send("PUT", f"/v1/lots/{lot}/leaves", "application/cbor", cbor.encode(leaves))
+    put_manifest = send("PUT", manifests, "application/suit-envelope+cose", new.envelope)
+    put_leaves = send("PUT", f"/v1/lots/{lot}/leaves", "application/cbor", cbor.encode(leaves))
     reports = [
-        _send("POST", "/v1/reports", "application/eat+cwt", _report(node.board, signer, counter))
+        send("POST", "/v1/reports", "application/eat+cwt", _report(node.board, signer, counter))
         for counter, signer in enumerate(_SIGNERS, 1)
     ]
     pieces = (_piece(new, 0, 1_000), _piece(old, 0, 500))
@@ -113,9 +114,9 @@ async def true_requests(node: Node) -> dict[str, tuple[Request, ...]]:
             *get(f"/log/{tile_path(tile)}"),
         ),
         "POST /v1/posts": (
-            _send("POST", "/v1/posts", "application/cose", new_entry),
-            _send("POST", "/v1/posts", "application/cose", later),
-            _send("POST", "/v1/posts", "application/cbor-seq", old_entry + new_entry),
+            send("POST", "/v1/posts", "application/cose", new_entry),
+            send("POST", "/v1/posts", "application/cose", later),
+            send("POST", "/v1/posts", "application/cbor-seq", old_entry + new_entry),
         ),
         "GET|HEAD /v1/receipts/{digest}": get(f"/v1/receipts/{sha256(new_entry).hexdigest()}"),
         "GET|HEAD /v1/checkin/{class_id}/{channel}": get(checkin),

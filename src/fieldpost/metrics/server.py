@@ -35,7 +35,9 @@ class MetricsServer:
     ) -> None:
         host = address[0]
         try:
-            self._server = _server_class(host)(address, _handler(metrics, check_ready, details))
+            self._server = _server_class(host)(
+                address, handler_class(metrics, check_ready, details)
+            )
         except OSError as error:
             raise Misconfigured(
                 f"cannot listen on {host}:{address[1]} for metrics: {error.strerror}; choose "
@@ -65,9 +67,11 @@ def _server_class(host: str) -> type[ThreadingHTTPServer]:
     return type("Server6", (ThreadingHTTPServer,), {"address_family": AF_INET6})
 
 
-def _handler(
+def handler_class(
     metrics: Metrics, check_ready: Callable[[], object], details: Callable[[], Details]
 ) -> type[BaseHTTPRequestHandler]:
+    """What answers one connection; see MetricsServer."""
+
     class Handler(BaseHTTPRequestHandler):
         timeout = _SILENCE_S  # of the socket, so that a silent scraper holds no thread
 

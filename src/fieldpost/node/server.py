@@ -52,29 +52,8 @@ class Server:
         ]
         # Anybody can make uvicorn warn, once for every few bytes that are no HTTP.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        places = _take_places(limits.connections)
-        config = uvicorn.Config(
-            app,
-            loop="uvloop",
-            http=limited_protocol(
-                limits,
-                gate=getattr(app.state, "gate", None) or Gate.build(limits, ()),
-                crowd=Crowd(most=places, most_per_client=limits.client_connections),
-                fast=getattr(app.state, "fast", None),
-                short=getattr(app.state, "short", None),
-            ),
-            # Who forwards for whom is the gate's business.
-            proxy_headers=False,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            timeout_keep_alive=limits.keep_alive_s,
-            timeout_graceful_shutdown=limits.drain_s,
-            backlog=2_048,
-            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
+        config = server_config(
+            app, limits, places=_take_places(limits.connections), certificate=certificate
         )
         self._server = _ReadyServer(config, on_ready, certificate)
 
@@ -96,6 +75,35 @@ class Server:
     def stop(self) -> None:
         """Ask for the end, from any thread."""
         self._server.should_exit = True
+
+
+def server_config(
+    app: Starlette, limits: Limits, *, places: int, certificate: Certificate | None = None
+) -> uvicorn.Config:
+    """How an application is served: by our protocol, for at most `places` connections."""
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=limited_protocol(
+            limits,
+            gate=getattr(app.state, "gate", None) or Gate.build(limits, ()),
+            crowd=Crowd(most=places, most_per_client=limits.client_connections),
+            fast=getattr(app.state, "fast", None),
+            short=getattr(app.state, "short", None),
+        ),
+        # Who forwards for whom is the gate's business.
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=limits.keep_alive_s,
+        timeout_graceful_shutdown=limits.drain_s,
+        backlog=2_048,
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
+    )
 
 
 class _ReadyServer(uvicorn.Server):
