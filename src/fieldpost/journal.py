@@ -90,7 +90,7 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "validator-misbehaved": Event(
         logging.ERROR,
-        "A validator's key voted twice for one height: it was copied, or its operator lies.",
+        "A block proves that a validator signed a header of no block, to deceive light clients.",
         ("validator", "height"),
     ),
     "peer-away": Event(
@@ -122,8 +122,19 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "validator-key-doubled": Event(
         logging.ERROR,
-        "A validator key voted twice for one round: there is a copy of it. `own`: of yours.",
-        ("validator", "own"),
+        "A validator key voted twice for one round, so there is a copy of it or its operator lies: "
+        "this node saw the votes (`own`: of yours), or a block proves it (`height`).",
+        ("validator", "own", "height"),
+    ),
+    "validator-key-changed": Event(
+        logging.WARNING,
+        "CometBFT was started with the new validator key, which votes from this height on.",
+        ("validator", "height"),
+    ),
+    "validator-key-not-changed": Event(
+        logging.ERROR,
+        "The board has the new validator key, and the old one could not be replaced by it.",
+        ("error",),
     ),
     "cometbft-halted": Event(
         logging.ERROR,

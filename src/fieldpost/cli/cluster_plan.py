@@ -25,6 +25,8 @@ from fieldpost.cli.ceremony import Request, Signed
 from fieldpost.cli.founding import complete, founding_request, starter_settings
 from fieldpost.cli.operator_file import OperatorFile, founding_record, make_operator
 from fieldpost.engines.board_files import keys_directory
+from fieldpost.engines.cometbft.genesis import decode_genesis
+from fieldpost.engines.cometbft.home import comet_home, read_genesis
 from fieldpost.engines.operator_keys import GOVERNANCE, load_signer
 from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.records.limits import MAX_OPERATORS
@@ -160,6 +162,10 @@ def make_plan(folder: Path, *, nodes: int, now: int, epoch_s: int, timeout_commi
 
 def found(plan: Plan) -> str:
     """Make keys, genesis and settings of every operator, where they are missing; the board id."""
+    genesis = [read_genesis(comet_home(member.data)) for member in plan.members]
+    if all(genesis) and all(member.settings.exists() for member in plan.members):
+        # Keys may have been replaced since, of which the same genesis would not follow any more.
+        return decode_genesis(genesis[0] or b"").board
     files = [_operator(plan, member) for member in plan.members]
     record = founding_record(files, epoch_s=plan.epoch_s)
     request = founding_request(record)

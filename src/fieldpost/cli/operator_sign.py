@@ -12,7 +12,7 @@ from fieldpost.cli.console import json_option, note, show
 from fieldpost.cli.maker_sign import present, read_ceremony_file
 from fieldpost.cli.options import find_pin_prompt
 from fieldpost.engines.board_files import keys_directory
-from fieldpost.engines.cometbft.home import comet_home, key_path, load_validator_key
+from fieldpost.engines.cometbft.home import comet_home, key_path, load_key
 from fieldpost.engines.operator_keys import load_signer
 from fieldpost.errors import Misconfigured
 from fieldpost.keys import Signer
@@ -67,7 +67,7 @@ def _signers(data: Path) -> Iterator[Signer]:
         yield load_signer(path, find_pin_prompt())
     home = comet_home(data)
     if key_path(home).exists():
-        yield load_validator_key(home)
+        yield load_key(key_path(home))
 
 
 commands = (sign,)

@@ -41,6 +41,9 @@ class PaperOrdering:
         self.mempool += [tx for tx in txs if tx not in self.mempool]
         return [None] * len(txs)
 
+    def renew_key(self) -> None:
+        """See Ordering."""
+
     def ask(self, **union: Any) -> Any:
         """The answer to one request, over a connection of its own. AssertionError for a failure."""
         with socket.socket(socket.AF_UNIX) as made:

@@ -88,6 +88,12 @@ def test_a_rotation_that_was_cut_off_after_the_post_is_settled_by_the_next_comma
     assert not (world.data / "keys/governance.next.pem").exists()
 
 
+def test_a_board_of_one_operator_has_no_validator_key_to_replace(world: CliWorld) -> None:
+    with pytest.raises(Misconfigured, match="no validators"):
+        world.call("operator", "rotate-keys", "--key", "validator", *desk(world))
+    assert not (world.data / "cometbft").exists()
+
+
 def test_a_board_set_can_be_signed_elsewhere(world: CliWorld) -> None:
     unsigned, signatures = world.root / "b.unsigned", world.root / "b.signatures"
     change = ("operator", "board-set", "--epoch-s", "20")

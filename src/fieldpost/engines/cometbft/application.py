@@ -33,6 +33,8 @@ ABCI_VERSION: Final = "2.0.0"
 # Of the application: another one makes CometBFT replay its blocks.
 APP_VERSION: Final = 1
 _ACCEPT: Final = 1
+# Of the two kinds of misbehaviour that a block can prove, that of two votes for one round.
+_DOUBLED: Final = 1
 
 _log = logging.getLogger(__name__)
 
@@ -156,13 +158,7 @@ class Application:
             # is what the operators computed: CometBFT would have stopped otherwise.
             self._confirm()
             for found in request.misbehavior:
-                # Two validators with one key, or one that lies: its operator is known by it.
-                tell(
-                    _log,
-                    "validator-misbehaved",
-                    validator=found.validator.address.hex(),
-                    height=found.height,
-                )
+                _tell_misbehaviour(found)
             bundles = [_read(tx) for tx in request.txs]
             posts = [post for bundle in bundles for post in bundle]
             memory = self._seen.memory(posts, replica.state.map)
@@ -204,6 +200,14 @@ class Application:
             self._seen.forget(block.digests)
             self._settled(list(zip(block.digests, block.decided.outcomes, strict=True)))
             return messages.CommitResponse()
+
+
+def _tell_misbehaviour(found: Any) -> None:
+    validator = found.validator.address.hex().upper()
+    if found.type == _DOUBLED:
+        tell(_log, "validator-key-doubled", validator=validator, height=found.height)
+    else:
+        tell(_log, "validator-misbehaved", validator=validator, height=found.height)
 
 
 def _read(tx: bytes) -> tuple[bytes, ...]:

@@ -285,6 +285,7 @@ class CometEngine(PublishedReads):
                 if batch.posts:
                     self._sending.send(batch, trouble=self._fatal or self._fault)
                 self._sending.look_after(trouble=self._fatal or self._fault)
+                self._ordering.renew_key()
                 if self._fault is not None and self._fatal is None:
                     height = self._replica.height
                     pause = self._begin_again(pause)

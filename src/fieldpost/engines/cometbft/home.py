@@ -163,16 +163,7 @@ def make_keys(home: Path, *, disk: Disk = OS) -> tuple[bytes, str]:
                 f"{signed_path(home)} says that a key signed blocks, and {key_path(home)} is not "
                 "there: put the key back, or move that file away and become a new operator"
             )
-        secret, public = _new_key()
-        _write_json(
-            key_path(home),
-            {
-                "address": validator_address(public).hex().upper(),
-                "pub_key": {"type": _PUBLIC, "value": b64encode(public).decode()},
-                "priv_key": {"type": _PRIVATE, "value": b64encode(secret).decode()},
-            },
-            disk,
-        )
+        make_key_file(key_path(home), disk=disk)
     node_key = home / "config" / "node_key.json"
     if not node_key.exists():
         secret, _ = _new_key()
@@ -181,9 +172,23 @@ def make_keys(home: Path, *, disk: Disk = OS) -> tuple[bytes, str]:
     return read_validator_key(home), read_node_id(home)
 
 
+def make_key_file(path: Path, *, disk: Disk = OS) -> None:
+    """A new validator key, as CometBFT reads it."""
+    secret, public = _new_key()
+    _write_json(
+        path,
+        {
+            "address": validator_address(public).hex().upper(),
+            "pub_key": {"type": _PUBLIC, "value": b64encode(public).decode()},
+            "priv_key": {"type": _PRIVATE, "value": b64encode(secret).decode()},
+        },
+        disk,
+    )
+
+
 def read_validator_key(home: Path) -> bytes:
     """The public validator key, 32 bytes. Raises Misconfigured, also where its state is missing."""
-    public = _read_key(key_path(home), "pub_key", 32)
+    public = read_public_key(key_path(home))
     if not signed_path(home).is_file():
         raise Misconfigured(
             f"{signed_path(home)} is missing, which alone keeps this key from voting twice for one "
@@ -192,9 +197,14 @@ def read_validator_key(home: Path) -> bytes:
     return public
 
 
-def load_validator_key(home: Path) -> Signer:
-    """The validator key, to sign with as the board's rules ask. Raises Misconfigured."""
-    secret = _read_key(key_path(home), "priv_key", 64)
+def read_public_key(path: Path) -> bytes:
+    """The public key of a validator's key file, 32 bytes. Raises Misconfigured."""
+    return _read_key(path, "pub_key", 32)
+
+
+def load_key(path: Path) -> Signer:
+    """A validator's key file, to sign with as the board's rules ask. Raises Misconfigured."""
+    secret = _read_key(path, "priv_key", 64)
     return SoftwareSigner.from_private_bytes(Algorithm.ED25519, secret[:32])
 
 

@@ -7,7 +7,7 @@ comes back is limited in size and time. Sending the same transaction again is al
 
 import json
 import threading
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Rejected, Unavailable
+from fieldpost.records.limits import MAX_OPERATORS
 
 MOST_CALLS: Final = 10
 ANSWER_S: Final = 10.0
@@ -72,6 +73,17 @@ class CometRpc:
                 catching_up=bool(sync["catching_up"]),
                 peers=int(net["n_peers"]),
             )
+        except (KeyError, TypeError, ValueError) as error:
+            raise Unavailable(f"{self._address} answers not as CometBFT does ({error})") from error
+
+    def validators(self) -> tuple[int, frozenset[bytes]]:
+        """Who votes on the next block, by public key, and its height. Raises Unavailable."""
+        with self._lock:
+            (answer,) = self._ask([("validators", {"per_page": str(MAX_OPERATORS)})])
+        try:
+            found = answer["result"]
+            keys = {b64decode(one["pub_key"]["value"]) for one in found["validators"]}
+            return int(found["block_height"]), frozenset(keys)
         except (KeyError, TypeError, ValueError) as error:
             raise Unavailable(f"{self._address} answers not as CometBFT does ({error})") from error
 

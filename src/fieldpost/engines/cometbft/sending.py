@@ -39,6 +39,10 @@ class Ordering(Protocol):
         """Hand over transactions; for each None once the mempool has it, or why not."""
         ...
 
+    def renew_key(self) -> None:
+        """Go over to the validator key's successor once it votes; asked about every second."""
+        ...
+
 
 class Sending:
     """The posts of one node on their way. `send` and `look_after` are for the engine's thread."""

@@ -197,16 +197,21 @@ def test_whoever_waits_when_the_node_stops_is_told_to_ask_again(line: Line) -> N
         future.result(WAIT_S)
 
 
-def test_a_key_that_voted_twice_is_told(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("kind", "event"), [(1, "validator-key-doubled"), (2, "validator-misbehaved")]
+)
+def test_what_a_block_proves_of_a_validator_is_told(
+    line: Line, caplog: pytest.LogCaptureFixture, kind: int, event: str
+) -> None:
     line.ordering.height += 1
     line.ordering.ask(
         finalize_block={
             "height": line.ordering.height,
             "time": {"seconds": line.cluster.time},
-            "misbehavior": [{"type": 1, "validator": {"address": b"\xaa" * 20}, "height": 1}],
+            "misbehavior": [{"type": kind, "validator": {"address": b"\xaa" * 20}, "height": 1}],
         }
     )
-    assert f"validator={'aa' * 20}" in caplog.text
+    assert f"{event} validator={'AA' * 20} height=1" in caplog.text
 
 
 def test_reads_are_of_what_is_published_alone(line: Line) -> None:
