@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from fieldpost import __version__
 from fieldpost.node.api import health, problems
+from fieldpost.node.api.cosignatures import MOST_WAIT_S
 from fieldpost.node.api.problems import CONTENT_TYPE, PROBLEMS
 from fieldpost.node.app import BOARD_NOUNS, FLEET_NOUNS
 
@@ -44,7 +45,10 @@ ANSWERS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
     "/v1/manifests/{digest}": ((ENVELOPE,), {}),
     "/v1/blobs/sha256/{digest}": ((BYTES,), {}),
     "/v1/board": ((JSON, CBOR), {"since": {"type": "integer", "minimum": -1}}),
-    "/v1/cosignatures/{size}": ((TEXT,), {}),
+    "/v1/cosignatures/{size}": (
+        (TEXT,),
+        {"wait": {"type": "integer", "minimum": 0, "maximum": MOST_WAIT_S}},
+    ),
     "/v1/makers/{maker}": ((JSON,), {}),
     "/v1/makers/{maker}/links": ((CBOR,), {"since": {"type": "integer", "minimum": -1}}),
     "/v1/classes/{class_id}": ((JSON,), {}),

@@ -126,6 +126,13 @@ class Engine(Protocol):
         """
         ...
 
+    def when_cosigned(self, size: int, call: Callable[[], None]) -> Callable[[], None]:
+        """Make `call` once this operator has signed `size` or a larger one, on any thread.
+
+        At once where there is nothing to wait for. What is given back forgets the call.
+        """
+        ...
+
     def check_ready(self) -> None:
         """Check that posts can be written now. Raises Unavailable that says why not."""
         ...

@@ -168,6 +168,11 @@ class EmbeddedEngine(PublishedReads):
         """See Engine."""
         return self._publication.note_of(size)
 
+    def when_cosigned(self, size: int, call: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002 - the port's
+        """See Engine: no other operator waits for this one."""
+        call()
+        return lambda: None
+
     def check_ready(self) -> None:
         """See Engine."""
         if not self._thread.is_alive():

@@ -24,6 +24,8 @@ TEXT: Final = "text/plain"
 _SILENCE_S: Final = 3.0
 _TOTAL_S: Final = 6.0
 _WAIT_S: Final = 1.0
+# A peer that is about to sign answers when it has; shorter than the silence that is taken for away.
+_SIGNING_S: Final = 1
 _FIRST_PAUSE_S: Final = 0.02
 _MOST_PAUSE_S: Final = 0.3
 _FIRST_AWAY_S: Final = 0.25
@@ -141,7 +143,7 @@ class Peers:
 
     def _ask(self, http: HttpClient, name: str, wanted: Wanted) -> bool:
         """Whether the peer had anything new over a size."""
-        note = self._fetch(http, name, wanted.size)
+        note = self._fetch(http, name, wanted.size, f"?wait={_SIGNING_S}")
         try:
             return note is not None and self._publisher.add_note(wanted.size, note)
         except NotFound:
@@ -150,11 +152,11 @@ class Peers:
             self._keep_evidence(name, fork)
             raise
 
-    def _fetch(self, http: HttpClient, name: str, size: int) -> bytes | None:
+    def _fetch(self, http: HttpClient, name: str, size: int, query: str = "") -> bytes | None:
         """What the peer has over a size, None if nothing; it is there, either way."""
         note: bytes | None = None
         with suppress(NotFound):
-            path = f"/v1/cosignatures/{size}"
+            path = f"/v1/cosignatures/{size}{query}"
             note = http.fetch(path, accept=TEXT, most_bytes=MAX_NOTE_BYTES)
         self._publisher.presence.heard(name)
         return note

@@ -137,6 +137,10 @@ class NodeService:
         """A note with all that is signed here over a size. Raises NotFound."""
         return self._engine.cosigned(size)
 
+    def when_cosigned(self, size: int, call: Callable[[], None]) -> Callable[[], None]:
+        """See Engine."""
+        return self._engine.when_cosigned(size, call)
+
     def log_file(self, path: str) -> bytes:
         """A tile or an entry bundle. Raises NotFound; Malformed for what is no such path."""
         if path.startswith("tile/entries/"):

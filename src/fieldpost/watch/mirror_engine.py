@@ -64,6 +64,11 @@ class MirrorEngine(PublishedReads):
         assert heads is not None  # it had a head from the beginning
         return heads.of_size(size).note
 
+    def when_cosigned(self, size: int, call: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002 - the port's
+        """See Engine: no other operator waits for this one."""
+        call()
+        return lambda: None
+
     def check_ready(self) -> None:
         """See Engine: whether the mirror is up to date, as far as it can know."""
         trouble = self._trouble()

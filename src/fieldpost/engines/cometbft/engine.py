@@ -157,6 +157,10 @@ class CometEngine(PublishedReads):
         """See Engine."""
         return self._publisher.note_of(size)
 
+    def when_cosigned(self, size: int, call: Callable[[], None]) -> Callable[[], None]:
+        """See Engine."""
+        return self._publisher.waits.add(size, call)
+
     @property
     def cosignable(self) -> Cosignable:
         """See WritingEngine."""

@@ -25,6 +25,7 @@ from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.cometbft.open_size import OpenSize
 from fieldpost.engines.cometbft.presence import Presence
 from fieldpost.engines.cometbft.replica import Computed
+from fieldpost.engines.cometbft.signed_waits import SignedWaits
 from fieldpost.engines.operator_keys import OperatorKeys, find_keys
 from fieldpost.engines.published import PublishedHeads, TooFew, assemble_head
 from fieldpost.engines.signed_mark import SignedMark
@@ -90,6 +91,7 @@ class Publisher:
         self._published = published
         self.heads = heads
         self.presence = Presence()
+        self.waits = SignedWaits()
         self._trouble: str | None = None
         # Told, on the publisher's thread, of what `newest_cosigned` gives.
         self.followers: list[Callable[[CommittedHead], None]] = []
@@ -315,6 +317,7 @@ class Publisher:
                 one.lines[key] = now, line
             one.own, one.own_log = now, operator.log_key
             self._wake.notify_all()
+        self.waits.signed(checkpoint.size)
 
     def _refresh(self) -> None:
         """Cosign the newest published head again once it is an epoch old."""
