@@ -58,6 +58,7 @@ ANSWERS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
     "/v1/devices/{device}": ((CBOR,), {}),
     "/v1/reports": ((), {}),
     "/v1/fleet/heads": ((JSON,), {"after": {"type": "integer", "minimum": 0}}),
+    "/v1/fleet/evidence": ((JSON,), {"after": {"type": "integer", "minimum": 0}}),
     "/v1/fleet/devices/{device}": ((JSON,), {}),
     "/v1/fleet/{class_id}": ((JSON,), {}),
     "/v1/fleet/{class_id}/period": ((JSON,), PERIOD),
@@ -76,6 +77,7 @@ BODIES: Final[dict[tuple[str, str], tuple[tuple[str, ...], int]]] = {
         ("application/eat+cwt", "application/vnd.fieldpost.relayed-report"),
         204,
     ),
+    ("post", "/v1/fleet/evidence"): (("application/vnd.fieldpost.evidence+cbor",), 204),
 }
 _HEX: Final = {
     **dict.fromkeys(("digest", "key", "device"), 64),

@@ -52,6 +52,9 @@ class Posted:
         record = LotRecord(nonce=1, id=lot, class_id=CLASS, count=len(leaves), root=root)
         return PostedLot(record, list(LEAVES).index(lot))
 
+    def links(self) -> list[bytes]:
+        return []
+
     def status_page(self, lot: bytes, page: int) -> bytes | None:
         return self.pages.get((lot, page))
 

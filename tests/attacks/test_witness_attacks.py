@@ -21,8 +21,9 @@ from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
 from fieldpost.testing.defences import Defence, without
 from fieldpost.testing.world import BoardWorld
 from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint
+from fieldpost.tlog.cosignature import Cosignature, cosigner_key, format_cosignature
 from fieldpost.tlog.hashing import leaf_hash
-from fieldpost.tlog.note import NoteSignature
+from fieldpost.tlog.note import Note, NoteSignature, format_note, parse_note
 from fieldpost.tlog.tree import MemoryTree
 from fieldpost.tlog.witness import Inconsistent, OtherSize
 from fieldpost.watch.witness.database import FILE_NAME
@@ -133,6 +134,31 @@ def test_a_fork_that_one_operator_showed_is_kept_as_evidence(tmp_path: Path) -> 
     proven = verify_evidence(decode_evidence(kept.read_bytes()))
     assert (proven.first.size, proven.second.size) == (6, 6)
     assert {signer.name for signer in proven.authors} == {board.world.operators[0].name}
+
+
+@pytest.mark.parametrize("spoilt", [False, True], ids=["control", "invented"])
+def test_an_invented_line_beside_a_true_one_spoils_no_evidence(
+    tmp_path: Path, spoilt: bool
+) -> None:
+    """A verifier believes no note with a bad signature in it, so a liar would add one."""
+    board = WitnessedBoard(BoardWorld(operators=4))
+    fork = forked_board(board)
+    note = parse_note(fork.note(2))
+    other = board.world.operators[2]
+    key = cosigner_key(other.cosigner_name, other.cosigner().public_key)
+    invented = format_cosignature(Cosignature(key.key_id, 1, bytes([1]) * 64), name=key.name)
+    lines = (*note.signatures, invented) if spoilt else note.signatures
+    with served(tmp_path, boards=[BoardSource(board.id, None)]) as witness:
+        board.send_links(witness.http)
+        board.world.accept(board.world.maker.registration())
+        board.world.accept(board.world.maker.class_set())
+        board.ask(witness.http, 0)
+        with pytest.raises(Untrusted):
+            fork.ask(witness.http, 6, note=format_note(Note(note.text, lines)))
+    (kept,) = (tmp_path / "evidence").iterdir()
+    proven = verify_evidence(decode_evidence(kept.read_bytes()))
+    authors = {board.world.operators[n].name for n in range(2)}
+    assert {signer.name for signer in proven.authors} == authors
 
 
 def put_back(folder: Path, saved: Path) -> None:

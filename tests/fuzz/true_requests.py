@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """True requests to every endpoint of a node, about what was really posted and uploaded there."""
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
 from fieldpost import cbor
+from fieldpost.checkin.evidence import make_evidence
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import Report, ReportedComponent, sign_report
 from fieldpost.keys import Algorithm
+from fieldpost.ledger.reading import read_board
+from fieldpost.node.api.reports import EVIDENCE
 from fieldpost.node.app import Node
 from fieldpost.records import map_keys
 from fieldpost.testing import maker_posts
+from fieldpost.testing.liar_members import Members
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.tlog.tiles import entries_path, tile_at, tile_path
 from tests.fuzz.requests import Request
@@ -60,6 +65,16 @@ def _report(board: str, device: DeterministicSigner, counter: int) -> bytes:
         outcome=Outcome.CONFIRMED,
     )
     return sign_report(report, device)
+
+
+def evidence_of(node: Node) -> bytes:
+    """Two heads of the newest size, both signed by the board's own operator."""
+    service = node.app.state.node
+    head = service.head()
+    members = Members.load([service.blobs._root.parent], read_board(head.map))
+    other = replace(head.checkpoint, root=bytes(32))
+    note = members.note(other, members.cosign(other, at=head.timestamp))
+    return make_evidence(node.board, (head.note, note), links=()).encode()
 
 
 async def true_requests(node: Node) -> dict[str, tuple[Request, ...]]:
@@ -136,6 +151,10 @@ async def true_requests(node: Node) -> dict[str, tuple[Request, ...]]:
         "GET|HEAD /v1/board": (*get("/v1/board"), *get("/v1/board", b"since=0")),
         "GET|HEAD /v1/cosignatures/{size}": get(f"/v1/cosignatures/{world.state.size}"),
         "GET|HEAD /v1/fleet/heads": get("/v1/fleet/heads"),
+        "GET|HEAD /v1/fleet/evidence": get("/v1/fleet/evidence", b"after=0"),
+        "POST /v1/fleet/evidence": (
+            _send("POST", "/v1/fleet/evidence", EVIDENCE, evidence_of(node)),
+        ),
         "GET|HEAD /v1/makers/{maker}": get(makers),
         "GET|HEAD /v1/makers/{maker}/links": get(makers + "/links", b"since=0"),
         "GET|HEAD /v1/classes/{class_id}": get(classes),

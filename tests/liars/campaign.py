@@ -94,7 +94,7 @@ def tell(rig: Rig, case: Case, *, mirror_keeps: bool) -> Outcome:
     """Tell one lie to everybody. `mirror_keeps`: until the mirror has evidence of it."""
     known = set((rig.folder / "witness" / "evidence").glob("*.evidence"))
     with lying(rig, case) as (url, process):
-        home = rig.device(case.name, url)
+        home = rig.device(case.name)
         alone, memory = ask_device(home, url)
         head, first = memory.belief.size, memory.running
         deceived = memory.belief.root not in {rig.before.root, rig.now.root}

@@ -40,6 +40,7 @@ from fieldpost.testing.paper_cluster import PaperCluster
 from fieldpost.tlog.note import parse_note
 from fieldpost.tlog.treehead import Checkpoint, parse_checkpoint
 from tests.attacks.test_lying_source_attacks import serving, serving_folder
+from tests.cometbft import free_ports
 from tests.liars.programs import fieldpost, liar, program, until
 from tests.unit.engines.cometbft.devices import provisioning
 from tests.unit.engines.cometbft.signing import signed
@@ -67,6 +68,7 @@ class Rig:
     folder: Path
     cluster: PaperCluster
     honest: str
+    fleet: str
     witness: str
     stale: str
     before: Checkpoint
@@ -83,12 +85,9 @@ class Rig:
         shutil.copytree(self.folder / "before" / name, target, symlinks=True)
         return target
 
-    def device(self, case: str, *urls: str) -> Path:
-        """A device that runs release 2, and asks these addresses in this order."""
-        home = self.copy("device", case)
-        asked = ", ".join(f'"{url}"' for url in urls)
-        (home / "agent.toml").write_text(f'urls = [{asked}]\nhealth_check = ["true"]\n')
-        return home
+    def device(self, case: str) -> Path:
+        """The folder of a device that runs release 2."""
+        return self.copy("device", case)
 
 
 class _Founder:
@@ -157,7 +156,9 @@ def standing(folder: Path) -> Iterator[Rig]:
         founder = _Founder(folder)
         cluster, maker = founder.cluster, founder.cluster.maker
         stack.callback(cluster.close)
-        founder.publish(maker.registration())
+        (port,) = free_ports(1)
+        fleet = f"http://127.0.0.1:{port}"
+        founder.publish(maker.registration(report_urls=(fleet,)))
         founder.publish(maker.class_set())
         provisioned = provisioning(cluster)
         for sequence in (1, 2):
@@ -168,6 +169,16 @@ def standing(folder: Path) -> Iterator[Rig]:
         mirror = stack.enter_context(program(fieldpost(*words, "--listen", "127.0.0.1:0"), journal))
         honest = mirror.event("ready")["url"]
         witness = _witness(folder, honest, stack)
+        trust = folder / "tracker.provisioning"
+        trust.write_bytes(provisioned)
+        reads = ("--board", honest, "--provisioning", trust, "--data", folder / "fleet")
+        service = stack.enter_context(
+            program(
+                fieldpost("fleet", "run", *reads, "--listen", f"127.0.0.1:{port}"),
+                folder / "fleet.log",
+            )
+        )
+        assert service.event("ready")["url"] == fleet
         stale = stack.enter_context(
             program(liar("--lie", "stale", "--node", honest), folder / "stale.log")
         )
@@ -181,6 +192,7 @@ def standing(folder: Path) -> Iterator[Rig]:
             folder=folder,
             cluster=cluster,
             honest=honest,
+            fleet=fleet,
             witness=witness,
             stale=stale_url,
             before=before.checkpoint,

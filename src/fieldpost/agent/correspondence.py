@@ -159,10 +159,20 @@ class Correspondent(Machine):
         delivery, words = self._reporter.send(self.memory, told)
         facts = {"outcome": str(told.outcome), "sequence": told.sequence}
         self._tell("report", delivery=str(delivery), detail=words, **facts)
+        self._send_evidence()
         if self.memory.told is not None and delivery in (Delivery.SENT, Delivery.REFUSED):
             self.memory = replace(self.memory, told=None)
             self._save()
         return delivery
+
+    def _send_evidence(self) -> None:
+        """Hand over what proves that somebody lied, once; a person finds it here all the same."""
+        for path in self._home.unsent_evidence():
+            delivery, words = self._reporter.send_evidence(path.read_bytes())
+            self._tell("evidence-sent", delivery=str(delivery), detail=words, file=path.name)
+            if delivery is Delivery.WAITING:
+                return
+            self._home.note_sent(path)
 
     def end(self) -> None:
         """The agent ends in order: keep what only a power cut should cost."""

@@ -8,7 +8,8 @@ device.key          the device's private key, or the name of it in a token; mode
 memory.cbor         what survives a reboot
 slots/              the images
 downloads/          stored bytes that have not all arrived
-evidence/           two signed statements that cannot both be honest; for a person
+evidence/           two signed statements that cannot both be honest; for a person. NAME.sent: the
+                    fleet service was given NAME
 """
 
 import fcntl
@@ -29,6 +30,7 @@ from fieldpost.errors import Conflict, Misbehaviour, Misconfigured
 from fieldpost.records.provisioning import ProvisioningRecord
 
 MOST_EVIDENCE: Final = 16
+_SENT: Final = ".sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,17 @@ class Home:
         ending = "cbor" if portable is None else "evidence"
         path = self.evidence / f"{found.reason}-{sha256(data).hexdigest()[:16]}.{ending}"
         make_dirs(self.evidence, disk=self.disk)
-        kept = {file.name for file in self.evidence.iterdir()}
+        kept = {file.name for file in self.evidence.iterdir() if file.suffix != _SENT}
         # One true split view can be shown again with ever new times, and must not fill the disk.
         if path.name not in kept and len(kept) < MOST_EVIDENCE:
             write_file(path, data, disk=self.disk)
         return path
+
+    def unsent_evidence(self) -> list[Path]:
+        """Evidence that others can judge and that no fleet service was given yet."""
+        files = sorted(self.evidence.glob("*.evidence"))
+        return [path for path in files if not path.with_name(path.name + _SENT).exists()]
+
+    def note_sent(self, evidence: Path) -> None:
+        """It need not be sent again. Raises Unavailable."""
+        write_file(evidence.with_name(evidence.name + _SENT), b"", disk=self.disk)

@@ -23,6 +23,7 @@ from fieldpost.tlog.cosignature import Cosignature
 
 _ED25519_BYTES: Final = SIGNATURE_BYTES[Algorithm.ED25519]
 CONTENT_TYPE: Final = "application/eat+cwt"
+_EVIDENCE: Final = "application/vnd.fieldpost.evidence+cbor"
 
 
 class Delivery(StrEnum):
@@ -44,10 +45,15 @@ class Reporter:
 
     def send(self, memory: Memory, told: Told) -> tuple[Delivery, str]:
         """Sign and send; returns what became of it, and the words of whoever refused."""
-        report = self._sign(memory, told)
+        return self._post("/v1/reports", self._sign(memory, told), CONTENT_TYPE)
 
+    def send_evidence(self, evidence: bytes) -> tuple[Delivery, str]:
+        """Send evidence, which proves itself; returns as `send`."""
+        return self._post("/v1/fleet/evidence", evidence, _EVIDENCE)
+
+    def _post(self, path: str, body: bytes, content_type: str) -> tuple[Delivery, str]:
         def post(client: HttpClient) -> None:
-            client.send("POST", "/v1/reports", report, content_type=CONTENT_TYPE)
+            client.send("POST", path, body, content_type=content_type)
 
         try:
             self._sources.ask(post)

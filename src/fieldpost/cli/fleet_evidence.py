@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fleet evidence`: what devices were shown, compared with what the board shows everybody."""
+"""`fleet evidence`: what devices were shown, compared with what the board shows everybody, and the
+evidence that they sent."""
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -8,13 +10,14 @@ from typing import Final
 import click
 
 from fieldpost.checkin.comparing import Fit, History, Verdict, compare_reported
-from fieldpost.checkin.evidence import board_records
+from fieldpost.checkin.evidence import board_records, decode_evidence, verify_evidence
 from fieldpost.cli.board_access import Board, policy_of
 from fieldpost.cli.console import json_option, note, show_json, table
+from fieldpost.client.fleet_evidence import fetch_all_evidence
 from fieldpost.client.fleet_heads import ReportedHead, fetch_all_heads
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import make_dirs, write_file
-from fieldpost.errors import Malformed, Unavailable
+from fieldpost.errors import Malformed, Unavailable, Untrusted
 from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import MAX_NOTE_BYTES
 from fieldpost.tlog.proof import prove_prefix, roots_from_prefix
@@ -89,7 +92,8 @@ def evidence(*, board_url: str, fleet_url: str | None, save: Path | None, as_jso
     A device that was shown another history reports its head, with the cosignatures under it. The
     board is asked for a proof that this head is of its history. Where it has none, whoever signed
     both is named, and the file convinces others (`fieldpost verify`); a head without cosignatures
-    is the device's word alone. Exit code 4 if there is evidence, 3 if there are only suspicions.
+    is the device's word alone. A device that was shown two histories froze, and sent both heads.
+    Exit code 4 if there is evidence, 3 if there are only suspicions.
 
     \b
     fieldpost fleet evidence --board https://board.example
@@ -100,8 +104,9 @@ def evidence(*, board_url: str, fleet_url: str | None, save: Path | None, as_jso
     history = history_of(board)
     with HttpClient(fleet_url or board_url) as http:
         judged = [(head, _judge(head, history)) for head in fetch_all_heads(http)]
+        sent = [_sent(data, history, save) for data in fetch_all_evidence(http)]
     odd = [(head, verdict) for head, verdict in judged if verdict.fit is Fit.OTHER]
-    rows = [_row(head, verdict, save) for head, verdict in odd]
+    rows = [_row(head, verdict, save) for head, verdict in odd] + sent
     ahead = sum(verdict.fit is Fit.AHEAD for _, verdict in judged)
     facts = {"board": history.board, "size": history.size, "heads": len(judged), "ahead": ahead}
     if as_json:
@@ -111,7 +116,7 @@ def evidence(*, board_url: str, fleet_url: str | None, save: Path | None, as_jso
         if ahead:
             note(f"{ahead} heads are larger than the board's; look again later")
     proven = [verdict for _, verdict in odd if verdict.evidence is not None]
-    if proven:
+    if proven or sent:
         raise click.exceptions.Exit(4)
     if odd:
         raise click.exceptions.Exit(3)
@@ -134,12 +139,35 @@ def _row(head: ReportedHead, verdict: Verdict, save: Path | None) -> dict[str, o
         "evidence": "shown" if verdict.evidence is not None else "none, a suspicion",
     }
     if save is not None and verdict.evidence is not None:
-        data = verdict.evidence.encode()
-        make_dirs(save)
-        path = save / f"split-view-{sha256(data).hexdigest()[:16]}.evidence"
-        write_file(path, data)
-        row["evidence"] = str(path)
+        row["evidence"] = _save(verdict.evidence.encode(), save)
     return row
+
+
+def _sent(data: bytes, history: History, save: Path | None) -> dict[str, object]:
+    """A file that a device sent, judged here again. Raises Unavailable for what proves nothing."""
+    try:
+        evidence = decode_evidence(data)
+        if evidence.board != history.board:
+            raise Untrusted("wrong-board", f"it is about {evidence.board}")
+        proven = verify_evidence(evidence, links=history.links)
+    except (Malformed, Untrusted) as error:
+        raise Unavailable(f"the fleet service hands out false evidence: {error}") from error
+    authors = proven.authors or (*proven.signed_first, *proven.signed_second)
+    complete = replace(evidence, links=tuple(history.links))
+    return {
+        "size": proven.second.size,
+        "root": proven.second.root.hex(),
+        "device": "sent by a device",
+        "signed_by": ", ".join(dict.fromkeys(f"{one.role} {one.name}" for one in authors)),
+        "evidence": "shown" if save is None else _save(complete.encode(), save),
+    }
+
+
+def _save(data: bytes, folder: Path) -> str:
+    make_dirs(folder)
+    path = folder / f"split-view-{sha256(data).hexdigest()[:16]}.evidence"
+    write_file(path, data)
+    return str(path)
 
 
 commands = (evidence,)

@@ -20,7 +20,7 @@ class PostedLot:
 
 
 class FleetBoard(Protocol):
-    """A board's lots and statuses. For any thread."""
+    """A board's lots and statuses, and its links. For any thread."""
 
     def read(self, lot: bytes) -> PostedLot:
         """A posted lot. Raises NotFound, Unavailable."""
@@ -32,4 +32,8 @@ class FleetBoard(Protocol):
         What cannot be asked now is answered from memory, and as None where there is none: a
         report is not lost because the board is out of reach.
         """
+        ...
+
+    def links(self) -> list[bytes]:
+        """The entries of the board's links, genesis first. Raises Unavailable."""
         ...

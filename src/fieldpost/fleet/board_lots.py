@@ -124,6 +124,11 @@ class BoardLots:
                 self._pages[lot, page] = now, known
             return known
 
+    def links(self) -> list[bytes]:
+        """See FleetBoard. They prove themselves."""
+        with self._lock:
+            return self._ask(lambda node: _board_links(node, -1))
+
     def _ask(self, question: Callable[[Fetcher], T]) -> T:
         failures: list[FieldpostError] = []
         for node in tuple(self._nodes):

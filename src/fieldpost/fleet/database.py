@@ -10,6 +10,7 @@
     results  class, sequence, device, outcome             how a release ended on a device
     ends     device, class, sequence, outcome, report …   the first report of each such end
     heads    size, root, T, device, cosignatures          heads of the log that devices verified
+    evidence heads, data                                  two heads that exclude each other
 
 WAL with synchronous=FULL: a commit that returned survives a power cut. One thread writes; reads
 have a connection of their own.
@@ -28,6 +29,7 @@ from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.clones import Told
 from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
+from fieldpost.fleet.evidence import KeptEvidence, keep_evidence, read_evidence
 from fieldpost.fleet.heads import DeviceHead, keep_head, read_heads
 from fieldpost.fleet.migrations import migrate
 
@@ -217,6 +219,10 @@ class FleetDb:
         """Keep a head that a device verified; see `keep_head`."""
         keep_head(self._writer, head, received)
 
+    def save_evidence(self, kept: KeptEvidence, received: int) -> None:
+        """Keep evidence that was judged."""
+        keep_evidence(self._writer, kept, received)
+
     # --- for everybody ---
 
     def _read(self, sql: str, values: Iterable[object]) -> list[tuple[object, ...]]:
@@ -281,6 +287,11 @@ class FleetDb:
         """(number, head, received) of kept heads after a number, in order."""
         with self._reading, _explained():
             return read_heads(self._reader, after, most)
+
+    def evidence(self, after: int) -> list[dict[str, object]]:
+        """Kept evidence after a number, in order, as JSON."""
+        with self._reading, _explained():
+            return read_evidence(self._reader, after)
 
     def outcome_count(self, class_id: bytes, outcome: str) -> int:
         """How many devices of a class said this last."""

@@ -66,9 +66,16 @@ CREATE TABLE heads (
 );
 CREATE INDEX heads_of_device ON heads (device);
 """
+# Evidence that devices sent: two heads that exclude each other.
+_EVIDENCE: Final = """
+CREATE TABLE evidence (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, heads BLOB NOT NULL UNIQUE, received INTEGER NOT NULL,
+  data BLOB NOT NULL
+);
+"""
 _NAMED_SINCE: Final = 2
 # The n-th script leads to version n. A step that was released is never changed again.
-STEPS: Final = (_FIRST, _ABOUT, _ENDS, _HEADS)
+STEPS: Final = (_FIRST, _ABOUT, _ENDS, _HEADS, _EVIDENCE)
 
 
 def migrate(

@@ -19,6 +19,7 @@ from fieldpost.fleet.ahead import Incoming, VerifiedAhead, VerifyMany, verify_no
 from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb, Seen
 from fieldpost.fleet.ends import End, Period
+from fieldpost.fleet.evidence import judge_evidence
 from fieldpost.fleet.heads import HEADS_AT_ONCE, head_of
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
@@ -67,6 +68,7 @@ class FleetService:
         self._trees_lock = Lock()
         self._counting = Lock()
         self._large = Lock()
+        self._judging = Lock()
 
     def close(self) -> None:
         """Finish what was taken in, then close the database."""
@@ -230,6 +232,21 @@ class FleetService:
         """Heads that devices verified, as JSON, at most a thousand after a number."""
         found = self._database.heads(after, HEADS_AT_ONCE)
         return [head.view(number, received) for number, head, received in found]
+
+    def take_evidence(self, data: bytes) -> None:
+        """Verify and store evidence of a split view; on the disk when this returns.
+
+        Raises Malformed, Untrusted where it proves nothing about this board, Unavailable.
+        """
+        # Whoever sends it costs a chain of signatures: one at a time.
+        with self._judging:
+            kept = judge_evidence(data, board=self.board, links=self._lots.links())
+        received = self._clock()
+        self._writer.submit(lambda: self._database.save_evidence(kept, received)).result()
+
+    def evidence_view(self, after: int) -> list[dict[str, object]]:
+        """Kept evidence as JSON, at most 16 files after a number."""
+        return self._database.evidence(after)
 
     def device_view(self, device: bytes) -> dict[str, object]:
         """What board and fleet know of one device, as JSON. Raises NotFound."""

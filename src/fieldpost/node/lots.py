@@ -19,3 +19,10 @@ class NodeLots:
     def status_page(self, lot: bytes, page: int) -> bytes | None:
         """See FleetBoard."""
         return self._service.head().map.value(map_keys.status(lot, page))
+
+    def links(self) -> list[bytes]:
+        """See FleetBoard."""
+        links: list[bytes] = []
+        while part := self._service.board_links(len(links) - 1):
+            links += part
+        return links

@@ -10,6 +10,7 @@
     die-decided=N     killed between FinalizeBlock and Commit of the N-th block with posts
     die-appended=N    killed in its Commit, with the entries in the log and no state of them
     clock=S           the clock is S seconds ahead (S < 0: behind)
+    withhold=N        its first N proposals of blocks carry none of the posts that wait
 """
 
 import os
@@ -21,6 +22,8 @@ from typing import Any, Final
 
 from fieldpost.cli.main import main as run_cli
 from fieldpost.engines.cometbft import replica
+from fieldpost.engines.cometbft.application import Application
+from fieldpost.engines.cometbft.messages import PrepareResponse
 from fieldpost.engines.cometbft.replica import Decided, Replica
 from fieldpost.ledger.batch import apply_batch
 
@@ -64,11 +67,27 @@ def set_clock(seconds: int) -> None:
     setattr(time, "time", lambda: true() + seconds)  # noqa: B010 - nor may it be named again
 
 
+def withhold(count: int) -> None:
+    """Propose empty blocks."""
+    true, seen = Application._prepare, 0  # noqa: SLF001 - what CometBFT asks for has no public name
+
+    def prepare(self: Application, request: Any) -> Any:
+        nonlocal seen
+        seen += bool(request.txs)
+        if seen > count or not request.txs:
+            return true(self, request)
+        sys.stderr.write(f"withheld {len(request.txs)} transactions\n")
+        return PrepareResponse(txs=())
+
+    setattr(Application, "_prepare", prepare)  # noqa: B010 - as above
+
+
 FAULTS: Final[dict[str, Callable[[int], None]]] = {
     "other-root": other_root,
     "die-decided": die_decided,
     "die-appended": die_appended,
     "clock": set_clock,
+    "withhold": withhold,
 }
 
 

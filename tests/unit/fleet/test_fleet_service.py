@@ -46,6 +46,9 @@ class Posted:
             raise NotFound("no such lot")
         return PostedLot(POSTED[lot], list(POSTED).index(lot))
 
+    def links(self) -> list[bytes]:
+        return []
+
     def status_page(self, lot: bytes, page: int) -> bytes | None:
         return self.pages.get((lot, page))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`/v1/reports` and `/v1/fleet/<class>…`: what devices say, and what that adds up to."""
+"""`/v1/reports` and `/v1/fleet/…`: what devices say, and what that adds up to."""
 
 from asyncio import to_thread
 from typing import Final
@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fieldpost.fleet.evidence import MOST_SENT_BYTES
 from fieldpost.node.api.answers import answer_json
 from fieldpost.node.api.requests import check_type, path_bytes, query_int, read_body
 from fieldpost.node.api.service_of import fleet_of, limits_of, taker_of
@@ -16,6 +17,7 @@ from fieldpost.node.reporting import REPORT
 from fieldpost.node.taking import taken
 
 PATH: Final = "/v1/reports"
+EVIDENCE: Final = "application/vnd.fieldpost.evidence+cbor"
 
 
 async def report(request: Request) -> Response:
@@ -65,9 +67,31 @@ async def heads(request: Request) -> Response:
     return answer_json(await to_thread(fleet_of(request).heads_view, after))
 
 
+async def evidence(request: Request) -> Response:
+    """Evidence of split views that devices sent, at most 16 files after a number, oldest first."""
+    after = query_int(request, "after") or 0
+    return answer_json(await to_thread(fleet_of(request).evidence_view, after))
+
+
+async def take_evidence(request: Request) -> Response:
+    """204 once the evidence is verified and on the disk."""
+    limits = limits_of(request)
+    check_type(request, EVIDENCE)
+    data = await read_body(
+        request,
+        most_bytes=MOST_SENT_BYTES,
+        silence_s=limits.body_silence_s,
+        total_s=limits.body_s,
+    )
+    await to_thread(fleet_of(request).take_evidence, data)
+    return Response(None, 204)
+
+
 routes = [
     Route(PATH, report, methods=["POST"]),
     Route("/v1/fleet/heads", heads),
+    Route("/v1/fleet/evidence", evidence),
+    Route("/v1/fleet/evidence", take_evidence, methods=["POST"]),
     Route("/v1/fleet/devices/{device}", device),
     Route("/v1/fleet/{class_id}", fleet),
     Route("/v1/fleet/{class_id}/period", period),

@@ -7,7 +7,7 @@ Signatures are most of a witness's work and none of its state, so several thread
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fieldpost.errors import NotFound
+from fieldpost.errors import Malformed, NotFound, Untrusted
 from fieldpost.records.state_proof import decode_state_proof
 from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint
 from fieldpost.tlog.hashing import Hash
@@ -68,17 +68,23 @@ class Examiner:
         )
 
     def open_signed(self, body: bytes) -> tuple[Checkpoint, bytes]:
-        """The checkpoint of a request that a key of its log signed, and its note.
+        """The checkpoint of a request that a key of its log signed, and the note as evidence.
 
-        Whatever else it lacks: for keeping evidence. Raises as `examine`.
+        Whatever it lacks, and without lines that do not hold: one invented line beside a true one
+        would make nobody believe it. Raises as `examine`.
         """
-        note = parse_add_checkpoint(body).note
-        origin = parse_note(note).text.partition("\n")[0]
+        request = parse_add_checkpoint(body)
+        note = parse_note(request.note)
+        origin = note.text.partition("\n")[0]
         board = self.boards.get(origin)
         log = self.logs.get(origin) if board is None else board.newest_log()
         if log is None:
             raise NotFound(f"{origin} is not witnessed here")
-        return open_checkpoint(note, log.keys, origin=origin, extensions=True)[0], note
+        checkpoint, signed = open_checkpoint(request.note, log.keys, origin=origin, extensions=True)
+        lines = [found.signature for found in signed]
+        members = [witness.key for witness in log.quorum.witnesses] if log.quorum else []
+        lines += [line for line in note.signatures if _holds(line, note.text, members)]
+        return checkpoint, format_note(Note(note.text, tuple(lines[:_MOST_KEPT])))
 
     def _verify(
         self, origin: str, note: bytes, state: bytes | None
@@ -96,3 +102,12 @@ class Examiner:
             return None
         _, verified = open_checkpoint(note_bytes, self.vkeys, origin=origin, extensions=True)
         return max(signature.timestamp or 0 for signature in verified)
+
+
+def _holds(line: NoteSignature, text: str, keys: Sequence[VerifierKey]) -> bool:
+    """Whether one of the keys made this line over the text."""
+    try:
+        open_checkpoint(format_note(Note(text, (line,))), keys, extensions=True)
+    except (Malformed, Untrusted):
+        return False
+    return True
