@@ -153,7 +153,7 @@ async def true_requests(node: Node) -> dict[str, tuple[Request, ...]]:
         "GET|HEAD /v1/fleet/heads": get("/v1/fleet/heads"),
         "GET|HEAD /v1/fleet/evidence": get("/v1/fleet/evidence", b"after=0"),
         "POST /v1/fleet/evidence": (
-            _send("POST", "/v1/fleet/evidence", EVIDENCE, evidence_of(node)),
+            send("POST", "/v1/fleet/evidence", EVIDENCE, evidence_of(node)),
         ),
         "GET|HEAD /v1/makers/{maker}": get(makers),
         "GET|HEAD /v1/makers/{maker}/links": get(makers + "/links", b"since=0"),
