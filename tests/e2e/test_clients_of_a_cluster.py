@@ -2,6 +2,8 @@
 """A maker and a device of a board of four operators, of which one dies and comes back."""
 
 import json
+import os
+import signal
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 
 from fieldpost.client.publisher import submit_post
 from fieldpost.client.transport import HttpClient
-from fieldpost.errors import NotFound
+from fieldpost.errors import NotFound, Unavailable
 from tests.e2e.maker_cli import Maker
+from tests.e2e.operators import fetch, wait, wait_ready
 from tests.e2e.test_cluster import Cluster, fieldpost, up
 
 pytestmark = pytest.mark.e2e
@@ -88,7 +91,29 @@ def test_one_dead_operator_costs_a_maker_and_a_device_nothing(tmp_path: Path) ->
         assert fsck["board"] == cluster.ready["board"]
         checked = maker("device", "check", _id(device), "--provisioning", provisioning, "--json")
         assert checked.code == 0, checked.err + checked.out
+
+        hung = cluster.status("operator-1")["cometbft"]
+        os.kill(hung, signal.SIGSTOP)
+        try:
+            check_live_without_ordering(first)
+            maker.must("maker", "use", first)
+            added = maker.must("class", "add", "bulb:r2", "--support-end", "2040-12-31")
+            assert added["index"] is not None
+        finally:
+            os.kill(hung, signal.SIGCONT)
+        wait_ready(first)
+        maker.must("class", "set", "bulb:r2", "--add-channel", "beta")
         cluster("stop")
+
+
+def check_live_without_ordering(url: str) -> None:
+    """A node whose CometBFT hangs says so, and serves what there is."""
+    wait(lambda: fetch(url, "/readyz") is None, "it says that it cannot do its work")
+    with HttpClient(url, timeout_s=60) as node:
+        with pytest.raises(Unavailable, match="has not answered"):
+            node.fetch("/readyz")
+        assert node.fetch("/healthz")
+        assert node.fetch("/log/checkpoint", accept="text/plain")
 
 
 def _id(device: Path) -> str:

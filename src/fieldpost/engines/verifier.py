@@ -12,6 +12,7 @@ It holds no secret, decides nothing and remembers nothing: checks in, a byte for
 It begins by writing one byte, and ends with its input, that is with the engine's process.
 """
 
+import os
 import signal
 import struct
 import sys
@@ -85,4 +86,9 @@ def _verdicts(body: bytes, quick_yes: Accepts | None) -> Iterator[bool]:
 if __name__ == "__main__":
     # Ctrl-C is for the engine, which ends this process when it has no more to ask.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        # The engine was killed before it had read an answer; Python would tell of what is left of
+        # it on the way out.
+        os._exit(0)

@@ -19,7 +19,7 @@ from fieldpost.engines.cosigner import Cosigner
 from fieldpost.engines.published import PublishedHeads, TooFew, cosign_later
 from fieldpost.engines.signed_heads import SignedHead, SignedHeads
 from fieldpost.engines.signed_mark import SignedMark
-from fieldpost.errors import NotFound, Unavailable
+from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.keys import Signer, verify_signature
 from fieldpost.ledger.batch import Batch, Included, LedgerState, Refused, apply_batch
 from fieldpost.ledger.context import CheckSignature, Reader
@@ -155,19 +155,38 @@ class BoardWriter:
             self._record = read_board(self.state.map)
         record = self._record
         if record.is_replicated:
-            names = ", ".join(operator.name for operator in record.operators)
             raise GivenAway(
-                f"entry {self.log.size - 1} gave this board to the operators {names}: this node "
-                "writes and signs nothing more. They begin with its log; what to do now: "
+                f"entry {self.log.size - 1} gave this board to the operators {self._names}: this "
+                "node writes and signs nothing more. They begin with its log; what to do now: "
                 "docs/operations/move-to-cluster.md"
             )
         self._take_keys()
 
     def _take_keys(self) -> None:
-        """Sign with the keys that the record names. Raises Misconfigured if they are not here."""
-        if self._record.operators != self._operators:
+        """Sign with the keys that the record names.
+
+        Raises Misconfigured if they are not here, GivenAway if nobody of before is in it.
+        """
+        if self._record.operators == self._operators:
+            return
+        try:
             self._signer, self._cosigner = self._choose_keys(self._record)
-            self._operators = self._record.operators
+        except Misconfigured as error:
+            before = {operator.name for operator in self._operators}
+            if not before or before & {operator.name for operator in self._record.operators}:
+                raise
+            raise GivenAway(
+                f"entry {self.log.size - 1} gave this board to {self._names}, whose keys are not "
+                "here, so this node writes and signs nothing more. A single operator goes on with "
+                "a copy of this log and its own keys in DATA/keys. Several would need validator "
+                "keys, of which the record has none: makers move their devices to another board, "
+                "see docs/guides/leave-this-board.md"
+            ) from error
+        self._operators = self._record.operators
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(operator.name for operator in self._record.operators)
 
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """Add what came late to the head of a size, published or not.

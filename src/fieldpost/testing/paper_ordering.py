@@ -41,7 +41,7 @@ class PaperOrdering:
         self.mempool += [tx for tx in txs if tx not in self.mempool]
         return [None] * len(txs)
 
-    def renew_key(self) -> None:
+    def look_after(self) -> None:
         """See Ordering."""
 
     def ask(self, **union: Any) -> Any:

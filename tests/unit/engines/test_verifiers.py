@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from subprocess import Popen
+from subprocess import PIPE, Popen
 
 import pytest
 
 from fieldpost.engines.verifier import READY, Check, encode_request, is_valid, serve
-from fieldpost.engines.verifiers import FEW, Verifiers
+from fieldpost.engines.verifiers import COMMAND, FEW, Verifiers
 from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
 
@@ -141,6 +141,19 @@ def test_a_program_that_is_no_verifier_is_never_asked() -> None:
         assert verifiers.verify(asked).result(WAIT_S) == [is_valid(check) for check in asked]
         verifiers._processes[0]._thread.submit(lambda: None).result(WAIT_S)
     verifiers.close()
+
+
+@pytest.mark.parametrize("asked", [b"", encode_request(checks(3))])
+def test_a_process_whose_engine_is_gone_ends_without_a_word(asked: bytes) -> None:
+    """Before it could say that it is ready, or in the middle of a request."""
+    reading, writing = os.pipe()
+    with Popen(COMMAND, stdin=PIPE, stdout=writing, stderr=PIPE) as process:
+        os.close(writing)
+        if asked:
+            assert os.read(reading, 1) == READY
+        os.close(reading)
+        _, said = process.communicate(asked, timeout=WAIT_S)
+    assert (process.returncode, said) == (0, b"")
 
 
 def test_processes_end_with_the_engine() -> None:

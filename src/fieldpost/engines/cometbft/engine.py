@@ -286,10 +286,13 @@ class CometEngine(PublishedReads):
         try:
             while not self._intake.is_drained:
                 batch = self._intake.collect(most_s=_TICK_S)
+                self._ordering.look_after()
+                # Whoever posts is told at once to turn to another operator, instead of waiting
+                # for a CometBFT that is known not to answer.
+                trouble = self._fatal or self._fault or self._ordering.trouble
                 if batch.posts:
-                    self._sending.send(batch, trouble=self._fatal or self._fault)
-                self._sending.look_after(trouble=self._fatal or self._fault)
-                self._ordering.renew_key()
+                    self._sending.send(batch, trouble=trouble)
+                self._sending.look_after(trouble=trouble)
                 if self._fault is not None and self._fatal is None:
                     height = self._replica.height
                     pause = self._begin_again(pause)

@@ -25,6 +25,12 @@ class OpenSize:
     is_foreign: bool = False
     own_log: VerifierKey | None = None
 
+    def known(self) -> list[VerifierKey]:
+        """Whose lines count over it: operators' logs and cosigners, and witnesses."""
+        operators = self.record.operators
+        keys = [key for one in operators for key in (one.log_key, *one.cosigner_keys)]
+        return keys + [witness.key for witness in self.record.witnesses]
+
     def log_line(self) -> NoteSignature | None:
         """An operator's signature as the log's, ours if there is one."""
         found = [key for key in self.lines if key.type == ED25519]

@@ -3,7 +3,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,13 +11,13 @@ from fieldpost.engines.cometbft import succession
 from fieldpost.engines.cometbft.genesis import validator_address
 from fieldpost.engines.cometbft.home import read_public_key
 from fieldpost.engines.cometbft.process import CometProcess
-from fieldpost.engines.cometbft.rpc import CometRpc
+from fieldpost.engines.cometbft.rpc import CometRpc, CometStatus
 from fieldpost.errors import FieldpostError, Unavailable
 from fieldpost.journal import tell
 
+SILENT_S: Final = 15.0
 _ANSWER_S: Final = 2.0
-# Between two questions whether the successor of the validator key votes by now.
-_ASK_S: Final = 1.0
+_LOOK_S: Final = 1.0
 # Who could not put a key in its place need not end CometBFT every second for it.
 _AGAIN_S: Final = 30.0
 
@@ -25,19 +25,36 @@ _log = logging.getLogger(__name__)
 
 
 class CometOrdering:
-    """See `engine.Ordering`. One process after another over one home, which must be whole."""
+    """See `sending.Ordering`. One process after another over one home, which must be whole.
 
-    def __init__(self, program: Path, home: Path, rpc_address: str) -> None:
+    `uptime` gives seconds since any moment.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        home: Path,
+        rpc_address: str,
+        *,
+        uptime: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._program = program
+        self._uptime = uptime
         self._home = home
         self._rpc = CometRpc(rpc_address)
         self._process: CometProcess | None = None
         # Of its own, so that a CometBFT that hangs holds nothing up for long.
         self._questions = CometRpc(rpc_address, answer_s=_ANSWER_S)
-        self._ask_at = 0.0
+        # The last answer, and of which process it was.
+        self._status: CometStatus | None = None
+        self._told_by: int | None = None
+        self._answered = 0.0
+        self._look_at = 0.0
+        self._renew_at = 0.0
 
     def start(self) -> None:
         """See Ordering."""
+        self._status, self._answered = None, self._uptime()
         self._process = CometProcess(self._program, self._home)
         self._process.start()
 
@@ -52,29 +69,52 @@ class CometOrdering:
     @property
     def trouble(self) -> str | None:
         """See Ordering."""
-        process = self._process
+        process, status = self._process, self._status
         if process is None:
             return "CometBFT is being started"
         try:
             process.check_running()
         except Unavailable as error:
             return str(error)
+        silent = self._uptime() - self._answered
+        if silent > SILENT_S:
+            return (
+                f"CometBFT has not answered for {silent:.0f} s: it reads its blocks again, or "
+                "hangs; look at cometbft.log, and restart the node if it says nothing new"
+            )
+        if status is None or process.pid != self._told_by:
+            return "CometBFT is being started"
+        if status.catching_up:
+            return (
+                f"CometBFT is at block {status.height} and fetches those that it missed from "
+                f"{status.peers} other operators: posts are taken here once it has caught up, and "
+                "by the other operators meanwhile"
+            )
         return None
 
     def broadcast(self, txs: Sequence[bytes]) -> list[FieldpostError | None]:
         """See Ordering."""
-        return self._rpc.broadcast(txs)
+        results = self._rpc.broadcast(txs)
+        if not all(isinstance(result, Unavailable) for result in results):
+            self._answered = self._uptime()
+        return results
 
-    def renew_key(self) -> None:
+    def look_after(self) -> None:
         """See Ordering."""
-        now = time.monotonic()
-        if self._process is None or now < self._ask_at or not succession.has_successor(self._home):
+        now = self._uptime()
+        if self._process is None or now < self._look_at:
             return
-        self._ask_at = now + _ASK_S
+        self._look_at = now + _LOOK_S
         try:
-            height, voting = self._questions.validators()
+            asked = self._process.pid
+            self._status, self._told_by = self._questions.status(), asked
+            self._answered = self._uptime()
+            if now >= self._renew_at and succession.has_successor(self._home):
+                self._renew_key(*self._questions.validators(), now)
         except Unavailable:
-            return  # it is being started, or hangs: that is told elsewhere
+            return  # its silence tells, and the process itself
+
+    def _renew_key(self, height: int, voting: frozenset[bytes], now: float) -> None:
         try:
             heir = succession.find_heir(self._home, voting)
             if heir is not None:
@@ -82,7 +122,7 @@ class CometOrdering:
                 succession.retire_key(self._home, height - 1)
                 self._change_key(heir, height)
         except FieldpostError as error:
-            self._ask_at = now + _AGAIN_S
+            self._renew_at = now + _AGAIN_S
             tell(_log, "validator-key-not-changed", error=error)
 
     def _change_key(self, heir: Path, height: int) -> None:

@@ -42,7 +42,12 @@ from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.board import Operator
 from fieldpost.records.state_leaf import decode_state_leaf
-from fieldpost.tlog.checkpoint import format_checkpoint, open_checkpoint, sign_checkpoint
+from fieldpost.tlog.checkpoint import (
+    format_checkpoint,
+    index_keys,
+    open_checkpoint,
+    sign_checkpoint,
+)
 from fieldpost.tlog.note import Note, NoteSignature, VerifierKey, format_note
 
 # Sizes whose lines are kept for peers that come later, and that wait for their quorum.
@@ -178,10 +183,8 @@ class Publisher:
             one = self._sizes.get(size)
             if one is None:
                 raise NotFound(f"size {size} is not waited for")
-            record, ours = one.record, one.computed.checkpoint
-        known = [key for operator in record.operators for key in _keys_of(operator)]
-        known += [witness.key for witness in record.witnesses]
-        theirs, verified = open_checkpoint(note, known, origin=record.origin)
+            ours = one.computed.checkpoint
+        theirs, verified = open_checkpoint(note, one.known(), origin=ours.origin)
         if theirs.size != size:
             raise Malformed(f"a note of size {theirs.size}, where {size} was asked for")
         if theirs.root != ours.root:
@@ -208,7 +211,12 @@ class Publisher:
             one = self._sizes.get(size)
         if one is None:
             raise NotFound(f"size {size} is not waited for")
-        self.add_note(size, format_note(Note(format_checkpoint(one.computed.checkpoint), lines)))
+        # Lines by keys that the record does not name say nothing, here as in every note.
+        known = index_keys(one.known())
+        named = tuple(line for line in lines if (line.name, line.key_id) in known)
+        if named:
+            text = format_checkpoint(one.computed.checkpoint)
+            self.add_note(size, format_note(Note(text, named)))
         with self._wake:
             if not self._assemble(size) or self.heads is None:
                 raise TooFew(f"size {size} waits for others", 1)
@@ -381,17 +389,11 @@ class Publisher:
         last = decode_state_leaf(head.state_leaf)
         state = LedgerState(map=head.map, size=head.size, board=self._board, last=last)
         one = OpenSize(Computed(state, head.checkpoint, head.edge), record)
-        known = [key for operator in record.operators for key in _keys_of(operator)]
-        known += [witness.key for witness in record.witnesses]
-        _, verified = open_checkpoint(head.note, known, origin=record.origin)
+        _, verified = open_checkpoint(head.note, one.known(), origin=record.origin)
         for found in verified:
             one.keep(found.key, found.timestamp or 0, found.signature)
         one.own = head.timestamp
         self._sizes[head.size] = one
-
-
-def _keys_of(operator: Operator) -> tuple[VerifierKey, ...]:
-    return (operator.log_key, *operator.cosigner_keys)
 
 
 def _own_cosigners(keys: OperatorKeys, operator: Operator) -> list[VerifierKey]:

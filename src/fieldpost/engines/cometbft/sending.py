@@ -39,8 +39,11 @@ class Ordering(Protocol):
         """Hand over transactions; for each None once the mempool has it, or why not."""
         ...
 
-    def renew_key(self) -> None:
-        """Go over to the validator key's successor once it votes; asked about every second."""
+    def look_after(self) -> None:
+        """Ask how it is, and go over to the validator key's successor once that votes.
+
+        To be called in every turn; it asks about once a second, and waits for no more than two.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fieldpost.engines.cometbft.witnessed import Witnessed
+from fieldpost.engines.published import TooFew
 from fieldpost.errors import NotFound, Unavailable, Untrusted
 from fieldpost.testing.paper_cluster import PaperCluster
 from fieldpost.tlog.checkpoint import Checkpoint
@@ -47,12 +48,13 @@ def test_operators_alone_publish_nothing_and_the_witnesss_line_does(cluster: Pap
     assert len(cosignable.committed_links(-1, most_bytes=100_000)) == 1
     stranger = NoteSignature("stranger", b"\0\0\0\0", b"\1" * 72)
     bad = line(cluster, Checkpoint(head.checkpoint.origin, 4, b"\x07" * 32))
-    for wrong in (stranger, bad):
-        with pytest.raises(Untrusted):
-            cosignable.add_cosignatures(4, [wrong])
+    with pytest.raises(Untrusted, match="bad-signature"):
+        cosignable.add_cosignatures(4, [bad])
+    with pytest.raises(TooFew):
+        cosignable.add_cosignatures(4, [stranger])
     with pytest.raises(NotFound):
         cosignable.add_cosignatures(100, [bad])
-    cosignable.add_cosignatures(4, [line(cluster, head.checkpoint)])
+    cosignable.add_cosignatures(4, [stranger, line(cluster, head.checkpoint)])
     assert [key.name for key in published(one, 4).witnesses] == [cluster.witnesses[0].key.name]
 
 

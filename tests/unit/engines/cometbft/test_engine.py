@@ -237,6 +237,19 @@ def test_a_node_without_a_published_head_says_so(tmp_path: Path) -> None:
     line.engine.close()
 
 
+def test_a_post_is_refused_at_once_where_cometbft_is_known_not_to_take_it(line: Line) -> None:
+    line.ordering.trouble = "CometBFT fetches blocks that it missed"
+    future = line.engine.submit(line.cluster.maker.registration())
+    with pytest.raises(Unavailable, match="blocks that it missed") as caught:
+        future.result(WAIT_S)
+    assert caught.value.retry_after_s
+    assert line.ordering.mempool == []
+    assert line.engine.published().size == 2
+    line.ordering.trouble = None
+    line.engine.submit(line.cluster.maker.registration())
+    line.wait_sent()
+
+
 def test_trouble_of_cometbft_is_said(line: Line) -> None:
     line.engine.check_ready()
     line.ordering.trouble = "CometBFT is not running"

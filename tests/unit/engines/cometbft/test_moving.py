@@ -2,7 +2,7 @@
 """A board that one node wrote is given to four operators: its log, proofs and devices go along."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from fieldpost.node.mirrors import open_mirror
 from fieldpost.store.log_recovery import open_log
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.defences import Defence, without
-from fieldpost.testing.paper_cluster import PaperCluster, PaperMember, make_operators
+from fieldpost.testing.paper_cluster import PaperCluster, PaperMember, make_member, make_operators
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import Note, format_note, parse_note
 from fieldpost.tlog.proof import prove_inclusions, verify_inclusion
@@ -254,3 +254,18 @@ def test_control_without_the_publishing_quorum_it_would_be(move: Move) -> None:
     with without(Defence.PUBLISHING_QUORUM), pytest.raises(Misconfigured, match="board-set"):
         moved_genesis(move.root / "new", open_mirror(str(move.old.data)))
     assert (move.root / "new" / "log" / "checkpoint").exists()
+
+
+def test_a_board_that_was_given_to_others_without_validator_keys_says_what_is_left(
+    move: Move,
+) -> None:
+    """No embedded engine of theirs could publish for several, and none of their keys is here."""
+    member = make_member(move.root / "new" / "op0", "op0")
+    stripped = PaperMember(replace(member.entry, validator_key=None), member.signers[:-1])
+    engine = move.engine()
+    published_before = engine.published().size
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"gave this board to op0, whose keys are not here"):
+            engine.submit(move.give_to((stripped,))).result(60)
+    assert engine.published().size == published_before
+    engine.close()

@@ -3,12 +3,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fieldpost.engines.cometbft import home as homes
 from fieldpost.engines.cometbft import succession
 from fieldpost.engines.cometbft.ordering import CometOrdering
+from fieldpost.engines.cometbft.rpc import CometStatus
 from fieldpost.errors import Unavailable
 
 
@@ -80,9 +82,14 @@ def test_a_full_disk_ends_no_cometbft_and_the_old_key_stays(
     def fail(*_: object) -> None:
         raise Unavailable("the disk is full")
 
-    monkeypatch.setattr(ordering, "_process", object())
+    monkeypatch.setattr(ordering, "_process", SimpleNamespace(pid=7))
     monkeypatch.setattr(ordering, "stop", lambda: stopped.append(True))
     monkeypatch.setattr(ordering._questions, "validators", lambda: (14, frozenset({new})))
     monkeypatch.setattr(succession, "retire_key", fail)
-    ordering.renew_key()
+    monkeypatch.setattr(
+        ordering._questions,
+        "status",
+        lambda: CometStatus(height=13, time=0, catching_up=False, peers=3),
+    )
+    ordering.look_after()
     assert (homes.read_validator_key(home), stopped) == (old, [])
