@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A size that the operators agreed on, and who signed and cosigned it so far."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fieldpost.engines.base import CommittedHead
 from fieldpost.engines.cometbft.replica import Computed
 from fieldpost.records.board import BoardRecord
-from fieldpost.tlog.checkpoint import format_checkpoint
+from fieldpost.tlog.checkpoint import format_checkpoint, index_keys
 from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note
 
 
@@ -30,6 +31,13 @@ class OpenSize:
         operators = self.record.operators
         keys = [key for one in operators for key in (one.log_key, *one.cosigner_keys)]
         return keys + [witness.key for witness in self.record.witnesses]
+
+    def note_of_known(self, lines: Iterable[NoteSignature]) -> bytes | None:
+        """A note of those that are by known keys, None without any: others say nothing."""
+        known = index_keys(self.known())
+        named = tuple(line for line in lines if (line.name, line.key_id) in known)
+        text = format_checkpoint(self.computed.checkpoint)
+        return format_note(Note(text, named)) if named else None
 
     def log_line(self) -> NoteSignature | None:
         """An operator's signature as the log's, ours if there is one."""

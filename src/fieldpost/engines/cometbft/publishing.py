@@ -42,13 +42,8 @@ from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.board import Operator
 from fieldpost.records.state_leaf import decode_state_leaf
-from fieldpost.tlog.checkpoint import (
-    format_checkpoint,
-    index_keys,
-    open_checkpoint,
-    sign_checkpoint,
-)
-from fieldpost.tlog.note import Note, NoteSignature, VerifierKey, format_note
+from fieldpost.tlog.checkpoint import open_checkpoint, sign_checkpoint
+from fieldpost.tlog.note import NoteSignature, VerifierKey
 
 # Sizes whose lines are kept for peers that come later, and that wait for their quorum.
 MOST_OPEN: Final = 64
@@ -211,12 +206,8 @@ class Publisher:
             one = self._sizes.get(size)
         if one is None:
             raise NotFound(f"size {size} is not waited for")
-        # Lines by keys that the record does not name say nothing, here as in every note.
-        known = index_keys(one.known())
-        named = tuple(line for line in lines if (line.name, line.key_id) in known)
-        if named:
-            text = format_checkpoint(one.computed.checkpoint)
-            self.add_note(size, format_note(Note(text, named)))
+        if (note := one.note_of_known(lines)) is not None:
+            self.add_note(size, note)
         with self._wake:
             if not self._assemble(size) or self.heads is None:
                 raise TooFew(f"size {size} waits for others", 1)
