@@ -40,7 +40,7 @@ class Serving:
 
     def cpu_s(self) -> float:
         """Seconds of processors that it and the processes it started have used so far (Linux)."""
-        return sum(_cpu_s(pid) for pid in (self.pid, *_children(self.pid)))
+        return sum(_cpu_s(pid) for pid in (self.pid, *children(self.pid)))
 
     def peak_mb(self) -> float:
         """The most memory that it, without those it started, ever held; in 10^6 bytes (Linux)."""
@@ -66,11 +66,18 @@ def tree_rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def pause(pid: int, number: int) -> None:
+    """Send a signal (SIGSTOP, SIGCONT) to a process and to all below it."""
+    for one in _tree(pid):
+        os.kill(one, number)
+
+
 def _tree(pid: int) -> list[int]:
-    return [pid, *(one for child in _children(pid) for one in _tree(child))]
+    return [pid, *(one for child in children(pid) for one in _tree(child))]
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that it started and that still run (Linux)."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in task.read_text().split()]
 
