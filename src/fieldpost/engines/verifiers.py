@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO, Final
 
+from fieldpost.engines.quick_yes import Accepts
 from fieldpost.engines.verifier import READY, Check, encode_request, is_valid
 from fieldpost.journal import tell
 
@@ -38,7 +39,8 @@ _log = logging.getLogger(__name__)
 class Verifiers:
     """Verifies for one asking thread. `processes` 0 does everything on that thread.
 
-    Each runs `command` and has `answer_s` seconds for a request.
+    Each runs `command` and has `answer_s` seconds for a request. What is done on the thread asks
+    `quick_yes` first (engines.quick_yes).
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Verifiers:
         *,
         command: Sequence[str] = COMMAND,
         answer_s: float = ANSWER_S,
+        quick_yes: Accepts | None = None,
     ) -> None:
         spare = (os.cpu_count() or 1) - 1
         self._count = min(spare, MOST_PROCESSES) if processes is None else processes
         self._command = command
         self._answer_s = answer_s
+        self._quick_yes = quick_yes
         self._processes: list[_Process] = []
 
     def verify(self, checks: Sequence[Check]) -> Future[Sequence[bool]]:
@@ -65,7 +69,7 @@ class Verifiers:
             ready = [process for process in self._processes if process.is_ready]
             if ready:
                 return _verify_in(ready, checks)
-        done.set_result([is_valid(check) for check in checks])
+        done.set_result([is_valid(check, self._quick_yes) for check in checks])
         return done
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
+from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.verifier import READY, Check, encode_request, is_valid, serve
 from fieldpost.engines.verifiers import COMMAND, FEW, Verifiers
 from fieldpost.keys import Algorithm
@@ -163,3 +164,19 @@ def test_processes_end_with_the_engine() -> None:
     assert process is not None
     verifiers.close()
     assert process.returncode == 0
+
+
+def test_what_is_verified_without_processes_has_one_verdict_with_a_quick_yes_and_without() -> None:
+    some = checks(4 * FEW)
+    alone = Verifiers(0).verify(some).result()
+    assert True in alone
+    assert False in alone
+    asked = []
+
+    def counted(key: bytes, message: bytes, signature: bytes) -> bool:
+        asked.append(key)
+        return quick_yes is not None and quick_yes(key, message, signature)
+
+    quick_yes = find_quick_yes()
+    assert Verifiers(0, quick_yes=counted).verify(some).result() == alone
+    assert len(asked) == sum(key.algorithm is Algorithm.ED25519 for key, _, _ in some)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
+from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.verification import Memory, ReadPost, checks_of, read_post, valid_of
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed
@@ -27,7 +28,9 @@ class SeenPosts:
     """The memory of one node. For any thread; `verifiers` is used by one at a time."""
 
     def __init__(self, verifiers: Verifiers | None = None) -> None:
-        self._verifiers = verifiers or Verifiers(0)
+        # Posts of other operators come in CheckTx, which waits for the answer: another process
+        # would only add its turn.
+        self._verifiers = verifiers or Verifiers(0, quick_yes=find_quick_yes())
         self._lock = threading.Lock()
         self._posts: OrderedDict[bytes, tuple[ReadPost, tuple[SignatureCheck, ...]]] = OrderedDict()
         self._bytes = 0
