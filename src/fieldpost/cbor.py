@@ -124,7 +124,11 @@ def _write_array(out: bytearray, value: tuple[object, ...] | list[object]) -> No
 
 def _write_map(out: bytearray, value: Mapping[object, object]) -> None:
     out += _head(5, len(value))
-    pairs = [(_encode_key(key), item) for key, item in value.items()]
+    pairs = [
+        # Labels are nearly all of one byte: those without a call.
+        (_BYTE[key] if type(key) is int and 0 <= key < 24 else _encode_key(key), item)
+        for key, item in value.items()
+    ]
     pairs.sort(key=_FIRST)
     for key, item in pairs:
         out += key
@@ -171,8 +175,6 @@ def _write_kin(out: bytearray, value: object) -> None:
 
 
 def _encode_key(key: object) -> bytes:
-    if type(key) is int and 0 <= key < 24:
-        return _BYTE[key]
     if isinstance(key, bool) or not isinstance(key, _KEY_TYPES):
         raise ValueError(f"a map key must be an integer, text or bytes, not {type(key).__name__}")
     return encode(key)
@@ -324,8 +326,12 @@ def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, in
     items: list[Value] = []
     size = len(data)
     for _ in range(count):
-        # Hashes, the bulk of every proof, without a call for each; all else goes the general way.
-        if at + 33 < size and data[at] == 0x58 and data[at + 1] == 32:
+        first = data[at] if at < size else 0xFF
+        # Small integers, and hashes, the bulk of every proof, without a call for each.
+        if first < 24:
+            at += 1
+            items.append(first)
+        elif first == 0x58 and at + 33 < size and data[at + 1] == 32:
             at += 34
             items.append(data[at - 32 : at])
         else:
@@ -349,6 +355,8 @@ def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]
         label = data[at]
         result[label], at = _read(data, at + 1, depth)
         count -= 1
+    if not count:
+        return result, at
     previous = b""
     for _ in range(count):
         start = at

@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from fieldpost.node.callers import Requests, noun_of
 _log = logging.getLogger(__name__)
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _READS: Final = frozenset({"GET", "HEAD"})
+_DRAWN: Final = 512
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -35,7 +36,7 @@ class Followed:
 
 
 class Follower:
-    """Hears of every request, whichever way it takes.
+    """Hears of every request, whichever way it takes. For one thread.
 
     It tells `requests` who asked and how it ended, `observe` the seconds, and the log if it is to.
     """
@@ -46,11 +47,12 @@ class Follower:
         self._requests = requests
         self._observe = observe
         self._log_requests = log_requests
+        self._names = _names()
 
     def begin(self, host: str, headers: Headers) -> Followed:
         """A request came from an address."""
         self._requests.came(host)
-        return Followed(_name_of(headers), time.perf_counter())
+        return Followed(_name_in(headers) or next(self._names), time.perf_counter())
 
     def answered(self, followed: Followed, method: str, path: str, status: int) -> Headers:
         """An answer begins; the headers that it must carry besides its own."""
@@ -116,8 +118,20 @@ class FollowRequests:
             follower.ended(request, method, path, status, size)
 
 
-def _name_of(headers: Headers) -> bytes:
+def _name_in(headers: Headers) -> bytes | None:
     for key, value in headers:
         if key == b"x-request-id" and _ID.fullmatch(value):
             return bytes(value)
-    return secrets.token_hex(8).encode()
+    return None
+
+
+def _names() -> Iterator[bytes]:
+    """New ids of 16 hex digits.
+
+    Whoever asks the system for random bytes gives the interpreter away, and under load waits
+    milliseconds to have it again: so they are drawn for hundreds of ids at once.
+    """
+    while True:
+        drawn = secrets.token_hex(8 * _DRAWN).encode()
+        for at in range(0, len(drawn), 16):
+            yield drawn[at : at + 16]

@@ -36,12 +36,12 @@ class Subject:
             Route("/v1/devices/{id}", _fine, methods=["GET", "POST"]),
             Route("/v1/posts", _bug),
         ]
-        follower = Follower(
+        self.follower = Follower(
             requests=Requests(self.metrics, Callers()),
             observe=self.seconds.append,
             log_requests=True,
         )
-        self.app = FollowRequests(Starlette(routes=routes), follower=follower)
+        self.app = FollowRequests(Starlette(routes=routes), follower=self.follower)
 
     async def ask(self, method: str, path: str, name: bytes = b"") -> dict[bytes, bytes]:
         sent: list[Message] = []
@@ -108,3 +108,11 @@ def test_a_bug_is_told_once_with_the_request_that_met_it(
     (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert record.facts["id"] == "it-was-me"  # type: ignore[attr-defined]
     assert record.exc_info
+
+
+def test_no_two_requests_are_given_the_same_id() -> None:
+    """Random bytes are drawn for 512 ids at once: also where one drawing ends, nothing repeats."""
+    follower = Subject().follower
+    names = {follower.begin("192.0.2.77", []).name for _ in range(1_030)}
+    assert len(names) == 1_030
+    assert {len(name) for name in names} == {16}
