@@ -44,7 +44,9 @@ class VerifiedAhead:
         self._valid: dict[bytes, tuple[PublicKey, bytes]] = {}
 
     def prepare(self, reports: Iterable[Incoming]) -> None:
-        """Verify the signatures of a batch, as far as their devices are known; never raises."""
+        """Verify the signatures of a batch, as far as their devices are known."""
+        reports = list(reports)
+        self._database.at_hand.expect([one.device for one in reports])
         checks = [check for one in reports if (check := self._check_of(one)) is not None]
         verdicts = self._verify(checks)
         self._valid = {
@@ -60,7 +62,7 @@ class VerifiedAhead:
 
     def _check_of(self, report: Incoming) -> Check | None:
         try:
-            place = self._database.place(report.device)
+            place = self._database.at_hand.place(report.device)
             if place is None:
                 return None
             return signature_check(report.data, decode_leaf(place.leaf).key)

@@ -20,44 +20,19 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldpost import cbor
 from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
-from fieldpost.fleet.clones import Told
-from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
+from fieldpost.fleet.at_hand import AtHand
+from fieldpost.fleet.devices import Place, Seen, read_places, read_seen
+from fieldpost.fleet.ends import End
 from fieldpost.fleet.evidence import KeptEvidence, keep_evidence, read_evidence
-from fieldpost.fleet.heads import DeviceHead, keep_head, read_heads
+from fieldpost.fleet.heads import DeviceHead, read_heads
 from fieldpost.fleet.migrations import migrate
 
 _ENDS_AT_ONCE: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a device stands: its lot, its index there, and its leaf."""
-
-    lot: bytes
-    index: int
-    leaf: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A device's newest report. `running` is the release that it says runs, None if it says none;
-    `received` in Unix seconds, `report` the bytes as signed, `past` some reports up to it."""
-
-    class_id: bytes
-    boot: int
-    counter: int
-    outcome: str
-    running: int | None
-    received: int
-    report: bytes
-    past: tuple[Told, ...] = ()
 
 
 class FleetDb:
@@ -74,6 +49,7 @@ class FleetDb:
                 self._writer.close()
                 raise
         self._reading = threading.Lock()
+        self._at_hand = AtHand(self._writer)
 
     def close(self) -> None:
         """Close both connections; call after the writing thread has ended."""
@@ -90,73 +66,23 @@ class FleetDb:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._at_hand.write()
                 self._writer.execute("COMMIT")
             except BaseException:
+                self._at_hand.forget()
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
 
-    def place(self, device: bytes) -> Place | None:
-        """Where a device stands, as the writing thread sees it."""
-        return _place(self._writer, device)
-
-    def other_places(self, device: bytes) -> list[tuple[bytes, int]]:
-        """(lot, index) wherever else a key stands, as the writing thread sees it."""
-        found = self._writer.execute("SELECT lot, idx FROM again WHERE device = ?", (device,))
-        return found.fetchall()
-
-    def seen(self, device: bytes) -> Seen | None:
-        """A device's newest report."""
-        return _seen(self._writer, device)
-
-    def save_seen(self, device: bytes, seen: Seen) -> None:
-        """Replace a device's newest report."""
-        self._writer.execute(
-            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                device,
-                seen.class_id,
-                seen.boot,
-                seen.counter,
-                seen.outcome,
-                seen.running,
-                seen.received,
-                seen.report,
-                cbor.encode([list(told) for told in seen.past]),
-            ),
-        )
+    @property
+    def at_hand(self) -> AtHand:
+        """What the batch at hand asks of devices and says of them."""
+        return self._at_hand
 
     def mark_clone(self, device: bytes, reason: str, received: int) -> None:
         """Keep the first sign that a device's key is in two places."""
         self._writer.execute(
             "INSERT OR IGNORE INTO clones VALUES (?, ?, ?)", (device, reason, received)
-        )
-
-    def save_result(self, *, class_id: bytes, sequence: int, device: bytes, outcome: str) -> None:
-        """Say how a release ended on a device; the newest word counts."""
-        self._writer.execute(
-            "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)",
-            (class_id, sequence, device, outcome),
-        )
-
-    def save_end(self, end: End, *, class_id: bytes, received: int) -> None:
-        """Keep a report that told the end of a release, if it is the first to tell this one.
-
-        What is kept never changes. A device whose key was stolen cannot fill the disk.
-        """
-        self._writer.execute(
-            "INSERT OR IGNORE INTO ends (device, class, sequence, outcome, received, report) "
-            "SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
-            "WHERE (SELECT COUNT(*) FROM ends WHERE device = ?1) < ?7",
-            (
-                end.device,
-                class_id,
-                end.sequence,
-                end.outcome,
-                received,
-                end.report,
-                MOST_ENDS_OF_DEVICE,
-            ),
         )
 
     def save_lot(
@@ -173,6 +99,7 @@ class FleetDb:
 
         A key's lot is the one with the smallest `entry`, whatever order lots come in.
         """
+        self._at_hand.write()
         self._writer.execute(
             "INSERT OR IGNORE INTO lots VALUES (?, ?, ?, ?, ?)",
             (lot, class_id, len(devices), root, entry),
@@ -215,10 +142,6 @@ class FleetDb:
                 (lot, device),
             )
 
-    def save_head(self, head: DeviceHead, received: int) -> None:
-        """Keep a head that a device verified; see `keep_head`."""
-        keep_head(self._writer, head, received)
-
     def save_evidence(self, kept: KeptEvidence, received: int) -> None:
         """Keep evidence that was judged."""
         keep_evidence(self._writer, kept, received)
@@ -236,7 +159,7 @@ class FleetDb:
     def find_place(self, device: bytes) -> Place:
         """Where a device stands. Raises NotFound."""
         with self._reading, _explained():
-            place = _place(self._reader, device)
+            place = read_places(self._reader, [device]).get(device)
         if place is None:
             raise NotFound("no lot whose leaves are here has this device")
         return place
@@ -253,7 +176,7 @@ class FleetDb:
     def find_seen(self, device: bytes) -> Seen | None:
         """A device's newest report."""
         with self._reading, _explained():
-            return _seen(self._reader, device)
+            return read_seen(self._reader, [device]).get(device)
 
     def clone_reason(self, device: bytes) -> str | None:
         """The first sign that the device's key is in two places."""
@@ -346,43 +269,6 @@ class FleetDb:
             (class_id,),
         )
         return [(int(str(s)), str(outcome), int(str(count))) for s, outcome, count in rows]
-
-
-def _place(connection: sqlite3.Connection, device: bytes) -> Place | None:
-    row = connection.execute(
-        "SELECT lot, idx, leaf FROM devices JOIN leaves USING (lot, idx) WHERE device = ?",
-        (device,),
-    ).fetchone()
-    return None if row is None else Place(lot=row[0], index=row[1], leaf=row[2])
-
-
-def _seen(connection: sqlite3.Connection, device: bytes) -> Seen | None:
-    row = connection.execute(
-        "SELECT class, boot, counter, outcome, running, received, report, past "
-        "FROM seen WHERE device = ?",
-        (device,),
-    ).fetchone()
-    if row is None:
-        return None
-    past = cbor.decode(row[7])
-    assert isinstance(past, tuple)  # written by `save_seen`
-    return Seen(
-        class_id=row[0],
-        boot=row[1],
-        counter=row[2],
-        outcome=row[3],
-        running=row[4],
-        received=row[5],
-        report=row[6],
-        past=tuple(_told(item) for item in past),
-    )
-
-
-def _told(value: cbor.Value) -> Told:
-    match value:
-        case (int(boot), int(counter), bytes(digest)):
-            return boot, counter, digest
-    raise Unavailable("the fleet database holds a past report that it did not write")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Final
 
 from fieldpost.errors import Conflict, Untrusted
 from fieldpost.fleet.clones import Told, clone_sign, remember, told
-from fieldpost.fleet.database import Place, Seen
+from fieldpost.fleet.devices import Place, Seen
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import CheckSignature, Report, open_report, verify_report

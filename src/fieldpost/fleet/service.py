@@ -17,7 +17,8 @@ from fieldpost import cbor
 from fieldpost.errors import Conflict, Malformed, Untrusted
 from fieldpost.fleet.ahead import Incoming, VerifiedAhead, VerifyMany, verify_none
 from fieldpost.fleet.board import FleetBoard
-from fieldpost.fleet.database import FleetDb, Seen
+from fieldpost.fleet.database import FleetDb
+from fieldpost.fleet.devices import Seen
 from fieldpost.fleet.ends import End, Period
 from fieldpost.fleet.evidence import judge_evidence
 from fieldpost.fleet.heads import HEADS_AT_ONCE, head_of
@@ -172,15 +173,16 @@ class FleetService:
         return self._writer.submit(lambda: self._take(kid, data), Incoming(kid, data))
 
     def _take(self, device: bytes, data: bytes) -> None:
-        place = self._database.place(device)
-        places = self._database.other_places(device)
+        at_hand = self._database.at_hand
+        place = at_hand.place(device)
+        places = at_hand.other_places(device)
         if place is not None:
             places.append((place.lot, place.index))
         judged = judge_report(
             data,
             place=place,
             status=self._status(places),
-            seen=self._database.seen(device),
+            seen=at_hand.seen(device),
             board=self.board,
             suspect=lambda why: self._database.mark_clone(device, why, self._clock()),
             check_signature=self._ahead.check_signature,
@@ -198,18 +200,18 @@ class FleetService:
             report=data,
             past=judged.past,
         )
-        self._database.save_seen(device, seen)
+        at_hand.save_seen(device, seen)
         head = head_of(report)
         if head is not None:
-            self._database.save_head(head, seen.received)
+            at_hand.save_head(head, seen.received)
         if judged.sequence is not None:
-            self._database.save_result(
+            at_hand.save_result(
                 class_id=judged.class_id,
                 sequence=judged.sequence,
                 device=device,
                 outcome=report.outcome.value,
             )
-            self._database.save_end(
+            at_hand.save_end(
                 End(
                     device=device,
                     sequence=judged.sequence,

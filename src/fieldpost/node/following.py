@@ -22,7 +22,7 @@ from fieldpost.node.callers import Requests, noun_of
 _log = logging.getLogger(__name__)
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _READS: Final = frozenset({"GET", "HEAD"})
-_DRAWN: Final = 512
+_NAMES_AT_ONCE: Final = 512
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -132,6 +132,6 @@ def _names() -> Iterator[bytes]:
     milliseconds to have it again: so they are drawn for hundreds of ids at once.
     """
     while True:
-        drawn = secrets.token_hex(8 * _DRAWN).encode()
+        drawn = secrets.token_hex(8 * _NAMES_AT_ONCE).encode()
         for at in range(0, len(drawn), 16):
             yield drawn[at : at + 16]

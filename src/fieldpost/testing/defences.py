@@ -38,9 +38,9 @@ from fieldpost.checkin.offers import is_for
 from fieldpost.engines import clock_guard, published, signed_mark, writer
 from fieldpost.engines.cometbft import restoring
 from fieldpost.engines.cometbft.application import Application
-from fieldpost.fleet import database, reports
+from fieldpost.fleet import at_hand, reports
 from fieldpost.fleet import service as fleet_service
-from fieldpost.fleet.database import Place
+from fieldpost.fleet.devices import Place
 from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
 from fieldpost.ledger.rules import board, maker, release, rollout
@@ -124,14 +124,18 @@ def _as_named(path: Path) -> bytes:
     return bytes.fromhex(path.stem)
 
 
-def _anywhere(connection: Connection, device: bytes) -> Place | None:
-    """A device's place in its lot; a stranger's is the first that there is."""
-    row = connection.execute(
+def _anywhere(connection: Connection, devices: Sequence[bytes]) -> dict[bytes, Place]:
+    """The places of devices in their lots; a stranger's is the first that there is."""
+    query = (
         "SELECT lot, idx, leaf FROM leaves LEFT JOIN devices USING (lot, idx) "
-        "ORDER BY devices.device IS ? DESC LIMIT 1",
-        (device,),
-    ).fetchone()
-    return None if row is None else Place(lot=row[0], index=row[1], leaf=row[2])
+        "ORDER BY devices.device IS ? DESC LIMIT 1"
+    )
+    rows = {device: connection.execute(query, (device,)).fetchone() for device in devices}
+    return {
+        device: Place(lot=row[0], index=row[1], leaf=row[2])
+        for device, row in rows.items()
+        if row is not None
+    }
 
 
 def _as_claimed(data: bytes, _key: Any, **_named: Any) -> Report:
@@ -198,10 +202,10 @@ class Defence(Enum):
     INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)
 
     # --- the fleet ---
-    MEMBERSHIP = (database, "_place", _anywhere)
+    MEMBERSHIP = (at_hand, "read_places", _anywhere)
     REPORT_SIGNATURE = (reports, "verify_report", _as_claimed)
     REPORT_BOARD = (reports, "verify_report", lenient.for_any_board)
-    REPORT_ORDER = (database.FleetDb, "seen", lenient.never_seen)
+    REPORT_ORDER = (at_hand.AtHand, "seen", lenient.never_seen)
     DEVICE_STATUS = (reports, "_REFUSED", ())
 
     # --- the node ---

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the fleet database about devices: where each stands, and what it last reported.
+
+Many are read in one statement. Between two statements other threads run, and a writer that asks
+for each device waits for them each time.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from fieldpost import cbor
+from fieldpost.errors import Unavailable
+from fieldpost.fleet.clones import Told
+
+# Values of one statement; SQLite takes 32,766.
+_AT_ONCE: Final = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a device stands: its lot, its index there, and its leaf."""
+
+    lot: bytes
+    index: int
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A device's newest report. `running` is the release that it says runs, None if it says none;
+    `received` in Unix seconds, `report` the bytes as signed, `past` some reports up to it."""
+
+    class_id: bytes
+    boot: int
+    counter: int
+    outcome: str
+    running: int | None
+    received: int
+    report: bytes
+    past: tuple[Told, ...] = ()
+
+
+def read_places(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Place]:
+    """Where each of some devices stands that stands anywhere."""
+    rows = _ask(
+        connection,
+        "SELECT device, lot, idx, leaf FROM devices JOIN leaves USING (lot, idx) "
+        "WHERE device IN ({})",
+        devices,
+    )
+    return {device: Place(lot=lot, index=idx, leaf=leaf) for device, lot, idx, leaf in rows}
+
+
+def read_other_places(
+    connection: sqlite3.Connection, devices: Sequence[bytes]
+) -> dict[bytes, list[tuple[bytes, int]]]:
+    """(lot, index) wherever else the keys of some devices stand."""
+    found: dict[bytes, list[tuple[bytes, int]]] = {}
+    rows = _ask(connection, "SELECT device, lot, idx FROM again WHERE device IN ({})", devices)
+    for device, lot, idx in rows:
+        found.setdefault(device, []).append((lot, idx))
+    return found
+
+
+def read_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Seen]:
+    """The newest report of each of some devices that reported."""
+    rows = _ask(
+        connection,
+        "SELECT device, class, boot, counter, outcome, running, received, report, past "
+        "FROM seen WHERE device IN ({})",
+        devices,
+    )
+    return {
+        device: Seen(
+            class_id=class_id,
+            boot=boot,
+            counter=counter,
+            outcome=outcome,
+            running=running,
+            received=received,
+            report=report,
+            past=_read_past(past),
+        )
+        for device, class_id, boot, counter, outcome, running, received, report, past in rows
+    }
+
+
+def write_seen(connection: sqlite3.Connection, seen: Iterable[tuple[bytes, Seen]]) -> None:
+    """Replace the newest reports of some devices."""
+    rows = (
+        (
+            device,
+            one.class_id,
+            one.boot,
+            one.counter,
+            one.outcome,
+            one.running,
+            one.received,
+            one.report,
+            cbor.encode(one.past),
+        )
+        for device, one in seen
+    )
+    insert_many(connection, "INSERT OR REPLACE INTO seen VALUES {}", rows, width=9)
+
+
+def insert_many(
+    connection: sqlite3.Connection, sql: str, rows: Iterable[tuple[object, ...]], *, width: int
+) -> None:
+    """Insert rows of `width` values in order, many in a statement."""
+    left = iter(rows)
+    marks = "(" + ",".join("?" * width) + ")"
+    while some := list(islice(left, _AT_ONCE // width)):
+        values = [value for row in some for value in row]
+        connection.execute(sql.format(",".join([marks] * len(some))), values)
+
+
+def _ask(
+    connection: sqlite3.Connection, sql: str, devices: Sequence[bytes]
+) -> Iterator[tuple[Any, ...]]:
+    for start in range(0, len(devices), _AT_ONCE):
+        some = devices[start : start + _AT_ONCE]
+        yield from connection.execute(sql.format(",".join("?" * len(some))), some).fetchall()
+
+
+def _read_past(data: bytes) -> tuple[Told, ...]:
+    past = cbor.decode(data)
+    assert isinstance(past, tuple)  # written by `write_seen`
+    return tuple(_told(item) for item in past)
+
+
+def _told(value: cbor.Value) -> Told:
+    match value:
+        case (int(boot), int(counter), bytes(digest)):
+            return boot, counter, digest
+    raise Unavailable("the fleet database holds a past report that it did not write")
