@@ -32,6 +32,7 @@ from vectors.sections import (  # noqa: E402 - found through the line above
     offline,
     posts,
     records,
+    state_evidence,
     state_map,
     tables,
 )
@@ -49,6 +50,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "chains": chains.make,
     "check-in": check_in.make,
     "evidence": evidence.make,
+    "state-evidence": state_evidence.make,
     "offline": offline.make,
 }
 

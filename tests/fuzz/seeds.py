@@ -313,6 +313,7 @@ _FAMILIES: Final[dict[str, Any]] = {
     "memory": _memory,
     **(MONITOR_FAMILIES | cluster_seeds.FAMILIES),
     "evidence": lambda: _hexes(vectors("evidence")["files"]),
+    "state evidence": lambda: _hexes(vectors("state-evidence")["files"]),
     "offline": _offline,
     "ceremony request": lambda: [_ceremony()[0]],
     "ceremony signatures": lambda: [_ceremony()[1]],

@@ -75,6 +75,7 @@ from fieldpost.tlog.tiles import (
 )
 from fieldpost.tlog.treehead import parse_checkpoint, parse_decimal
 from fieldpost.tlog.witness import parse_add_checkpoint, parse_known_size
+from fieldpost.watch.state_evidence import decode_state_evidence, verify_state_evidence
 from fieldpost.watch.witness.logs import parse_log_list
 from tests.fuzz import seeds
 from tests.fuzz.own_files import OWN
@@ -326,6 +327,15 @@ TARGETS: Final[dict[str, Target]] = {
     "tlog.witness.parse_add_checkpoint": Target(parse_add_checkpoint, "witness request"),
     "tlog.witness.parse_known_size": Target(parse_known_size, "witness size"),
     "records.state_proof.decode_state_proof": Target(decode_state_proof, "state proof"),
+    "watch.state_evidence.decode_state_evidence": Target(decode_state_evidence, "state evidence"),
+    "watch.state_evidence.verify_state_evidence": Target(
+        lambda d: verify_state_evidence(
+            decode_state_evidence(d),
+            [bytes.fromhex(one) for one in seeds.vectors("state-evidence")["before"]],
+        ),
+        "state evidence",
+        _TRUST,
+    ),
     "watch.witness.logs.parse_log_list": Target(parse_log_list, "log list"),
     "tlog.tiles.decode_tile": Target(lambda d: decode_tile(Tile(0, 0, 5), d), "tile"),
     "tlog.tiles.decode_entry_bundle": Target(decode_entry_bundle, "entry bundle"),

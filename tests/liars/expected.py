@@ -54,7 +54,7 @@ _WRONG_STATE: Final = Expected(
     monitor="split-view, wrong-state",
     mirror="halted",
     peer="split-view",
-    evidence=frozenset({"device", "monitor", "witness"}),
+    evidence=frozenset({"device", *_WATCHERS}),
 )
 
 EXPECTED: Final[dict[Case, Expected]] = {

@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+from fieldpost.checkin.evidence import is_state_evidence
 from tests.e2e.operators import call
 from tests.liars.campaign import Case, Outcome
 from tests.liars.expected import EXPECTED
@@ -27,8 +28,10 @@ def judge(rig: Rig, case: Case, found: Outcome) -> None:
 
 def convicted(rig: Rig, who: str, file: Path) -> set[str]:
     """Whom `fieldpost verify` names as the authors of both heads."""
-    # A device holds no chain of links; whoever has the file takes it from any node.
+    # A device holds no chain of links; whoever has the file takes it from any node. A wrong state
+    # is judged by the log before it, which any honest copy has.
     board = ("--board", rig.honest) if who == "device" else ()
-    facts = call("verify", file, *board)
+    log = ("--log", rig.honest) if is_state_evidence(file.read_bytes()) else ()
+    facts = call("verify", file, *board, *log)
     authors = facts["authors"]
     return {one.removeprefix("operator ").partition(",")[0] for one in authors}

@@ -11,6 +11,7 @@ from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.errors import FieldpostError, Misbehaviour
 from fieldpost.records.head import decode_head
 from fieldpost.records.limits import MAX_PROOF_BYTES
+from fieldpost.watch.state_evidence import decode_state_evidence, verify_state_evidence
 from tests.vectors.own_vectors import Case, cases, load, many, octets, optional, reason_of
 
 FIELDS = ("board_record", "board_link", "maker_record", "maker_link", "size", "timestamp", "root")
@@ -136,6 +137,17 @@ def test_offline_updates(case: Case) -> None:
 def test_evidence(case: Case) -> None:
     def verify() -> None:
         proven = verify_evidence(decode_evidence(octets(case["hex"])))
+        assert sorted(signer.key.name for signer in proven.authors) == sorted(case["authors"])
+
+    assert reason_of(verify) == case["reason"]
+
+
+@cases("state-evidence", "files")
+def test_state_evidence(case: Case) -> None:
+    before = [octets(entry) for entry in load("state-evidence")["before"]]
+
+    def verify() -> None:
+        proven = verify_state_evidence(decode_state_evidence(octets(case["hex"])), before)
         assert sorted(signer.key.name for signer in proven.authors) == sorted(case["authors"])
 
     assert reason_of(verify) == case["reason"]

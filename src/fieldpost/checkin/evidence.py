@@ -42,6 +42,7 @@ from fieldpost.tlog.treehead import Checkpoint, format_checkpoint, parse_checkpo
 TAG: Final = "fieldpost/evidence"
 VERSION: Final = 1
 SPLIT_VIEW: Final = "split-view"
+WRONG_STATE: Final = "wrong-state"
 MAX_EVIDENCE_BYTES: Final = 2 * 1024 * 1024
 MAX_LINKS: Final = 1_024
 MAX_HASHES: Final = 128
@@ -117,6 +118,11 @@ class ProvenSplitView:
 def is_evidence(data: bytes) -> bool:
     """Whether a file's first bytes are those of evidence; nothing else is checked."""
     return data.startswith(b"\x88" + cbor.encode(TAG))
+
+
+def is_state_evidence(data: bytes) -> bool:
+    """Whether a file's first bytes are those of evidence of a wrong state (`watch`)."""
+    return data.startswith(b"\x88" + b"".join(map(cbor.encode, (TAG, VERSION, WRONG_STATE))))
 
 
 def decode_evidence(data: bytes) -> SplitView:

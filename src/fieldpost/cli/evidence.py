@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judging an evidence file for a person: who signed two histories (docs/spec/evidence.md)."""
+"""Judging an evidence file for a person: who signed two histories, or a wrong state.
+
+docs/spec/evidence.md says what each file proves.
+"""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from fieldpost.checkin.evidence import ProvenSplitView, Signer, decode_evidence, verify_evidence
 from fieldpost.cli.board_access import Board
-from fieldpost.errors import Misconfigured, Untrusted
+from fieldpost.errors import Misconfigured, Unavailable, Untrusted
+from fieldpost.tlog.note import MAX_NOTE_BYTES, parse_note
+from fieldpost.tlog.tree import CompactRange
+from fieldpost.tlog.treehead import parse_checkpoint
 
 _NOBODY: Final = "no key signed both; of those who signed one alone, somebody lied"
 
@@ -30,6 +37,51 @@ def judge_evidence(data: bytes, board_urls: tuple[str, ...]) -> dict[str, object
             ) from error
         proven = verify_evidence(evidence, links=Board(*board_urls).links("/v1/board"))
     return {"is": "evidence: this board showed two histories"} | facts_of(proven)
+
+
+def judge_state_evidence(
+    data: bytes, log: str | None, board_urls: tuple[str, ...]
+) -> dict[str, object]:
+    """What evidence of a wrong state proves, as facts; every rule is applied to the whole log.
+
+    `log` is a folder or a URL with the board's log as far as the evidence does not carry it. Raises
+    as `judge_evidence`, Unavailable where the log cannot be read.
+    """
+    from fieldpost.watch.state_evidence import decode_state_evidence, verify_state_evidence
+
+    evidence = decode_state_evidence(data)
+    where = log or next(iter(board_urls), None)
+    if where is None:
+        raise Misconfigured(
+            f"this evidence needs the first {evidence.base} entries of the board's log, which any "
+            "honest copy has: --log DIR|URL"
+        )
+    links = () if evidence.links or not board_urls else Board(*board_urls).links("/v1/board")
+    proven = verify_state_evidence(evidence, first_entries(where, evidence.base), links=links)
+    return {
+        "is": "evidence: operators signed a state that the rules refuse",
+        "board": proven.board,
+        "head": f"size {proven.head.size}, root {proven.head.root.hex()}",
+        "why": proven.why,
+        "authors": _names(proven.authors) or ["no operator; a witness vouches for the log alone"],
+    }
+
+
+def first_entries(where: str, count: int) -> list[bytes]:
+    """The first entries of a log in a folder or behind a URL. Raises Unavailable, Untrusted."""
+    from fieldpost.engines.mirrors import MirrorHead, MissingFile, entries_of, verify_tail
+    from fieldpost.node.mirrors import open_mirror
+
+    source = open_mirror(where)
+    note = source.read("checkpoint", MAX_NOTE_BYTES)
+    head = parse_checkpoint(parse_note(note).text)
+    if head.size < count:
+        raise Unavailable(f"{where} has {head.size} entries, {count} are needed; name another copy")
+    try:
+        tail = verify_tail(MirrorHead(source, note, head), CompactRange.empty())
+        return list(islice(entries_of(tail, 0), count))
+    except MissingFile as missing:
+        raise missing.error from missing
 
 
 def facts_of(proven: ProvenSplitView) -> dict[str, object]:

@@ -14,11 +14,11 @@ from typing import Final
 import click
 
 from fieldpost.checkin.belief import believe
-from fieldpost.checkin.evidence import MAX_EVIDENCE_BYTES, is_evidence
+from fieldpost.checkin.evidence import MAX_EVIDENCE_BYTES, is_evidence, is_state_evidence
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, show
-from fieldpost.cli.evidence import judge_evidence
+from fieldpost.cli.evidence import judge_evidence, judge_state_evidence
 from fieldpost.cli.links import verify_with_links
 from fieldpost.cli.options import board_option
 from fieldpost.errors import Misconfigured, Untrusted
@@ -44,6 +44,11 @@ _RECEIPT_BYTES: Final = 512 * 1024
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="For a tlog-proof: the post that it is about.",
 )
+@click.option(
+    "--log",
+    metavar="DIR|URL",
+    help="For evidence of a wrong state: any copy of the board's log.",
+)
 @board_option
 @json_option
 def command(
@@ -53,6 +58,7 @@ def command(
     channel: str,
     now: int | None,
     entry: Path | None,
+    log: str | None,
     board_urls: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -65,6 +71,7 @@ def command(
     fieldpost verify checkin.cbor --provisioning bulb.provisioning
     fieldpost verify bulb.provisioning
     fieldpost verify split-view.evidence
+    fieldpost verify 1207-refused.evidence --log https://board.example
     fieldpost verify firmware.bin --provisioning bulb.provisioning
     fieldpost verify ~/.fieldpost/sent/000003-release.publish.tlog-proof --board URL
     """
@@ -72,6 +79,8 @@ def command(
     start = _read(file, 256)
     if start.startswith(b"c2sp.org/tlog-proof@"):
         facts = _verify_proof(file, entry, board_urls)
+    elif is_state_evidence(start):
+        facts = judge_state_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), log, board_urls)
     elif is_evidence(start):
         facts = judge_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), board_urls)
     elif start.startswith(b"\x86\x01"):

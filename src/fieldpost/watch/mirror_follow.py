@@ -11,6 +11,7 @@ Two published heads that exclude each other are no fault of a source: Misbehavio
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NoReturn
 
 from fieldpost.checkin.evidence import SplitView, make_evidence, verify_evidence
@@ -42,8 +43,11 @@ from fieldpost.tlog.note import parse_note
 from fieldpost.tlog.proof import prove_prefix
 from fieldpost.tlog.tiles import FULL_WIDTH, TileHashReader, tile_path
 from fieldpost.watch.mirror_copy import BoardCopy
+from fieldpost.watch.state_evidence import WrongState
 
 _WRITTEN_AT_ONCE: Final = 4_096
+# Of one file of evidence.
+MOST_ENTRIES: Final = 65_536
 _NOT_THERE: Final = (Untrusted, Malformed, NotFound, Unavailable)
 
 # Told every batch once it is durable.
@@ -111,7 +115,7 @@ class BoardFollower:
             raise missing.error from missing
         except (Untrusted, Malformed) as error:
             if believed:
-                self._accuse(head, error)
+                self._accuse(tail, error)
             self.copy.cut()
             raise
 
@@ -239,17 +243,35 @@ class BoardFollower:
         links = self.copy.links(map_keys.board(), -1, size=here.size)
         return make_evidence(self.copy.state.board, (ours.note, head.note), path=path, links=links)
 
-    def _accuse(self, head: MirrorHead, error: Untrusted | Malformed) -> NoReturn:
+    def _accuse(self, tail: Tail, error: Untrusted | Malformed) -> NoReturn:
         """What the operators published, and the rules refuse. Raises Misbehaviour."""
-        path = self.copy.save_evidence(
-            f"{head.checkpoint.size}-refused.note", head.note, always=True
-        )
+        head = tail.head
+        name = f"{head.checkpoint.size}-refused"
+        try:
+            evidence = self._state_evidence(tail).encode()
+        except (Malformed, MissingFile):
+            # Too much for a file, or the source hides it by now: the head alone is kept.
+            path = self.copy.save_evidence(f"{name}.note", head.note, always=True)
+        else:
+            path = self.copy.save_evidence(f"{name}.evidence", evidence, always=True)
         raise Misbehaviour(
             error.reason if isinstance(error, Untrusted) else "wrong-state",
             f"the operators of this board published size {head.checkpoint.size}, and the rules "
             f"refuse it ({error}); their head is kept in {path}",
             (head.note,),
         ) from error
+
+    def _state_evidence(self, tail: Tail) -> WrongState:
+        """The head, and what its log has beyond the one that is published here."""
+        size, state = self.copy.published_size, self.copy.state
+        assert state is not None  # the head is believed, so there is a record
+        return WrongState(
+            board=state.board,
+            links=tuple(self.copy.links(map_keys.board(), -1, size=size)),
+            head=tail.head.note,
+            base=size,
+            entries=tuple(islice(entries_of(tail, size), MOST_ENTRIES)),
+        )
 
 
 class Paused(Unavailable):
