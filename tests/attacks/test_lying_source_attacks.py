@@ -9,7 +9,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -18,16 +17,11 @@ import pytest
 
 from fieldpost.checkin.evidence import decode_evidence, verify_evidence
 from fieldpost.durable import write_file
-from fieldpost.engines.mirrors import MirrorHead, verify_tail
-from fieldpost.engines.published import verify_published
 from fieldpost.engines.recovery import open_board
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import FieldpostError, Malformed, Misbehaviour, NotFound, Untrusted
 from fieldpost.keys import Algorithm
-from fieldpost.ledger.reading import read_board
-from fieldpost.node.mirrors import open_mirror
 from fieldpost.signers.keyfile import load_key_file
-from fieldpost.store.log_recovery import open_log
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.defences import Defence, without
 from fieldpost.testing.signers import DeterministicSigner
@@ -38,16 +32,9 @@ from fieldpost.tlog.checkpoint import (
     sign_checkpoint,
 )
 from fieldpost.tlog.note import Note, format_note, parse_note
-from fieldpost.tlog.tree import CompactRange
-from fieldpost.watch import mirror_follow
 from fieldpost.watch.mirror_copy import MOST_EVIDENCE, BoardCopy
 from fieldpost.watch.mirror_run import MirrorRun, check_not_halted
 from fieldpost.watch.mirror_sources import Source
-from fieldpost.watch.state_evidence import (
-    WrongState,
-    decode_state_evidence,
-    verify_state_evidence,
-)
 from tests.unit.engines.mirrored_boards import copy, damage, enrol, written
 from tests.unit.watch.copied_boards import follow, note_of, opened, step
 
@@ -200,71 +187,6 @@ def write_wrong_state(board: BoardOnDisk, data: Path) -> None:
     writer.log.append([board.maker.lot_enrol(root=b"w" * 32, nonce=3), leaf])
     writer.publish(board.time + 60)
     writer.close()
-
-
-def test_a_wrong_state_that_the_operators_published_ends_the_mirror(
-    board: BoardOnDisk, tmp_path: Path
-) -> None:
-    write_wrong_state(board, tmp_path / "fork")
-    error = refused(tmp_path / "copy", tmp_path / "fork", Misbehaviour, "wrong-state")
-    assert isinstance(error, Misbehaviour)
-    assert error.evidence == (note_of(tmp_path / "fork"),)
-    (kept,) = (tmp_path / "copy" / "evidence").iterdir()
-    evidence = decode_state_evidence(kept.read_bytes())
-    proven = verify_state_evidence(evidence, entries_before(board, evidence))
-    assert evidence.head == note_of(tmp_path / "fork")
-    assert {signer.role for signer in proven.authors} == {"operator"}
-    assert proven.why.startswith("wrong-state")
-
-
-def entries_before(board: BoardOnDisk, evidence: WrongState) -> list[bytes]:
-    """What any honest copy of the board has."""
-    return open_log(board.data / "log").read_entries(0, evidence.base)
-
-
-def test_true_heads_and_strange_entries_are_no_evidence_of_a_wrong_state(
-    board: BoardOnDisk, tmp_path: Path
-) -> None:
-    """Nobody can accuse the operators of what they did not sign."""
-    write_wrong_state(board, tmp_path / "fork")
-    refused(tmp_path / "copy", tmp_path / "fork", Misbehaviour, "wrong-state")
-    (kept,) = (tmp_path / "copy" / "evidence").iterdir()
-    wrong = decode_state_evidence(kept.read_bytes())
-    enrol(board, 1)
-    log = open_log(board.data / "log")
-    base = wrong.base
-    true = replace(wrong, head=note_of(board.data), entries=tuple(log.read_entries(base, log.size)))
-    before = log.read_entries(0, base)
-    for accusation in (true, replace(wrong, entries=true.entries), replace(true, head=wrong.head)):
-        with pytest.raises(Untrusted, match="no-wrong-state"):
-            verify_state_evidence(accusation, before)
-    with pytest.raises(Untrusted, match="no-wrong-state"):
-        verify_state_evidence(wrong, before[:-1])
-    sign_alone(tmp_path / "fork", "stranger")
-    with pytest.raises(Untrusted, match="unknown-key"):
-        verify_state_evidence(replace(wrong, head=note_of(tmp_path / "fork")), before)
-
-
-def test_a_wrong_state_too_large_for_a_file_is_kept_as_its_head_alone(
-    board: BoardOnDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mirror_follow, "MOST_ENTRIES", 1)
-    write_wrong_state(board, tmp_path / "fork")
-    refused(tmp_path / "copy", tmp_path / "fork", Misbehaviour, "wrong-state")
-    (kept,) = (tmp_path / "copy" / "evidence").iterdir()
-    assert kept.read_bytes() == note_of(tmp_path / "fork")
-
-
-def test_control_tiles_and_cosignatures_of_the_wrong_state_are_in_order(
-    board: BoardOnDisk, tmp_path: Path
-) -> None:
-    """What a follower sees that applies no rule: nothing."""
-    write_wrong_state(board, tmp_path / "fork")
-    note = note_of(tmp_path / "fork")
-    checkpoint = verify_published(note, read_board(board.state.map))
-    source = open_mirror(str(tmp_path / "fork"))
-    tail = verify_tail(MirrorHead(source, note, checkpoint), CompactRange.empty())
-    assert sum(map(len, tail.bundles())) == checkpoint.size
 
 
 def test_another_boards_chain_is_refused_also_under_our_origin(

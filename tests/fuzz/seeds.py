@@ -301,8 +301,7 @@ _FAMILIES: Final[dict[str, Any]] = {
     ],
     "witness size": lambda: [b"0\n", b"20852163\n"],
     "state proof": lambda: [
-        StateProof(world().entries[-1], world().edge()).encode(),
-        StateProof(world().entries[-1], ()).encode(),
+        StateProof(world().entries[-1], edge).encode() for edge in (world().edge(), ())
     ],
     "log list": lambda: [
         b"logs/v0\n# a\nvkey %b\norigin none\nqpd 24\ncontact a b\n" % seeds("vkey")[0]
