@@ -21,7 +21,7 @@ JOBS   ?= 2
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
 SOURCES   := src tests tools vectors
 
-.PHONY: help setup system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos liars mutants check fmt docs vectors lock dist clean
+.PHONY: help setup deploy-deps deploy-try system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos liars mutants check fmt docs vectors lock dist clean
 
 help: ## this list
 	@echo "Fieldpost. Targets:"
@@ -41,13 +41,19 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@touch $@
 
 system-deps: ## Debian packages that tests and benchmarks use (requirements/system.txt)
-	@tools/install_system_packages.sh
+	@tools/install_system_packages.sh requirements/system.txt system-deps
 
 cluster-deps: ## CometBFT, pinned, by `go install` (requirements/go.txt); for boards of several operators
 	@tools/install_go_programs.sh requirements/go.txt cluster-deps
 
 witness-deps: ## litewitness, pinned, by `go install` (requirements/go-tests.txt); a test asks it for cosignatures
 	@tools/install_go_programs.sh requirements/go-tests.txt witness-deps
+
+deploy-deps: ## Debian packages that deploy-try boots machines and builds images with
+	@tools/install_system_packages.sh requirements/system-deploy.txt deploy-deps
+
+deploy-try: dist ## the units under a real systemd, the container file built and run; needs root (ARGS="units")
+	@nice $(BIN)/python -m tests.deploy $(ARGS)
 
 demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ENGINE=cometbft: 4 operators)
 	@$(BIN)/fieldpost demo $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)

@@ -95,7 +95,7 @@ def site_of(folder: Path, *, node: str, port: int) -> str:
         ("listen [::]:80;", ""),
         ("server 127.0.0.1:8470;", f"server {urlsplit(node).netloc};"),
         ("/var/lib/fieldpost", str(folder / "board")),
-        ("/var/cache/nginx/fieldpost", str(folder / "cache")),
+        ("/var/lib/nginx/fieldpost", str(folder / "cache")),
     ):
         assert shipped in text
         text = text.replace(shipped, here)

@@ -17,6 +17,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "fieldpost.service"
 DROP_IN = DEPLOY / "systemd" / "operator.conf"
 WITNESS = DEPLOY / "systemd" / "fieldpost-witness.service"
+READERS = [WITNESS.with_name(f"fieldpost-{name}.service") for name in ("mirror", "monitor")]
+WATCHERS = [WITNESS, *READERS]
 PROGRAM = "/opt/fieldpost/bin/fieldpost"
 EXPOSURE = 20  # tenths; systemd calls 0 to 20 "OK"
 
@@ -58,25 +60,26 @@ def test_the_sandbox_leaves_little(unit: Path) -> None:
     assert analyze(*words, str(unit)).returncode != 0
 
 
-def test_its_commands_are_ours_and_take_the_shipped_settings() -> None:
-    commands = re.findall(r"^Exec\w+=(.*)$", UNIT.read_text(), re.MULTILINE)
-    ours = [shlex.split(line)[1:] for line in commands if line.startswith(PROGRAM)]
-    assert [words[:2] for words in ours] == [["node", "config"], ["node", "run"]]
-    for words in ours:
-        config = words[words.index("--config") + 1]
-        assert config == "/etc/fieldpost/node.toml"
-    check = [
-        word if not word.endswith("node.toml") else str(DEPLOY / "node.toml") for word in ours[0]
-    ]
+def test_its_command_is_ours_and_takes_the_shipped_settings() -> None:
+    (line,) = re.findall(rf"^Exec\w*={PROGRAM} (.*)$", UNIT.read_text(), re.MULTILINE)
+    words = shlex.split(line)
+    assert words == ["node", "run", "--config", "/etc/fieldpost/node.toml"]
+    check = ["node", "config", "check", "--config", str(DEPLOY / "node.toml")]
     assert CliRunner().invoke(fieldpost, check).exit_code == 0
 
 
 def test_exit_codes_that_no_restart_mends_are_not_restarted() -> None:
     from fieldpost.cli.failures import FAMILIES, USAGE
-    from fieldpost.errors import Misconfigured
+    from fieldpost.errors import Misbehaviour, Misconfigured
 
-    line = next(x for x in UNIT.read_text().splitlines() if x.startswith("RestartPreventExit"))
-    assert line.split("=")[1].split() == [str(USAGE), str(FAMILIES[Misconfigured][0])]
+    misbehaved = FAMILIES[Misbehaviour][0]
+    never = {USAGE, FAMILIES[Misconfigured][0]}
+    for unit, more in ((UNIT, set()), (WITNESS, set()), *((u, {misbehaved}) for u in READERS)):
+        text = unit.read_text()
+        (line,) = re.findall(r"^RestartPreventExitStatus=(.*)$", text, re.MULTILINE)
+        assert set(map(int, line.split())) == never | more
+        # systemd heeds the list for the main process, which must therefore be all there is.
+        assert "ExecStartPre" not in text
 
 
 def test_an_operator_changes_what_is_run_and_leaves_the_sandbox(unit: Path) -> None:
@@ -87,24 +90,25 @@ def test_an_operator_changes_what_is_run_and_leaves_the_sandbox(unit: Path) -> N
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, done.stderr) == (0, "")
     settings = {line.partition("=")[0] for line in text.splitlines() if re.match(r"\w+=", line)}
-    assert settings == {"ExecStartPre", "ExecStart", "Environment", "KillMode"}
+    assert settings == {"ExecStart", "Environment", "KillMode"}
 
 
 def test_an_operators_commands_are_ours_and_take_the_shipped_settings() -> None:
     commands = re.findall(rf"^Exec\w+={PROGRAM} (.*)$", DROP_IN.read_text(), re.MULTILINE)
-    check, run = map(shlex.split, commands)
+    (run,) = map(shlex.split, commands)
     assert run[:2] == ["operator", "run"]
     assert CliRunner().invoke(fieldpost, [*run[:2], "--help"]).exit_code == 0
-    assert check[-1] == run[-1] == "/etc/fieldpost/operator.toml"
+    assert run[-1] == "/etc/fieldpost/operator.toml"
     # The settings are right; the board of the example nobody has founded.
     assert Sources(DEPLOY / "operator.toml", {}).load().config.engine == "cometbft"
-    words = [*check[:-1], str(DEPLOY / "operator.toml")]
+    words = ["node", "config", "check", "--config", str(DEPLOY / "operator.toml")]
     assert "genesis.json is missing" in CliRunner().invoke(fieldpost, words).stderr
 
 
-def test_a_witness_runs_in_the_nodes_sandbox(tmp_path: Path) -> None:
-    text = WITNESS.read_text()
-    copy = tmp_path / WITNESS.name
+@pytest.mark.parametrize("other", WATCHERS, ids=lambda path: path.stem)
+def test_who_watches_runs_in_the_nodes_sandbox(tmp_path: Path, other: Path) -> None:
+    text = other.read_text()
+    copy = tmp_path / other.name
     copy.write_text(text.replace(PROGRAM, "/bin/true"))
     done = analyze("verify", "--man=no", str(copy))
     assert (done.returncode, done.stderr) == (0, "")
@@ -115,8 +119,17 @@ def test_a_witness_runs_in_the_nodes_sandbox(tmp_path: Path) -> None:
     assert boxes[0] == boxes[1]
 
 
-def test_a_witnesss_command_is_ours() -> None:
-    (line,) = re.findall(rf"^ExecStart={PROGRAM} (.*)$", WITNESS.read_text(), re.MULTILINE)
-    words = shlex.split(line.replace("$WITNESSED", "--help"))
-    assert words[:2] == ["witness", "run"]
+@pytest.mark.parametrize("other", WATCHERS, ids=lambda path: path.stem)
+def test_a_watchers_command_is_ours(other: Path) -> None:
+    (line,) = re.findall(rf"^ExecStart={PROGRAM} (.*)$", other.read_text(), re.MULTILINE)
+    words = shlex.split(line.rpartition("$")[0] + "--help")
+    assert words[1] == "run"
     assert CliRunner().invoke(fieldpost, words).exit_code == 0
+
+
+def test_every_unit_tells_systemd_when_it_serves() -> None:
+    """What that is worth is tried by `make deploy-try`."""
+    units = set((DEPLOY / "systemd").glob("*.service"))
+    assert units == {UNIT, *WATCHERS}
+    for unit in units:
+        assert "\nType=notify\n" in unit.read_text()

@@ -74,9 +74,10 @@ class Fed:
             raise Fault(name, b"".join(sent), str(wrong)) from None
 
     def _judge(self, request: Request, heard: Heard) -> int:
+        if heard.is_over and read_statuses(heard.data) == [400]:
+            # What is no HTTP has no method either: an answer with a body, and the end.
+            return self._judge_the_parsers(read_answer(heard.data, is_head=False))
         answer = read_answer(heard.data, is_head=request.method == "HEAD")
-        if _is_the_parsers(answer, heard):
-            return 400
         if answer.status not in self._admitted(request):
             raise NotOneAnswer(f"{answer.status} is not documented here: {answer.body[:300]!r}")
         kind = answer.headers.get(b"content-type")
@@ -87,6 +88,11 @@ class Fed:
             if problem["status"] != answer.status or not problem["next"]:
                 raise NotOneAnswer(f"{answer.status} with another problem: {problem}")
         return answer.status
+
+    def _judge_the_parsers(self, answer: Answer) -> int:
+        if answer.headers[b"content-type"] != _PARSERS:
+            raise NotOneAnswer(f"400, and the end of the connection: {answer.body[:300]!r}")
+        return 400
 
     def _judge_loosely(self, heard: Heard) -> int:
         """Of bytes that may be no request, or several, all answers are of those that there are."""
@@ -138,11 +144,6 @@ class Fed:
                 pieces = mutate_head(random, request)
             statuses[await self.feed(name, request, pieces)] += 1
         return statuses
-
-
-def _is_the_parsers(answer: Answer, heard: Heard) -> bool:
-    """Whether the bytes were no HTTP: no application hears of them, and the connection ends."""
-    return answer.status == 400 and heard.is_over and answer.headers[b"content-type"] == _PARSERS
 
 
 @contextmanager

@@ -150,6 +150,7 @@ def run(
         --data ./monitor --alarms alarms.toml
     fieldpost monitor run --maker ID --board https://board.example --data ./monitor --once
     """
+    from fieldpost.node.service_manager import READY, notify
     from fieldpost.watch.monitor.looking import Patience
     from fieldpost.watch.monitor.paths import Lines
     from fieldpost.watch.monitor.running import MonitorSettings, open_monitor
@@ -195,6 +196,7 @@ def run(
             click.echo(json.dumps({"event": "ready"} | facts))
         else:
             note(f"watching {facts['makers']} makers on {', '.join(urls)}")
+        notify(READY)
         monitor.run()
     note("stopped; what waits is on the disk", as_json=as_json)
 

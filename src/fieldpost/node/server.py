@@ -25,6 +25,7 @@ from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.gate import Gate
 from fieldpost.node.protocol import limited_protocol
+from fieldpost.node.service_manager import READY, STOPPING, notify
 from fieldpost.node.tls import Certificate
 
 _OTHER_FILES: Final = 512
@@ -123,6 +124,11 @@ class _ReadyServer(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hang_up)
         self._look_later()
         self._on_ready()
+        notify(READY)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify(STOPPING)
+        await super().shutdown(sockets)
 
     def _hang_up(self) -> None:
         # A terminal that was closed ends what ran in it; to a service it says: look at your files.

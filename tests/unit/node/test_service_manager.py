@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service manager hears that requests are served, and that the end has begun."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fieldpost.node.service_manager import READY, STOPPING, notify
+from tests.unit.node.running_node import running
+
+
+@pytest.fixture
+def manager() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.settimeout(60)
+        yield listening
+
+
+def test_a_manager_hears_of_the_start_and_of_the_end(
+    manager: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = tmp_path / "notify"
+    manager.bind(str(address))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    with running(tmp_path / "data"):
+        assert manager.recv(100) == READY.encode()
+    assert manager.recv(100) == STOPPING.encode()
+
+
+def test_an_address_without_a_file_is_spoken_to(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.bind("")  # Linux chooses one
+    name = manager.getsockname()
+    monkeypatch.setenv("NOTIFY_SOCKET", "@" + name[1:].decode())
+    notify(READY)
+    assert manager.recv(100) == READY.encode()
+
+
+@pytest.mark.parametrize("address", ["", "relative", "/nowhere/notify", "@nobody", "/" + "x" * 200])
+def test_without_a_manager_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify(READY)
