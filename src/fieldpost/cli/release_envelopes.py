@@ -4,7 +4,7 @@
 HOME/manifests/<digest>.suit    the manifest, and every signature that was gathered over it
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from fieldpost import durable
@@ -31,12 +31,20 @@ def kept_envelope(maker: MakerHome, digest: bytes) -> Envelope | None:
 
 
 def keep_blocks(
-    maker: MakerHome, manifest: bytes, blocks: Iterable[AuthenticationBlock]
+    maker: MakerHome,
+    manifest: bytes,
+    blocks: Iterable[AuthenticationBlock],
+    *,
+    of_keys: Container[bytes],
 ) -> Envelope:
-    """Add signatures to the kept envelope of a manifest; of one key the newer. Returns it."""
+    """Add signatures to the kept envelope of a manifest; of one key the newer. Returns it.
+
+    Signatures by other keys than `of_keys` (thumbprints), which the maker has by now, are worth
+    nothing any more, and are left out: a release may outlive more keys than an envelope holds.
+    """
     digest = manifest_digest(manifest)
     kept = kept_envelope(maker, digest)
-    by_kid = {block.kid: block for block in (kept.blocks if kept else ())}
+    by_kid = {block.kid: block for block in (kept.blocks if kept else ()) if block.kid in of_keys}
     by_kid |= {block.kid: block for block in blocks}
     envelope = Envelope(manifest, tuple(by_kid.values()))
     path = _path(maker, digest)
@@ -54,7 +62,7 @@ def settle_release(
     """
     assert request.manifest is not None
     blocks = [block for one in signed if (block := one.block) is not None]
-    envelope = keep_blocks(maker, request.manifest, blocks)
+    envelope = keep_blocks(maker, request.manifest, blocks, of_keys=request.keys)
     if request.statement is None:
         return {"manifest": envelope.digest.hex(), "signatures": len(envelope.blocks)}
     facts = post_facts(maker, stores.board, request.assemble(signed))

@@ -215,7 +215,7 @@ def _upload_manifest(acting: Acting, stores: Stores, manifest: bytes) -> None:
         signed = sign_here(request, acting.signers(record, Role.RELEASE))
         check_complete(acting.maker, request, signed)
         blocks = [block for one in signed if (block := one.block) is not None]
-        envelope = keep_blocks(acting.maker, manifest, blocks)
+        envelope = keep_blocks(acting.maker, manifest, blocks, of_keys=request.keys)
     send_envelope(stores, envelope)
 
 

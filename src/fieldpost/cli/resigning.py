@@ -166,7 +166,7 @@ def sign_release(
     blocks = [block for kid in sorted(signed) if (block := signed[kid].block) is not None]
     most = blocks[: max(group.count for group in request.needed)]
     check_size(len(Envelope(manifest, tuple(most)).encode()), class_)
-    envelope = keep_blocks(acting.maker, manifest, blocks)
+    envelope = keep_blocks(acting.maker, manifest, blocks, of_keys=request.keys)
     facts = acting.post_in_role(
         Role.RELEASE,
         "release.sign",

@@ -15,6 +15,7 @@ from fieldpost.errors import Malformed, Misconfigured, NotFound, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.posts.envelope import Statement
 from fieldpost.records.device_class import DeviceLimits
+from fieldpost.suit.envelope import decode_envelope
 from fieldpost.testing.signers import DeterministicSigner
 from tests.unit.cli.cli_world import CliWorld
 
@@ -53,6 +54,17 @@ def test_a_rotated_release_key_signs_what_is_on_offer_in_the_same_ceremony(
     assert takes_the_offer(world)
     assert [path.name for path in (world.home / "keys/retired").iterdir()] == ["release-1.pem"]
     assert world.publish("1.1") == 2
+
+
+def test_a_release_outlives_more_keys_than_an_envelope_holds(world: CliWorld) -> None:
+    """Signatures of keys that are gone are not carried along for ever."""
+    world.publish("1.0")
+    world.offer("1=100%")
+    for _ in range(2):
+        world.call("maker", "rotate-keys", "--role", "release", "--no-passphrase")
+    (kept,) = (world.home / "manifests").iterdir()
+    assert len(decode_envelope(kept.read_bytes()).blocks) == 1
+    assert takes_the_offer(world)
 
 
 def test_an_interrupted_rotation_goes_on(world: CliWorld, monkeypatch: pytest.MonkeyPatch) -> None:
