@@ -84,7 +84,7 @@ def _try_image(folder: Path) -> Iterator[str]:
         machine.until(lambda: podman("healthcheck", "run", NAME), what="healthy", most_s=_READY_S)
         yield "its health check is in the image, and passes"
         maker = make_maker(folder / "maker", url)
-        class_id = maker.must("class", "show", "bulb")["class_id"]
+        class_id = maker.must("class", "show", "bulb")["class"]
         provisioning = folder / "bulb.provisioning"
         maker.must("class", "trust", "bulb", "--out", provisioning)
         (folder / "image").write_bytes(b"firmware")

@@ -21,7 +21,7 @@ MOST_EXPOSED: Final = 2.0
 _DENIED: Final = ("/etc/x", "/usr/x", "/opt/fieldpost/x")
 _LINE: Final = """
 set -e
-cd /root
+cd /srv
 echo 'a long sentence that only you know' > passphrase
 fieldpost maker init --name "Example Lamps" --one-key
 fieldpost maker register --contact security@lamps.example --yes
@@ -43,8 +43,8 @@ fieldpost agent once --home lamp
 fieldpost fleet status lamp:r1
 """
 _MAKERS: Final = (
-    "FIELDPOST_PASSPHRASE_FILE=/root/passphrase",
-    "FIELDPOST_HOME=/root/maker",
+    "FIELDPOST_PASSPHRASE_FILE=/srv/passphrase",
+    "FIELDPOST_HOME=/srv/maker",
     f"FIELDPOST_BOARD={BOARD}",
 )
 
@@ -111,8 +111,8 @@ def sandbox_holds(machine: Machine) -> None:
 
 def a_device_is_updated(machine: Machine) -> None:
     """The whole line from the wheel alone: posts, uploads into the sandbox, a device's update."""
-    machine.write("/root/line.sh", _LINE)
-    said = machine.run("env", *_MAKERS, "sh", "/root/line.sh", timeout=600)
+    machine.write("/srv/line.sh", _LINE)
+    said = machine.run("env", *_MAKERS, "sh", "/srv/line.sh", timeout=600)
     same("confirmed: " in said, True)
 
 
@@ -164,7 +164,7 @@ def nginx_serves_the_board(machine: Machine) -> None:
     path = f"/v1/checkin/{json.loads(shown)['class']}/stable"
     asked = [machine.run("sh", "-c", f"curl -sf {url}{path} | sha256sum") for url in (BOARD, SITE)]
     same(asked[0], asked[1])
-    device = ("fieldpost", "agent", "once", "--home", "/root/lamp")
+    device = ("fieldpost", "agent", "once", "--home", "/srv/lamp")
     same(machine.run(*device) != "", True)
 
 
@@ -247,7 +247,7 @@ def a_mirror_follows(machine: Machine) -> None:
 def a_monitor_watches(machine: Machine) -> None:
     """The monitor's unit, with expectations as its command writes them, finds nothing wrong."""
     install_unit(machine, "fieldpost-monitor.service")
-    maker = json.loads(machine.run("cat", "/root/maker/maker.json"))["maker"]
+    maker = json.loads(machine.run("cat", "/srv/maker/maker.json"))["maker"]
     expect = ("fieldpost", "monitor", "expect", "--maker", maker, "--board", BOARD)
     machine.write("/etc/fieldpost/expected.toml", machine.run(*expect))
     watched = f"WATCHED=--board {BOARD} --board http://127.0.0.1:8471"
