@@ -22,9 +22,9 @@ Told = tuple[int, int, bytes]
 """Boot count, counter, and the first 8 bytes of SHA-256 of the claims of an accepted report."""
 
 
-def told(report: Report) -> Told:
-    """What is remembered of a report."""
-    return report.boot_count, report.counter, sha256(report.claims()).digest()[:8]
+def told(report: Report, claims: bytes) -> Told:
+    """What is remembered of a report with these encoded claims."""
+    return report.boot_count, report.counter, sha256(claims).digest()[:8]
 
 
 def remember(past: Sequence[Told], now: Told) -> tuple[Told, ...]:
@@ -35,7 +35,7 @@ def remember(past: Sequence[Told], now: Told) -> tuple[Told, ...]:
 def clone_sign(report: Report, now: Told, *, newest: Report, past: Sequence[Told]) -> str | None:
     """The sign that `report` gives beside the newest and some earlier ones, in words, or None.
 
-    All of them are verified reports of one device; `now` is `told(report)`.
+    All of them are verified reports of one device; `now` is `told` of it.
     """
     boot, counter, digest = now
     if any((boot, counter) == seen[:2] and digest != seen[2] for seen in past):

@@ -15,7 +15,13 @@ from fieldpost.fleet.clones import Told, clone_sign, remember, told
 from fieldpost.fleet.devices import Place, Seen
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.outcome import Outcome
-from fieldpost.identity.report import CheckSignature, Report, open_report, verify_report
+from fieldpost.identity.report import (
+    CheckSignature,
+    Report,
+    claims_of,
+    open_report,
+    verify_report,
+)
 from fieldpost.identity.status import DeviceStatus
 from fieldpost.keys import verify_signature
 
@@ -66,7 +72,7 @@ def judge_report(
             f"{status.name.lower()}-device",
             "the board says so of this device for good; enrol another key in another lot",
         )
-    now = told(report)
+    now = told(report, claims_of(data))
     if seen is not None:
         _, newest = open_report(seen.report)
         # A device may sign the very same report anew.

@@ -30,6 +30,7 @@ from fieldpost.tlog.cosignature import Cosignature
 MAX_REPORT_BYTES: Final = 4_096
 MAX_COMPONENTS: Final = 16
 TYPE: Final = "application/eat+cwt"
+_NO_REPORT: Final = "a report is a COSE_Sign1 (tag 18)"
 _ED25519_BYTES: Final = SIGNATURE_BYTES[Algorithm.ED25519]
 PROFILE: Final = "tag:fieldpost,2026:report-v1"
 
@@ -155,6 +156,11 @@ def signer_of(data: bytes) -> bytes:
     return _take_apart(data)[0]
 
 
+def claims_of(data: bytes) -> bytes:
+    """The encoded claims **as they came, unverified**. Raises Malformed."""
+    return _take_apart(data)[3]
+
+
 def signature_check(data: bytes, key: PublicKey) -> tuple[PublicKey, bytes, bytes]:
     """The question that `verify_report` will put to `check_signature`. Raises Malformed."""
     _, _, protected, payload, signature = _take_apart(data)
@@ -196,11 +202,20 @@ def _take_apart(data: bytes) -> tuple[bytes, Algorithm, bytes, bytes, bytes]:
     """kid, algorithm, protected header, payload, signature."""
     if len(data) > MAX_REPORT_BYTES:
         raise Malformed(f"a report of {len(data)} bytes; at most {MAX_REPORT_BYTES}")
-    match cbor.decode(data):
-        case cbor.Tag(18, (bytes(protected), dict(unprotected), bytes(payload), bytes(signature))):
-            header = cbor.decode(protected)
-        case _:
-            raise Malformed("a report is a COSE_Sign1 (tag 18)")
+    tagged = cbor.decode(data)
+    # By hand: a pattern's tests of types cost more than all the rest.
+    parts = tagged.value if isinstance(tagged, cbor.Tag) and tagged.number == 18 else None
+    if not isinstance(parts, tuple) or len(parts) != 4:
+        raise Malformed(_NO_REPORT)
+    protected, unprotected, payload, signature = parts
+    if not (
+        isinstance(protected, bytes)
+        and isinstance(unprotected, dict)
+        and isinstance(payload, bytes)
+        and isinstance(signature, bytes)
+    ):
+        raise Malformed(_NO_REPORT)
+    header = cbor.decode(protected)
     if unprotected:
         raise Malformed("the unprotected header must be empty")
     # Decoded maps are in the order of their encoded keys.
