@@ -99,12 +99,13 @@ class Stock:
         )
         until(lambda: accepts(port))
 
-    def know(self, origin: str, log_key: VerifierKey) -> None:
+    def know(self, origin: str, *log_keys: VerifierKey) -> None:
         """What `witnessctl add-log` and `add-key` write."""
         empty = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
         with sqlite3.connect(self.db, timeout=WAIT_S) as db:
             db.execute("INSERT INTO log VALUES (?, 0, ?)", (origin, empty))
-            db.execute("INSERT INTO key VALUES (?, ?)", (origin, format_vkey(log_key)))
+            rows = [(origin, format_vkey(key)) for key in log_keys]
+            db.executemany("INSERT INTO key VALUES (?, ?)", rows)
         db.close()
 
 
