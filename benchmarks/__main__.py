@@ -31,6 +31,7 @@ from benchmarks import (
     publish,
     replicated,
     reports,
+    state_sync,
     wide_maps,
     witness,
 )
@@ -55,7 +56,10 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Result]]] = {
     "monitor": monitor.results,
 }
 # Those that are measured only when they are asked for.
-APART: dict[str, Callable[[], Iterable[Result]]] = {"cluster": replicated.results}
+APART: dict[str, Callable[[], Iterable[Result]]] = {
+    "cluster": replicated.results,
+    "state-sync": state_sync.results,
+}
 
 
 @click.command()

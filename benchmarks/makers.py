@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fieldpost.records.limits import MAX_CHANNELS
 from fieldpost.testing.actors import MakerActor, World
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.maker_posts import advisory_publish
@@ -50,6 +51,15 @@ class MakerCrowd:
         offer = maker.offer(1)
         intervals = range(3_600, 3_600 + count)
         return [(s, maker.rollout_set(offer, interval_s=s)) for s in intervals]
+
+    def wide_classes(self, count: int) -> list[bytes]:
+        """`count` new classes of each maker, with as many channels as may be (`class.set`)."""
+        channels = ("stable", *(f"channel-{n}" for n in range(1, MAX_CHANNELS)))
+        return [
+            maker.class_set(f"wide-{n}", channels=channels)
+            for n in range(count)
+            for maker in self._makers
+        ]
 
     def lot(self, *, count: int, root: bytes) -> tuple[bytes, bytes]:
         """A lot of the first maker's class: its id, and `lot.enrol`."""

@@ -5,6 +5,7 @@ While no more operators than the board tolerates are hit, posts go on being ackn
 more nothing is, the nodes that can be asked say why, and when they are back it goes on by itself.
 """
 
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -239,6 +240,27 @@ def wrong_clock(scene: Scene) -> str:
     return f"{hit}, {seconds} s: {said}"
 
 
+def wrong_machine_clock(scene: Scene) -> str:
+    """The clock of an operator's whole machine: its node's and its CometBFT's, five minutes."""
+    (hit,) = scene.some(1)
+    told = []
+    for seconds in scene.chance.sample((-300, 300), 2):
+        with _started_with(scene, hit, f"clock={seconds}", f"comet-clock={seconds}"):
+            scene.cluster.start(hit)
+            said = scene.goes_on()
+            if seconds < 0:
+                # Blocks of the others come from its future; one that is ahead may vote on.
+                wait_until(
+                    lambda: "more than a minute behind" in (scene.cluster.trouble(hit) or ""),
+                    lambda: scene.cluster.trouble(hit),
+                )
+            scene.cluster.kill(hit)
+        scene.cluster.start(hit)
+        scene.cluster.wait_ready([hit])
+        told.append(f"{seconds} s: {said}")
+    return f"{hit}: {'; '.join(told)}"
+
+
 def die_in_block(scene: Scene) -> str:
     """Killed between FinalizeBlock and Commit, and within Commit."""
     (hit,) = scene.some(1)
@@ -293,10 +315,11 @@ def restore(scene: Scene) -> str:
 
 
 @contextmanager
-def _started_with(scene: Scene, number: int, fault: str) -> Iterator[None]:
-    """A node's next lives are of a program with this fault."""
+def _started_with(scene: Scene, number: int, *faults: str) -> Iterator[None]:
+    """A node's next lives are of a program with these faults."""
     node = scene.cluster.nodes[number]
-    before, node.words = node.words, (MODULE, "--fault", fault)
+    words = [word for fault in faults for word in ("--fault", fault)]
+    before, node.words = node.words, (MODULE, *words)
     if node.process is not None:
         scene.cluster.kill(number)
     try:
@@ -323,6 +346,7 @@ FAULTS: Final[dict[str, Fault]] = {
         roll,
         fill_disk,
         wrong_clock,
+        *([wrong_machine_clock] if platform.machine() == "x86_64" else []),
         die_in_block,
         other_build,
         restore,

@@ -2,6 +2,7 @@
 """Real CometBFT, as the engine runs and asks it."""
 
 import os
+import platform
 import re
 import signal
 import socket
@@ -14,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from fieldpost.engines.cometbft.home import signed_path
+from fieldpost.engines.cometbft.process import CometProcess
 from fieldpost.engines.cometbft.rpc import CometRpc
 from fieldpost.engines.cometbft.votes import vote_only_above
 from fieldpost.errors import Malformed, Misconfigured, Rejected, Unavailable
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.comet_vitals import announce_cometbft
+from fieldpost.testing.faulty_node import set_comet_clock
 from tests.cometbft import READY_S, make_home, need_cometbft, running
 
 pytestmark = pytest.mark.e2e
@@ -53,6 +56,26 @@ def test_transactions_are_committed_and_asking_twice_is_safe(tmp_path: Path) -> 
         assert int(told[1]) >= status.height
         assert "fieldpost_cometbft_peers 0\n" in metrics.render()
         close()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="wrong clocks need Linux on x86-64")
+@pytest.mark.parametrize("seconds", [-86_400, 86_400])
+def test_a_cometbft_that_nobody_changed_is_told_the_wrong_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Its blocks bear it, since its only validator votes with it."""
+    now = int(time.time())
+    rpc = make_home(tmp_path, time=now - 2 * 86_400)
+    # Put back at the end, whoever replaces it.
+    monkeypatch.setattr(CometProcess, "__init__", CometProcess.__init__)
+    set_comet_clock(seconds)
+    with running(tmp_path, rpc) as comet:
+        comet.wait_ready()
+        for number in range(3):
+            comet.rpc.broadcast([b"k%d=v" % number])
+            wait_until(lambda least=number + 1: comet.rpc.status().height >= least)  # type: ignore[misc]
+        assert abs(comet.rpc.status().time - now - seconds) < 3_600
+        assert comet.deaths == []
 
 
 def test_what_the_application_or_the_mempool_refuses_says_so(tmp_path: Path) -> None:
@@ -181,6 +204,7 @@ def _is_alive(pid: int) -> bool:
 _PARENT = """
 import sys
 from pathlib import Path
+from fieldpost.engines.cometbft.process import CometProcess
 from fieldpost.engines.cometbft.process import CometProcess
 from fieldpost.engines.cometbft.rpc import CometRpc
 from fieldpost.engines.cometbft.votes import vote_only_above

@@ -10,6 +10,7 @@
     die-decided=N     killed between FinalizeBlock and Commit of the N-th block with posts
     die-appended=N    killed in its Commit, with the entries in the log and no state of them
     clock=S           the clock is S seconds ahead (S < 0: behind)
+    comet-clock=S     CometBFT's clock is S seconds ahead (Linux on x86-64)
     withhold=N        its first N proposals of blocks carry none of the posts that wait
 """
 
@@ -24,8 +25,10 @@ from fieldpost.cli.main import main as run_cli
 from fieldpost.engines.cometbft import replica
 from fieldpost.engines.cometbft.application import Application
 from fieldpost.engines.cometbft.messages import PrepareResponse
+from fieldpost.engines.cometbft.process import CometProcess
 from fieldpost.engines.cometbft.replica import Decided, Replica
 from fieldpost.ledger.batch import apply_batch
+from fieldpost.testing import wrong_clock
 
 MODULE: Final = "fieldpost.testing.faulty_node"
 
@@ -67,6 +70,18 @@ def set_clock(seconds: int) -> None:
     setattr(time, "time", lambda: true() + seconds)  # noqa: B010 - nor may it be named again
 
 
+def set_comet_clock(seconds: int) -> None:
+    """Let CometBFT be told a wrong time of day, whatever its program."""
+    true = CometProcess.__init__
+
+    def init(self: CometProcess, *words: Any, **named: Any) -> None:
+        true(self, *words, **named)
+        skewed = [sys.executable, "-I", "-S", wrong_clock.__file__, str(seconds)]
+        self._command = [*skewed, *self._command]
+
+    setattr(CometProcess, "__init__", init)  # noqa: B010 - a method, replaced
+
+
 def withhold(count: int) -> None:
     """Propose empty blocks."""
     true, seen = Application._prepare, 0  # noqa: SLF001 - what CometBFT asks for has no public name
@@ -87,6 +102,7 @@ FAULTS: Final[dict[str, Callable[[int], None]]] = {
     "die-decided": die_decided,
     "die-appended": die_appended,
     "clock": set_clock,
+    "comet-clock": set_comet_clock,
     "withhold": withhold,
 }
 
