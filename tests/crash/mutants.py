@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make mutants`: each fsync of `durable` is left out in turn, and somebody must notice.
 
-The laws of `durable` notice every one, which `make test` holds us to. Here whole lives of a node
-and of a device run without it too, to tell which of the fsyncs they lean on. Ends with status 1 if
-an fsync is missed by nobody.
+The laws of `durable` notice every one, which `make test` holds us to. Here whole lives of a node,
+a device, slots behind commands and a maker's home run without it too, to tell which of the
+fsyncs they lean on. Ends with status 1 if an fsync is missed by nobody.
 """
 
 import sys
@@ -18,7 +18,11 @@ from fieldpost.testing.paper_node import PaperNode
 from fieldpost.testing.power_cuts import PowerCuts
 from tests.crash.device_line import NEW, Clock, judge_update, live, set_up, with_offers
 from tests.crash.durable_laws import LAWS, broken
+from tests.crash.maker_line import MakerLine
 from tests.crash.node_line import NodeLine, judge
+from tests.crash.test_exec_slot_power_cuts import cut_updates
+from tests.crash.test_maker_power_cuts import cut_lives
+from tests.e2e.maker_cli import running_node
 
 
 def laws_notice(site: Site, folder: Path) -> bool:
@@ -75,10 +79,24 @@ def device_notices(site: Site, folder: Path) -> bool:
     return bool(cuts.failures)
 
 
+def commands_notice(site: Site, folder: Path) -> bool:
+    """Whether an update through commands ends with an image that nobody confirmed."""
+    return bool(cut_updates(folder, ForgetfulDisk, site=site).failures)
+
+
+def maker_notices(site: Site, folder: Path) -> bool:
+    """Whether a maker loses a key that the board knows, a post that it has, or half a ceremony."""
+    with running_node(folder / "node") as url:
+        line = MakerLine(folder / "home", url)
+        return bool(cut_lives(line, folder, lambda root: ForgetfulDisk(root, site)).failures)
+
+
 JUDGES: dict[str, Callable[[Site, Path], bool]] = {
     "laws": laws_notice,
     "node": node_notices,
     "device": device_notices,
+    "commands": commands_notice,
+    "maker": maker_notices,
 }
 
 

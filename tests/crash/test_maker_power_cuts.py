@@ -59,9 +59,12 @@ def live(line: MakerLine, folder: Path, disk: VolatileDisk, cuts: PowerCuts) -> 
         cuts.promise()
 
 
-def cut_lives(line: MakerLine, memory: Path) -> PowerCuts:
+def cut_lives(
+    line: MakerLine, memory: Path, disk_over: Callable[[Path], VolatileDisk] = VolatileDisk
+) -> PowerCuts:
+    """A life that is cut at every change of its disk."""
     line.home.mkdir()
-    disk = VolatileDisk(line.home)
+    disk = disk_over(line.home)
     (memory / "left").mkdir()
     cuts = PowerCuts(disk, memory / "left", line.judge, chance=Random(5), by_lot=1)
     live(line, memory, disk, cuts)
