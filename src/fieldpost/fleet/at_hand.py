@@ -16,10 +16,10 @@ from fieldpost.fleet.devices import (
     Place,
     Seen,
     insert_many,
-    read_other_places,
-    read_places,
-    read_seen,
-    write_seen,
+    load_other_places,
+    load_places,
+    load_seen,
+    save_all_seen,
 )
 from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
 from fieldpost.fleet.heads import UNSIGNED, DeviceHead, keep_head
@@ -46,9 +46,9 @@ class AtHand:
         """These will be asked for."""
         new = [device for device in dict.fromkeys(devices) if device not in self._places]
         if new:
-            places = read_places(self._connection, new)
-            others = read_other_places(self._connection, new)
-            seen = read_seen(self._connection, new)
+            places = load_places(self._connection, new)
+            others = load_other_places(self._connection, new)
+            seen = load_seen(self._connection, new)
             for device in new:
                 self._places[device] = places.get(device)
                 self._others[device] = others.get(device, [])
@@ -96,7 +96,7 @@ class AtHand:
 
     def write(self) -> None:
         """Write what was said, in order, and forget everything."""
-        write_seen(self._connection, self._new.items())
+        save_all_seen(self._connection, self._new.items())
         results = ((*key, outcome) for key, outcome in self._results.items())
         insert_many(self._connection, "INSERT OR REPLACE INTO results VALUES {}", results, width=4)
         self._connection.executemany(

@@ -26,7 +26,7 @@ from typing import Final
 from fieldpost.database import connect
 from fieldpost.errors import NotFound, Unavailable
 from fieldpost.fleet.at_hand import AtHand
-from fieldpost.fleet.devices import Place, Seen, read_places, read_seen
+from fieldpost.fleet.devices import Place, Seen, load_places, load_seen
 from fieldpost.fleet.ends import End
 from fieldpost.fleet.evidence import KeptEvidence, keep_evidence, read_evidence
 from fieldpost.fleet.heads import DeviceHead, read_heads
@@ -159,7 +159,7 @@ class FleetDb:
     def find_place(self, device: bytes) -> Place:
         """Where a device stands. Raises NotFound."""
         with self._reading, _explained():
-            place = read_places(self._reader, [device]).get(device)
+            place = load_places(self._reader, [device]).get(device)
         if place is None:
             raise NotFound("no lot whose leaves are here has this device")
         return place
@@ -176,7 +176,7 @@ class FleetDb:
     def find_seen(self, device: bytes) -> Seen | None:
         """A device's newest report."""
         with self._reading, _explained():
-            return read_seen(self._reader, [device]).get(device)
+            return load_seen(self._reader, [device]).get(device)
 
     def clone_reason(self, device: bytes) -> str | None:
         """The first sign that the device's key is in two places."""

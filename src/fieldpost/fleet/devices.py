@@ -43,7 +43,7 @@ class Seen:
     past: tuple[Told, ...] = ()
 
 
-def read_places(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Place]:
+def load_places(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Place]:
     """Where each of some devices stands that stands anywhere."""
     rows = _ask(
         connection,
@@ -54,7 +54,7 @@ def read_places(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dic
     return {device: Place(lot=lot, index=idx, leaf=leaf) for device, lot, idx, leaf in rows}
 
 
-def read_other_places(
+def load_other_places(
     connection: sqlite3.Connection, devices: Sequence[bytes]
 ) -> dict[bytes, list[tuple[bytes, int]]]:
     """(lot, index) wherever else the keys of some devices stand."""
@@ -65,7 +65,7 @@ def read_other_places(
     return found
 
 
-def read_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Seen]:
+def load_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Seen]:
     """The newest report of each of some devices that reported."""
     rows = _ask(
         connection,
@@ -88,7 +88,7 @@ def read_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[
     }
 
 
-def write_seen(connection: sqlite3.Connection, seen: Iterable[tuple[bytes, Seen]]) -> None:
+def save_all_seen(connection: sqlite3.Connection, seen: Iterable[tuple[bytes, Seen]]) -> None:
     """Replace the newest reports of some devices."""
     rows = (
         (
@@ -128,7 +128,7 @@ def _ask(
 
 def _read_past(data: bytes) -> tuple[Told, ...]:
     past = cbor.decode(data)
-    assert isinstance(past, tuple)  # written by `write_seen`
+    assert isinstance(past, tuple)  # written by `save_all_seen`
     return tuple(_told(item) for item in past)
 
 

@@ -202,7 +202,7 @@ class Defence(Enum):
     INTERVAL_BOUNDS = (schedule, "clamp", lambda seconds, **_bounds: seconds)
 
     # --- the fleet ---
-    MEMBERSHIP = (at_hand, "read_places", _anywhere)
+    MEMBERSHIP = (at_hand, "load_places", _anywhere)
     REPORT_SIGNATURE = (reports, "verify_report", _as_claimed)
     REPORT_BOARD = (reports, "verify_report", lenient.for_any_board)
     REPORT_ORDER = (at_hand.AtHand, "seen", lenient.never_seen)
