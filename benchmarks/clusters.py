@@ -25,8 +25,11 @@ from typing import Any, Protocol, TypeVar
 
 from benchmarks.makers import MakerCrowd
 from benchmarks.processes import children, pause, tree_cpu_s, tree_rss_mb
+from fieldpost.engines.cometbft.base_log import place_base
 from fieldpost.engines.cometbft.home import comet_home, make_keys, write_genesis
 from fieldpost.engines.cometbft.program import find_program
+from fieldpost.engines.cometbft.replica import open_replica
+from fieldpost.engines.cometbft.seen import SeenPosts
 from fieldpost.engines.cometbft.wiping import wipe_replica
 from fieldpost.errors import FieldpostError
 from fieldpost.testing.paper_cluster import PaperCluster
@@ -96,31 +99,34 @@ class ClusterCrowd(MakerCrowd):
                 entry, urls=(urls[entry.name],), validator_key=keys[entry.name][0]
             ),
         )
-        first = board.operators[0]
-        first.start()
+        base = folder / "base"
+        replica = open_replica(base, place_base(base, board.genesis))
+        self._batches = 0
 
         def write(posts: list[bytes]) -> None:
-            before = first.replica.state.size
-            board.block(*posts)
-            if first.replica.state.size != before + len(posts) + 1:
+            board.time += 1
+            memory = SeenPosts().memory(posts, replica.state.map)
+            decided = replica.decide(posts, time=board.time, memory=memory)
+            if len(decided.batch.entries) != len(posts) + 1:
                 raise AssertionError("a post of the base log was refused")
-            if first.replica.height % 3 == 0:
+            replica.commit(decided, 0, keep=0, memory=memory)
+            board.state = replica.state
+            self._batches += 1
+            if self._batches % 3 == 0:
                 board.time += _DAY_S  # a thousand may register each day
 
         self._prepare(board, makers, write)
-        size, root = first.replica.state.size, first.replica.root
-        first.crash()
+        self._base, self.base_size = base, replica.state.size
         genesis = replace(
-            board.genesis, size=size, root=root, genesis_post=None, time=int(time.time())
+            board.genesis,
+            size=replica.state.size,
+            root=replica.root,
+            genesis_post=None,
+            time=int(time.time()),
         )
-        self._base = folder / "base"
-        self.base_size = size
-        shutil.move(self.data_of[0] / "log", self._base)
-        (self._base / "checkpoint").unlink(missing_ok=True)
+        replica.close()
         for n, data in enumerate(self.data_of):
-            self.place_log(n)
-            for path in [*data.glob("state.db*"), data / "keys" / "largest-signed"]:
-                path.unlink(missing_ok=True)
+            self.place_base(n)
             write_genesis(_home(data), genesis.encode())
             self._write_settings(n)
 
@@ -128,10 +134,9 @@ class ClusterCrowd(MakerCrowd):
         """Where an operator serves."""
         return f"http://{self.addresses[n]}:{self.http[n]}"
 
-    def place_log(self, n: int) -> None:
-        """Give an operator the base log, and nothing else of a log."""
-        shutil.rmtree(self.data_of[n] / "log", ignore_errors=True)
-        shutil.copytree(self._base, self.data_of[n] / "log")
+    def place_base(self, n: int) -> None:
+        """Give an operator the base log and its state, and nothing beyond."""
+        shutil.copytree(self._base, self.data_of[n], dirs_exist_ok=True)
 
     def _write_settings(self, n: int) -> None:
         peers = [f"{self.ids[m]}@{self.addresses[m]}:{self.p2p[m]}" for m in range(NODES) if m != n]
@@ -198,9 +203,9 @@ class RunningNode:
         wait_until(lambda: not any(map(_is_alive, below)))
 
     def wipe(self) -> None:
-        """Leave it its keys and the base log."""
+        """Leave it its keys, and the base log with its state."""
         wipe_replica(self.data)
-        self._crowd.place_log(self._number)
+        self._crowd.place_base(self._number)
 
     @property
     def base_size(self) -> int:

@@ -46,7 +46,7 @@ def growth(
 
 
 def catch_up(nodes: Sequence[RunningNode]) -> Iterator[Result]:
-    """An operator loses all but its keys and the base log, and comes back by its peers' blocks."""
+    """An operator loses all but its keys and the base, and comes back by its peers' blocks."""
     lost = nodes[3]
     lost.kill()
     lost.wipe()
