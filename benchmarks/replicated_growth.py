@@ -2,7 +2,8 @@
 """What an operator of a board of four holds per post, and how fast it gets it back from its peers.
 
 Figures for a million posts are the growth of the measured posts, multiplied. CometBFT's votes and
-messages (cs.wal) are kept up to a gigabyte and no more, and are left out.
+messages (cs.wal) are kept up to a gigabyte and no more, and are left out. Of memory it is an upper
+bound: what a node keeps of its last 64 sizes and posts still fills up meanwhile.
 """
 
 import time
