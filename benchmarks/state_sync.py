@@ -8,7 +8,6 @@ a snapshot the log comes as static files from another operator. Nothing else is 
 """
 
 import json
-import shutil
 import sqlite3
 import tempfile
 import time
@@ -37,17 +36,15 @@ def results() -> Iterator[Result]:
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         crowd = ClusterCrowd(Path(name) / "c", makers=_MAKERS)
         last = crowd.data_of[-1]
-        base = Path(name) / "base"
-        shutil.copytree(last / "log", base)
         for n in range(len(crowd.data_of)):
             _add_setting(crowd, n, "snapshot_blocks = 5")
         posts = crowd.wide_classes(_CLASSES)
         with cluster(crowd) as nodes:
             for start in range(0, len(posts), _AT_ONCE):
                 load(nodes, posts[start : start + _AT_ONCE])
-            blocks, _ = _come_back(nodes, last, base)
+            blocks, _ = _come_back(crowd, nodes)
             _add_setting(crowd, len(nodes) - 1, f"state_sync = {json.dumps(_two(nodes))}")
-            snapshot, cpu = _come_back(nodes, last, base)
+            snapshot, cpu = _come_back(crowd, nodes)
             keys, size = _map_of(last)
         yield Result(what=f"snapshot of {keys} keys", unit="MB", ours=size / 1e6)
         yield Result(what="  chunks", unit="", ours=-(-size // CHUNK_BYTES))
@@ -63,18 +60,19 @@ def results() -> Iterator[Result]:
         yield Result(what="  processor time, both processes", unit="s", ours=cpu)
 
 
-def _come_back(nodes: Sequence[RunningNode], data: Path, base: Path) -> tuple[float, float]:
+def _come_back(crowd: ClusterCrowd, nodes: Sequence[RunningNode]) -> tuple[float, float]:
     """Seconds of the last operator from its start until it publishes what the others do; CPU."""
-    last = nodes[-1]
+    last, number = nodes[-1], len(nodes) - 1
     last.kill()
-    wipe_replica(data)
+    wipe_replica(last.data)
     # What this board began with is in no block: an operator copies it before anything else.
-    shutil.copytree(base, data / "log")
+    crowd.place_log(number)
     size = nodes[0].size()
     began = time.perf_counter()
-    last.start()
+    last.spawn()
+    last.wait_started()
     wait_until(lambda: last.size() >= size, _PATIENCE_S)
-    return time.perf_counter() - began, last.cpu_s()
+    return time.perf_counter() - began, sum(last.cpu_s())
 
 
 def _add_setting(crowd: ClusterCrowd, n: int, line: str) -> None:
