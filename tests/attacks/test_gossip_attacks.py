@@ -49,7 +49,8 @@ def fleet_of(*rows: Row) -> type[BaseHTTPRequestHandler]:
     class Fleet(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             after = int(self.path.partition("after=")[2])
-            body = json.dumps([row for row in rows if row["number"] > after]).encode()
+            kept = rows if "/heads" in self.path else ()
+            body = json.dumps([row for row in kept if row["number"] > after]).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -159,7 +159,8 @@ class Correspondent(Machine):
         delivery, words = self._reporter.send(self.memory, told)
         facts = {"outcome": str(told.outcome), "sequence": told.sequence}
         self._tell("report", delivery=str(delivery), detail=words, **facts)
-        self._send_evidence()
+        if delivery is not Delivery.WAITING:
+            self._send_evidence()
         if self.memory.told is not None and delivery in (Delivery.SENT, Delivery.REFUSED):
             self.memory = replace(self.memory, told=None)
             self._save()
@@ -167,8 +168,8 @@ class Correspondent(Machine):
 
     def _send_evidence(self) -> None:
         """Hand over what proves that somebody lied, once; a person finds it here all the same."""
-        for path in self._home.unsent_evidence():
-            delivery, words = self._reporter.send_evidence(path.read_bytes())
+        for path, evidence in self._home.unsent_evidence():
+            delivery, words = self._reporter.send_evidence(evidence)
             self._tell("evidence-sent", delivery=str(delivery), detail=words, file=path.name)
             if delivery is Delivery.WAITING:
                 return

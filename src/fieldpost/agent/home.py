@@ -15,7 +15,7 @@ evidence/           two signed statements that cannot both be honest; for a pers
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -123,10 +123,13 @@ class Home:
             write_file(path, data, disk=self.disk)
         return path
 
-    def unsent_evidence(self) -> list[Path]:
+    def unsent_evidence(self) -> Iterator[tuple[Path, bytes]]:
         """Evidence that others can judge and that no fleet service was given yet."""
-        files = sorted(self.evidence.glob("*.evidence"))
-        return [path for path in files if not path.with_name(path.name + _SENT).exists()]
+        for path in sorted(self.evidence.glob("*.evidence")):
+            # What cannot be read is no reason to stop: the report has been sent.
+            with suppress(OSError):
+                if not path.with_name(path.name + _SENT).exists():
+                    yield path, path.read_bytes()
 
     def note_sent(self, evidence: Path) -> None:
         """It need not be sent again. Raises Unavailable."""

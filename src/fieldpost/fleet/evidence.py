@@ -7,7 +7,7 @@ and even they fill no disk. It is kept without the board's links, which any node
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
@@ -28,17 +28,19 @@ class KeptEvidence:
     data: bytes
 
 
-def judge_evidence(data: bytes, *, board: str, links: Sequence[bytes]) -> KeptEvidence:
-    """What is to be kept of a file about `board`, whose links are given.
+def judge_evidence(
+    data: bytes, *, board: str, links: Callable[[], Sequence[bytes]]
+) -> KeptEvidence:
+    """What is to be kept of a file about `board`, whose links `links` gives.
 
-    Raises Malformed, Untrusted("wrong-board"), and what `verify_evidence` raises.
+    Raises Malformed, Untrusted("wrong-board"), and what `links` and `verify_evidence` raise.
     """
     if len(data) > MOST_SENT_BYTES:
         raise Malformed(f"evidence of {len(data)} bytes; at most {MOST_SENT_BYTES} are taken here")
     evidence = replace(decode_evidence(data), links=())
     if evidence.board != board:
         raise Untrusted("wrong-board", f"this is evidence about {evidence.board}")
-    verify_evidence(evidence, links=links)
+    verify_evidence(evidence, links=links())
     return KeptEvidence(_heads(evidence), evidence.encode())
 
 

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Final
 
 from fieldpost import cbor
-from fieldpost.errors import Conflict, Malformed, Untrusted
+from fieldpost.errors import Conflict, Malformed, Unavailable, Untrusted
 from fieldpost.fleet.ahead import Incoming, VerifiedAhead, VerifyMany, verify_none
 from fieldpost.fleet.board import FleetBoard
 from fieldpost.fleet.database import FleetDb
@@ -240,9 +240,13 @@ class FleetService:
 
         Raises Malformed, Untrusted where it proves nothing about this board, Unavailable.
         """
-        # Whoever sends it costs a chain of signatures: one at a time.
-        with self._judging:
-            kept = judge_evidence(data, board=self.board, links=self._lots.links())
+        # Whoever sends it costs a chain of signatures: one at a time, and nobody waits in line.
+        if not self._judging.acquire(blocking=False):
+            raise Unavailable("other evidence is being judged; send the same bytes again", 5)
+        try:
+            kept = judge_evidence(data, board=self.board, links=self._lots.links)
+        finally:
+            self._judging.release()
         received = self._clock()
         self._writer.submit(lambda: self._database.save_evidence(kept, received)).result()
 

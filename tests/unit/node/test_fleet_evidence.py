@@ -9,14 +9,16 @@ import pytest
 
 from fieldpost.checkin.evidence import make_evidence
 from fieldpost.client.fleet_evidence import fetch_all_evidence
-from fieldpost.errors import FieldpostError, Malformed, Untrusted
+from fieldpost.errors import FieldpostError, Malformed, Unavailable, Untrusted
 from fieldpost.fleet import evidence as fleet_evidence
+from fieldpost.fleet.service import FleetService
 from fieldpost.ledger.reading import read_board
 from fieldpost.ledger.replay import replay
 from fieldpost.node.api.reports import EVIDENCE
 from fieldpost.testing.liar_members import Members
 from fieldpost.tlog.checkpoint import Checkpoint, parse_checkpoint
 from fieldpost.tlog.note import parse_note
+from tests.unit.fleet.test_fleet_service import BOARD, Posted
 from tests.unit.node.running_node import Running, running, with_class
 from tests.unit.node.test_fleet_alone import fleet_of, provisioning
 
@@ -107,6 +109,22 @@ def test_whoever_has_the_boards_keys_fills_no_disk(
     for number in range(5):
         send(forger, forger.evidence(number))
     assert len(list(fetch_all_evidence(forger.node.http))) == 3
+
+
+def test_whoever_sends_evidence_while_other_is_judged_is_asked_to_come_again(
+    tmp_path: Path,
+) -> None:
+    """Otherwise a crowd of senders would hold up everybody who asks the node for anything."""
+    service = FleetService(
+        tmp_path / "fleet.db", board=BOARD, lots=Posted(), clock=lambda: 1_800_000_000
+    )
+    try:
+        with service._judging, pytest.raises(Unavailable, match="again"):
+            service.take_evidence(b"")
+        with pytest.raises(Malformed):
+            service.take_evidence(b"")
+    finally:
+        service.close()
 
 
 def test_a_list_longer_than_one_answer_is_read_to_its_end(
