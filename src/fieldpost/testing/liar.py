@@ -178,7 +178,13 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    arguments = _arguments(sys.argv[1:])
+    try:
+        _lie(_arguments(sys.argv[1:]))
+    except (FieldpostError, ValueError) as error:
+        raise SystemExit(f"liar: {error}") from error
+
+
+def _lie(arguments: argparse.Namespace) -> None:
     source = open_mirror(arguments.node)
     true = read_history(source)
     note = source.read("checkpoint", MAX_NOTE_BYTES)
