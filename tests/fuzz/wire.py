@@ -118,7 +118,8 @@ class Wire:
             is_between = protocol._is_between
             if not is_between and not transport.is_closing():
                 transport.close()
-                self.hang_up()
+            if transport.is_closing():
+                self.hang_up()  # as the event loop tells a protocol whose connection ends
             elif owes:
                 transport.moved.clear()
                 await asyncio.wait_for(transport.moved.wait(), WAIT_S)
