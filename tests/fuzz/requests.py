@@ -106,7 +106,9 @@ def pieces_of(request: Request) -> list[bytes]:
 
 def is_framed_plainly(request: Request) -> bool:
     """Whether its bytes are one request to everybody, and the connection goes on after it."""
-    return not {name for name, _ in request.headers} & _FRAMING
+    # After CONNECT come bytes of another protocol: a body that comes later ends the connection.
+    names = {name for name, _ in request.headers}
+    return request.method != "CONNECT" and not names & _FRAMING
 
 
 def mutate_head(random: Random, request: Request) -> list[bytes]:
