@@ -40,7 +40,7 @@ def growth(
     for name, before, after in zip(("node", "CometBFT"), memory, now, strict=True):
         yield Result(what=f"memory of an operator: {name}", unit="MB", ours=after)
         yield Result(
-            what="  more for a million posts (extrapolated)",
+            what="  more for a million posts at most (extrapolated)",
             unit="MB",
             ours=(after - before) * scale,
         )
