@@ -195,19 +195,23 @@ async def _feed_new(
 
 
 def check_keeps_nothing(name: str, count: int, *, seed: int = 0) -> int:
-    """Bytes that are kept of `count` requests which were made before. Raises Fault for too many."""
+    """Bytes that are kept of `count` requests which were made before. Raises Fault for too many.
 
-    async def twice(service: Service) -> int:
+    They are made three times, and the less of the last two counts: what grows without end grows
+    each time, and a table of the interpreter's (of interned strings) only once in a while.
+    """
+
+    async def thrice(service: Service) -> int:
         fed = Fed(service)
-        kept = 0
-        for _ in range(2):
+        kept: list[int] = []
+        for _ in range(3):
             before = _memory()
             await fed.feed_mutations(name, count, seed=str(seed))
-            kept = _memory() - before
-        return kept
+            kept.append(_memory() - before)
+        return min(kept[1:])
 
     with opened(ENDPOINTS[name]) as (service, run), traced():
-        kept: int = run(twice(service))
+        kept: int = run(thrice(service))
     if kept > bounds.KEPT_BYTES:
         raise Fault(name, b"", f"{kept} bytes are kept of {count} requests made before")
     return kept
