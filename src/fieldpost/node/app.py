@@ -266,7 +266,8 @@ def _application(
     follower = Follower(
         requests=requests,
         observe=metrics.histogram(
-            "fieldpost_request_seconds", "From a request's header to its whole answer."
+            "fieldpost_request_seconds",
+            "From a request's header to its whole answer; other operators may ask to wait 1 s.",
         ),
         log_requests=log_requests,
     )
