@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from fieldpost.checkin.evidence import SplitView, make_evidence, note_of_head, open_head
+from fieldpost.checkin.evidence import (
+    SplitView,
+    keep_signed,
+    make_evidence,
+    note_of_head,
+    open_head,
+)
 from fieldpost.errors import FieldpostError, Malformed, NotFound, Untrusted
 from fieldpost.records.board import BoardRecord
 from fieldpost.tlog.cosignature import Cosignature
@@ -80,7 +86,8 @@ def compare(note: bytes, history: History, read_tile: Callable[[Tile], bytes]) -
     try:
         head, signers = open_head(note, history.records, origin=history.origin)
     except (Malformed, Untrusted) as error:
-        return Verdict(Fit.NOISE, _claimed(note), detail=str(error))
+        noise = Verdict(Fit.NOISE, _claimed(note), detail=str(error))
+        return _despite_invented(note, history, read_tile) or noise
     authors = tuple(sorted({f"{signer.role} {signer.name}" for signer in signers}))
     if head.size == 0:
         return Verdict(Fit.KNOWN, head, authors)
@@ -95,6 +102,20 @@ def compare(note: bytes, history: History, read_tile: Callable[[Tile], bytes]) -
         )
         return _other(note, head, authors, history, path)
     return _larger(note, head, authors, history, read_tile)
+
+
+def _despite_invented(
+    note: bytes, history: History, read_tile: Callable[[Tile], bytes]
+) -> Verdict | None:
+    """What a note proves whose lines do not all hold: a fork by whoever made those that do."""
+    try:
+        held = keep_signed(note, history.records)
+    except (Malformed, Untrusted):
+        return None
+    if held == note:
+        return None
+    verdict = compare(held, history, read_tile)
+    return verdict if verdict.fit is Fit.OTHER else None
 
 
 def compare_reported(

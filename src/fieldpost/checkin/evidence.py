@@ -25,7 +25,7 @@ from fieldpost.records import identifiers
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 from fieldpost.records.state_leaf import decode_state_leaf
-from fieldpost.tlog.checkpoint import open_checkpoint
+from fieldpost.tlog.checkpoint import keep_valid, open_checkpoint
 from fieldpost.tlog.cosignature import Cosignature, format_cosignature, verify_cosignature
 from fieldpost.tlog.hashing import HASH_BYTES, Hash, leaf_hash
 from fieldpost.tlog.note import (
@@ -234,6 +234,14 @@ def open_head(
     if not found:
         raise failure or Untrusted("unknown-key")
     return _head(note), tuple(found)
+
+
+def keep_signed(note: bytes, records: Sequence[BoardRecord]) -> bytes:
+    """The note with those lines alone that keys of the records made (`tlog.keep_valid`).
+
+    Raises Malformed, Untrusted("bad-signature") where there is none.
+    """
+    return keep_valid(note, (signer.key for record in records for signer in _named(record)))
 
 
 def _named(record: BoardRecord) -> Iterator[Signer]:

@@ -8,13 +8,14 @@ How many signatures are enough is the business of `fieldpost.tlog.policy`.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
 from fieldpost.keys import Algorithm, Signer, verify_signature
 from fieldpost.tlog.cosignature import parse_cosignature, verify_cosignature
 from fieldpost.tlog.hashing import EMPTY_ROOT
-from fieldpost.tlog.note import ED25519, NoteSignature, VerifierKey, parse_note
+from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note, parse_note
 from fieldpost.tlog.treehead import Checkpoint, format_checkpoint, parse_checkpoint
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "VerifiedSignature",
     "format_checkpoint",
     "index_keys",
+    "keep_valid",
     "open_checkpoint",
     "parse_checkpoint",
     "sign_checkpoint",
@@ -85,6 +87,33 @@ def open_checkpoint(
     if checkpoint.size == 0 and checkpoint.root != EMPTY_ROOT:
         raise Untrusted("bad-proof", "a signed empty tree with a root that is not of nothing")
     return checkpoint, verified
+
+
+def keep_valid(
+    note_bytes: bytes, known: Iterable[VerifierKey], *, extensions: bool = False
+) -> bytes:
+    """The note with those lines alone that known keys made, in its order.
+
+    Nobody accepts a note in which a true line stands beside one that a known key did not make;
+    against whoever made the true one it is evidence all the same. Raises Malformed, and
+    Untrusted("bad-signature") where no line holds.
+    """
+    note = parse_note(note_bytes)
+    checkpoint = parse_checkpoint(note.text, extensions=extensions)
+    keys = dict.fromkeys(known)
+    lines = tuple(line for line in note.signatures if _holds(checkpoint, line, keys))
+    if not lines:
+        raise Untrusted("bad-signature", "no line of this checkpoint is by a known key")
+    return format_note(Note(note.text, lines))
+
+
+def _holds(checkpoint: Checkpoint, line: NoteSignature, known: Iterable[VerifierKey]) -> bool:
+    for key in known:
+        if (key.name, key.key_id) == (line.name, line.key_id):
+            with suppress(Untrusted):
+                _verify(key, checkpoint, line)
+                return True
+    return False
 
 
 def index_keys(known: Iterable[VerifierKey]) -> dict[tuple[str, bytes], VerifierKey]:

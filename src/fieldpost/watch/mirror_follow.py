@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NoReturn
 
-from fieldpost.checkin.evidence import SplitView, make_evidence, verify_evidence
+from fieldpost.checkin.evidence import (
+    SplitView,
+    board_records,
+    keep_signed,
+    make_evidence,
+    verify_evidence,
+)
 from fieldpost.engines.base import PublishedHead
 from fieldpost.engines.mirrors import (
     Mirror,
@@ -241,7 +247,9 @@ class BoardFollower:
             )
         assert self.copy.state is not None  # there is a head
         links = self.copy.links(map_keys.board(), -1, size=here.size)
-        return make_evidence(self.copy.state.board, (ours.note, head.note), path=path, links=links)
+        board = self.copy.state.board
+        theirs = keep_signed(head.note, board_records(board, links))
+        return make_evidence(board, (ours.note, theirs), path=path, links=links)
 
     def _accuse(self, tail: Tail, error: Untrusted | Malformed) -> NoReturn:
         """What the operators published, and the rules refuse. Raises Misbehaviour."""

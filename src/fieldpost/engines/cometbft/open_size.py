@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 
 from fieldpost.engines.base import CommittedHead
 from fieldpost.engines.cometbft.replica import Computed
+from fieldpost.errors import Untrusted
 from fieldpost.records.board import BoardRecord
-from fieldpost.tlog.checkpoint import format_checkpoint, index_keys
+from fieldpost.tlog.checkpoint import (
+    Checkpoint,
+    VerifiedSignature,
+    format_checkpoint,
+    index_keys,
+    keep_valid,
+    open_checkpoint,
+)
 from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note
 
 
@@ -31,6 +39,23 @@ class OpenSize:
         operators = self.record.operators
         keys = [key for one in operators for key in (one.log_key, *one.cosigner_keys)]
         return keys + [witness.key for witness in self.record.witnesses]
+
+    def open_note(self, note: bytes) -> tuple[Checkpoint, tuple[VerifiedSignature, ...], bytes]:
+        """What somebody's note states, the lines of known keys, and the note.
+
+        Nothing of it counts where a known key did not make its line, except that of another root
+        the other lines convict their authors: those alone are then given. Raises Malformed and
+        Untrusted as `open_checkpoint`.
+        """
+        ours, known = self.computed.checkpoint, self.known()
+        try:
+            return *open_checkpoint(note, known, origin=ours.origin), note
+        except Untrusted:
+            held = keep_valid(note, known)
+            theirs, verified = open_checkpoint(held, known, origin=ours.origin)
+            if theirs.size == ours.size and theirs.root != ours.root:
+                return theirs, verified, held
+            raise
 
     def note_of_known(self, lines: Iterable[NoteSignature]) -> bytes | None:
         """A note of those that are by known keys, None without any: others say nothing."""

@@ -179,7 +179,7 @@ class Publisher:
             if one is None:
                 raise NotFound(f"size {size} is not waited for")
             ours = one.computed.checkpoint
-        theirs, verified = open_checkpoint(note, one.known(), origin=ours.origin)
+        theirs, verified, note = one.open_note(note)
         if theirs.size != size:
             raise Malformed(f"a note of size {theirs.size}, where {size} was asked for")
         if theirs.root != ours.root:

@@ -7,9 +7,9 @@ Signatures are most of a witness's work and none of its state, so several thread
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fieldpost.errors import Malformed, NotFound, Untrusted
+from fieldpost.errors import NotFound
 from fieldpost.records.state_proof import decode_state_proof
-from fieldpost.tlog.checkpoint import Checkpoint, open_checkpoint
+from fieldpost.tlog.checkpoint import Checkpoint, keep_valid, open_checkpoint
 from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.note import Note, NoteSignature, VerifierKey, format_note, parse_note
 from fieldpost.tlog.treehead import format_checkpoint
@@ -80,11 +80,9 @@ class Examiner:
         log = self.logs.get(origin) if board is None else board.newest_log()
         if log is None:
             raise NotFound(f"{origin} is not witnessed here")
-        checkpoint, signed = open_checkpoint(request.note, log.keys, origin=origin, extensions=True)
-        lines = [found.signature for found in signed]
+        checkpoint, _ = open_checkpoint(request.note, log.keys, origin=origin, extensions=True)
         members = [witness.key for witness in log.quorum.witnesses] if log.quorum else []
-        lines += [line for line in note.signatures if _holds(line, note.text, members)]
-        return checkpoint, format_note(Note(note.text, tuple(lines[:_MOST_KEPT])))
+        return checkpoint, keep_valid(request.note, (*log.keys, *members), extensions=True)
 
     def _verify(
         self, origin: str, note: bytes, state: bytes | None
@@ -102,12 +100,3 @@ class Examiner:
             return None
         _, verified = open_checkpoint(note_bytes, self.vkeys, origin=origin, extensions=True)
         return max(signature.timestamp or 0 for signature in verified)
-
-
-def _holds(line: NoteSignature, text: str, keys: Sequence[VerifierKey]) -> bool:
-    """Whether one of the keys made this line over the text."""
-    try:
-        open_checkpoint(format_note(Note(text, (line,))), keys, extensions=True)
-    except (Malformed, Untrusted):
-        return False
-    return True
