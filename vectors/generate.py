@@ -24,6 +24,7 @@ from vectors.sections import (  # noqa: E402 - found through the line above
     check_in,
     evidence,
     example,
+    going_back,
     identity,
     keys,
     log,
@@ -51,6 +52,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "check-in": check_in.make,
     "evidence": evidence.make,
     "state-evidence": state_evidence.make,
+    "going-back": going_back.make,
     "offline": offline.make,
 }
 

@@ -3,17 +3,22 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fieldpost.checkin.evidence import decode_evidence, verify_evidence
+from fieldpost.checkin.went_back import decode_went_back, verify_went_back
+from fieldpost.durable import write_file
+from fieldpost.engines.recovery import open_board
 from fieldpost.errors import Unavailable
 from fieldpost.keys import Algorithm
 from fieldpost.records.maker import Role
 from fieldpost.testing import maker_posts
 from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.signers import DeterministicSigner
+from fieldpost.tlog.note import Note, format_note, parse_note
 from fieldpost.watch.monitor.alarm import Alarm
 from fieldpost.watch.monitor.looking import Look, Patience
 from fieldpost.watch.monitor.running import Monitor, MonitorSettings, open_monitor
@@ -242,6 +247,61 @@ def test_a_source_that_serves_old_heads_alone_is_told_apart(
     enrol(board, 1)
     _, alarms = watching.look(board.data, tmp_path / "fork")
     assert kinds(alarms) == ["new-lot", "stale-source"]
+
+
+def cosign_anew(data: Path, now: int) -> None:
+    """The operator cosigns the head of a folder once more."""
+    writer = open_board(data)
+    writer.publish(now)
+    writer.close()
+
+
+def test_an_older_head_that_the_operators_cosign_after_a_newer_one_is_proven(
+    board: BoardOnDisk, watching: Watching, tmp_path: Path
+) -> None:
+    """Devices that ask there take it for fresh, and hear of nothing that was posted since."""
+    enrol(board, 1)
+    cosign_anew(tmp_path / "fork", board.time + 1)
+    watching.now = board.time + 60
+    with watching.opened(board.data, tmp_path / "fork") as monitor:
+        assert monitor.look().misbehaviour
+        alarms = watching.news(monitor)
+        assert monitor.look().misbehaviour
+        assert watching.news(monitor) == [], "once"
+    assert kinds(alarms) == ["new-lot", "went-back"]
+    evidence = Path(str(alarms[1].facts["evidence"])).read_bytes()
+    proven = verify_went_back(decode_went_back(evidence))
+    assert [one.role for one in proven.authors] == ["operator"]
+    assert proven.older.size < proven.newer.size
+
+
+def test_control_an_older_head_that_was_cosigned_before_the_newer_one_is_none(
+    board: BoardOnDisk, watching: Watching, tmp_path: Path
+) -> None:
+    enrol(board, 1)
+    cosign_anew(tmp_path / "fork", board.time)
+    watching.now = board.time + 60
+    look, alarms = watching.look(board.data, tmp_path / "fork")
+    assert not look.misbehaviour
+    assert kinds(alarms) == ["new-lot"]
+
+
+def test_an_invented_line_beside_the_liars_own_does_not_hide_its_fork(
+    board: BoardOnDisk, watching: Watching, tmp_path: Path
+) -> None:
+    """Everybody refuses such a head; it is proof against whoever made the line that holds."""
+    write_another_end(board, tmp_path / "fork")
+    enrol(board, 1)
+    note = parse_note(note_of(tmp_path / "fork"))
+    *true, last = note.signatures
+    invented = replace(last, payload=last.payload[:-1] + bytes([last.payload[-1] ^ 1]))
+    spoilt = format_note(Note(note.text, (*true, invented)))
+    write_file(tmp_path / "fork" / "log" / "checkpoint", spoilt)
+    look, alarms = watching.look(board.data, tmp_path / "fork")
+    assert look.misbehaviour
+    assert kinds(alarms) == ["new-lot", "split-view"]
+    evidence = Path(str(alarms[1].facts["evidence"])).read_bytes()
+    assert verify_evidence(decode_evidence(evidence)).authors
 
 
 def test_a_monitor_that_cannot_see_says_so_and_when_it_sees_again(

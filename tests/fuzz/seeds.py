@@ -311,7 +311,7 @@ _FAMILIES: Final[dict[str, Any]] = {
     "belief": lambda: [belief().encode()],
     "memory": _memory,
     **(MONITOR_FAMILIES | cluster_seeds.FAMILIES),
-    "evidence": lambda: _hexes(vectors("evidence")["files"]),
+    "evidence": lambda: _hexes(vectors("evidence")["files"] + vectors("going-back")["files"]),
     "state evidence": lambda: _hexes(vectors("state-evidence")["files"]),
     "offline": _offline,
     "ceremony request": lambda: [_ceremony()[0]],

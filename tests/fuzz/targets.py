@@ -20,6 +20,7 @@ from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.older import verify_older
 from fieldpost.checkin.verify import verify_bundle
 from fieldpost.checkin.way_out import believe_links
+from fieldpost.checkin.went_back import decode_went_back, verify_went_back
 from fieldpost.engines.verification import read_post
 from fieldpost.errors import (
     Malformed,
@@ -327,6 +328,10 @@ TARGETS: Final[dict[str, Target]] = {
     "tlog.witness.parse_add_checkpoint": Target(parse_add_checkpoint, "witness request"),
     "tlog.witness.parse_known_size": Target(parse_known_size, "witness size"),
     "records.state_proof.decode_state_proof": Target(decode_state_proof, "state proof"),
+    "checkin.went_back.decode_went_back": Target(decode_went_back, "evidence"),
+    "checkin.went_back.verify_went_back": Target(
+        lambda d: verify_went_back(decode_went_back(d)), "evidence", _TRUST
+    ),
     "watch.state_evidence.decode_state_evidence": Target(decode_state_evidence, "state evidence"),
     "watch.state_evidence.verify_state_evidence": Target(
         lambda d: verify_state_evidence(

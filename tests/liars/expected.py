@@ -80,7 +80,7 @@ EXPECTED: Final[dict[Case, Expected]] = {
     ),
     Case("truncated", 1): Expected(alone="no-quorum", monitor="stale-source"),
     Case("truncated", 2): Expected(alone="no-quorum", monitor="stale-source"),
-    Case("truncated", 3): Expected(),
+    Case("truncated", 3): Expected(monitor="went-back", evidence=frozenset({"monitor"})),
     Case("wrong-state", 1): _SAME_SIZE,
     Case("wrong-state", 2): _SAME_SIZE,
     Case("wrong-state", 3): replace(_WRONG_STATE, alone="manifest-threshold"),

@@ -8,6 +8,7 @@ from fieldpost.checkin.offers import choose_offer
 from fieldpost.checkin.offline_bundle import read_offline_bundle
 from fieldpost.checkin.older import verify_older
 from fieldpost.checkin.verify import Verified, verify_bundle
+from fieldpost.checkin.went_back import decode_went_back, verify_went_back
 from fieldpost.errors import FieldpostError, Misbehaviour
 from fieldpost.records.head import decode_head
 from fieldpost.records.limits import MAX_PROOF_BYTES
@@ -148,6 +149,15 @@ def test_state_evidence(case: Case) -> None:
 
     def verify() -> None:
         proven = verify_state_evidence(decode_state_evidence(octets(case["hex"])), before)
+        assert sorted(signer.key.name for signer in proven.authors) == sorted(case["authors"])
+
+    assert reason_of(verify) == case["reason"]
+
+
+@cases("going-back", "files")
+def test_evidence_of_going_back(case: Case) -> None:
+    def verify() -> None:
+        proven = verify_went_back(decode_went_back(octets(case["hex"])))
         assert sorted(signer.key.name for signer in proven.authors) == sorted(case["authors"])
 
     assert reason_of(verify) == case["reason"]

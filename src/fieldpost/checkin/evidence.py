@@ -42,6 +42,7 @@ from fieldpost.tlog.treehead import Checkpoint, format_checkpoint, parse_checkpo
 TAG: Final = "fieldpost/evidence"
 VERSION: Final = 1
 SPLIT_VIEW: Final = "split-view"
+WENT_BACK: Final = "went-back"
 WRONG_STATE: Final = "wrong-state"
 MAX_EVIDENCE_BYTES: Final = 2 * 1024 * 1024
 MAX_LINKS: Final = 1_024
@@ -123,6 +124,11 @@ def is_evidence(data: bytes) -> bool:
 def is_state_evidence(data: bytes) -> bool:
     """Whether a file's first bytes are those of evidence of a wrong state (`watch`)."""
     return data.startswith(b"\x88" + b"".join(map(cbor.encode, (TAG, VERSION, WRONG_STATE))))
+
+
+def is_going_back(data: bytes) -> bool:
+    """Whether a file's first bytes are those of evidence of going back (`went_back`)."""
+    return data.startswith(b"\x87" + b"".join(map(cbor.encode, (TAG, VERSION, WENT_BACK))))
 
 
 def decode_evidence(data: bytes) -> SplitView:
@@ -214,12 +220,23 @@ def open_head(
 ) -> tuple[Checkpoint, tuple[Signer, ...]]:
     """A head, and who signed it under any of the records (oldest first).
 
+    Raises as `open_times`.
+    """
+    head, times = open_times(note, records, origin=origin)
+    return head, tuple(times)
+
+
+def open_times(
+    note: bytes, records: Sequence[BoardRecord], *, origin: str
+) -> tuple[Checkpoint, dict[Signer, list[int]]]:
+    """A head, and when each signed it: in Unix seconds, 0 for a line that claims no time.
+
     Each record is asked by itself: its key ids are distinct, those of two records need not be, and
     an id of four bytes is quickly ground. Raises Malformed, Untrusted: "wrong-origin",
     "unknown-key", "bad-signature".
     """
     newest = set(_named(records[-1]))
-    found: dict[Signer, None] = {}
+    found: dict[Signer, list[int]] = {}
     failure: Untrusted | None = None
     for record in reversed(records):
         named = {signer.key: signer for signer in _named(record)}
@@ -230,10 +247,11 @@ def open_head(
             continue
         for signature in signatures:
             signer = named[signature.key]
-            found[signer if signer in newest else replace(signer, is_former=True)] = None
+            known = signer if signer in newest else replace(signer, is_former=True)
+            found.setdefault(known, []).append(signature.timestamp or 0)
     if not found:
         raise failure or Untrusted("unknown-key")
-    return _head(note), tuple(found)
+    return _head(note), found
 
 
 def keep_signed(note: bytes, records: Sequence[BoardRecord]) -> bytes:

@@ -4,13 +4,14 @@
 docs/spec/evidence.md says what each file proves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
 from fieldpost.checkin.evidence import ProvenSplitView, Signer, decode_evidence, verify_evidence
+from fieldpost.checkin.went_back import decode_went_back, verify_went_back
 from fieldpost.cli.board_access import Board
-from fieldpost.errors import Misconfigured, Unavailable, Untrusted
+from fieldpost.errors import Misconfigured, Unavailable
 from fieldpost.tlog.note import MAX_NOTE_BYTES, parse_note
 from fieldpost.tlog.tree import CompactRange
 from fieldpost.tlog.treehead import parse_checkpoint
@@ -25,17 +26,7 @@ def judge_evidence(data: bytes, board_urls: tuple[str, ...]) -> dict[str, object
     links are needed and no node is named that could have them.
     """
     evidence = decode_evidence(data)
-    try:
-        proven = verify_evidence(evidence)
-    except Untrusted as error:
-        if error.reason != "missing-links":
-            raise
-        if not board_urls:
-            raise Misconfigured(
-                "this evidence names its board without the board's links; name any node that has "
-                "them: --board URL"
-            ) from error
-        proven = verify_evidence(evidence, links=Board(*board_urls).links("/v1/board"))
+    proven = verify_evidence(evidence, links=_missing_links(evidence.links, board_urls))
     return {"is": "evidence: this board showed two histories"} | facts_of(proven)
 
 
@@ -56,7 +47,7 @@ def judge_state_evidence(
             f"this evidence needs the first {evidence.base} entries of the board's log, which any "
             "honest copy has: --log DIR|URL"
         )
-    links = () if evidence.links or not board_urls else Board(*board_urls).links("/v1/board")
+    links = _missing_links(evidence.links, board_urls)
     proven = verify_state_evidence(evidence, first_entries(where, evidence.base), links=links)
     return {
         "is": "evidence: operators signed a state that the rules refuse",
@@ -65,6 +56,31 @@ def judge_state_evidence(
         "why": proven.why,
         "authors": _names(proven.authors) or ["no operator; a witness vouches for the log alone"],
     }
+
+
+def judge_going_back(data: bytes, board_urls: tuple[str, ...]) -> dict[str, object]:
+    """What evidence of going back proves, as facts. Raises as `judge_evidence`."""
+    evidence = decode_went_back(data)
+    proven = verify_went_back(evidence, links=_missing_links(evidence.links, board_urls))
+    return {
+        "is": "evidence: an older head was cosigned after a newer one",
+        "board": proven.board,
+        "older": f"size {proven.older.size}, root {proven.older.root.hex()}",
+        "newer": f"size {proven.newer.size}, root {proven.newer.root.hex()}",
+        "authors": _names(proven.authors),
+    }
+
+
+def _missing_links(carried: Sequence[bytes], board_urls: tuple[str, ...]) -> Sequence[bytes]:
+    """The board's links for evidence that carries none: they prove themselves."""
+    if carried:
+        return ()
+    if not board_urls:
+        raise Misconfigured(
+            "this evidence names its board without the board's links; name any node that has "
+            "them: --board URL"
+        )
+    return Board(*board_urls).links("/v1/board")
 
 
 def first_entries(where: str, count: int) -> list[bytes]:

@@ -14,11 +14,16 @@ from typing import Final
 import click
 
 from fieldpost.checkin.belief import believe
-from fieldpost.checkin.evidence import MAX_EVIDENCE_BYTES, is_evidence, is_state_evidence
+from fieldpost.checkin.evidence import (
+    MAX_EVIDENCE_BYTES,
+    is_evidence,
+    is_going_back,
+    is_state_evidence,
+)
 from fieldpost.checkin.verify import Verified, verify_bundle
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.console import json_option, moment, show
-from fieldpost.cli.evidence import judge_evidence, judge_state_evidence
+from fieldpost.cli.evidence import judge_evidence, judge_going_back, judge_state_evidence
 from fieldpost.cli.links import verify_with_links
 from fieldpost.cli.options import board_option
 from fieldpost.errors import Misconfigured, Untrusted
@@ -81,6 +86,8 @@ def command(
         facts = _verify_proof(file, entry, board_urls)
     elif is_state_evidence(start):
         facts = judge_state_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), log, board_urls)
+    elif is_going_back(start):
+        facts = judge_going_back(_read(file, MAX_EVIDENCE_BYTES + 1), board_urls)
     elif is_evidence(start):
         facts = judge_evidence(_read(file, MAX_EVIDENCE_BYTES + 1), board_urls)
     elif start.startswith(b"\x86\x01"):

@@ -12,7 +12,11 @@ from fieldpost.cli.main import fieldpost
 from fieldpost.errors import Misconfigured, Untrusted
 from tests.vectors.own_vectors import load, octets
 
-FILES = {case["name"]: octets(case["hex"]) for case in load("evidence")["files"]}
+FILES = {
+    case["name"]: octets(case["hex"])
+    for name in ("going-back", "evidence")
+    for case in load(name)["files"]
+}
 
 
 def judge(tmp_path: Path, name: str) -> Any:
@@ -49,3 +53,15 @@ def test_what_proves_nothing_is_refused(tmp_path: Path) -> None:
 def test_evidence_without_links_asks_for_a_node(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="--board URL"):
         judge(tmp_path, "no links")
+
+
+def test_who_cosigned_an_older_head_after_a_newer_one_is_named(tmp_path: Path) -> None:
+    said = judge(tmp_path, "both operators went back")
+    assert said["authors"] == ["operator operator0", "operator operator1"]
+    assert said["older"] != said["newer"]
+
+
+def test_heads_that_were_cosigned_in_order_convict_nobody(tmp_path: Path) -> None:
+    with pytest.raises(Untrusted) as refused:
+        judge(tmp_path, "in order")
+    assert refused.value.reason == "no-going-back"

@@ -10,6 +10,7 @@ from fieldpost.tlog.checkpoint import (
     Checkpoint,
     format_checkpoint,
     index_keys,
+    keep_valid,
     open_checkpoint,
     parse_checkpoint,
     sign_checkpoint,
@@ -116,6 +117,19 @@ def test_a_bad_signature_by_a_known_key_spoils_the_note(key: VerifierKey, payloa
     with pytest.raises(Untrusted) as caught:
         open_checkpoint(data, [LOG_KEY, WITNESS_KEY])
     assert caught.value.reason == "bad-signature"
+
+
+def test_only_lines_that_known_keys_made_are_kept_as_evidence() -> None:
+    """In their order, and those alone: one invented line takes nothing from the true ones."""
+    true, invented = signed(), NoteSignature(ORIGIN, OTHER_KEY.key_id, bytes(64))
+    stranger = NoteSignature("stranger", b"\x01\x02\x03\x04", bytes(64))
+    known = [LOG_KEY, OTHER_KEY, WITNESS_KEY]
+    mixed = note(cosigned(), invented, stranger, true)
+    with pytest.raises(Untrusted, match="bad-signature"):
+        open_checkpoint(mixed, known)
+    assert keep_valid(mixed, known) == note(cosigned(), true)
+    with pytest.raises(Untrusted, match="bad-signature"):
+        keep_valid(note(invented, stranger), known)
 
 
 def test_a_signature_for_another_size_or_root_or_origin_spoils_the_note() -> None:

@@ -21,7 +21,7 @@ from typing import Final
 
 from fieldpost.engines.base import CommittedHead, PublishedHead
 from fieldpost.engines.board_files import keys_directory
-from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.clock_guard import MOST_BEHIND_S, ClockGuard
 from fieldpost.engines.cometbft.open_size import OpenSize
 from fieldpost.engines.cometbft.presence import Presence
 from fieldpost.engines.cometbft.replica import Computed
@@ -96,6 +96,7 @@ class Publisher:
         # Told, on the publisher's thread, of what `newest_cosigned` gives.
         self.followers: list[Callable[[CommittedHead], None]] = []
         self._told = b""
+        self._signed_at = heads.newest.timestamp if heads is not None else 0
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._queue: deque[Computed] = deque()
@@ -306,6 +307,9 @@ class Publisher:
             return
         checkpoint = one.computed.checkpoint
         now = max(self._clock.read(last=one.computed.state.last.time), one.own)
+        if now >= self._signed_at - MOST_BEHIND_S:
+            # After a clock was corrected: an earlier time would say that an older head is newer.
+            now = max(now, self._signed_at)
         self._mark.record(checkpoint.size, checkpoint.root)
         signature = sign_checkpoint(checkpoint, name=checkpoint.origin, signer=keys.log)
         cosigner = keys.local_cosigner(operator)
@@ -314,7 +318,7 @@ class Publisher:
             one.lines[operator.log_key] = 0, signature
             for key, line in zip(_own_cosigners(keys, operator), lines, strict=True):
                 one.lines[key] = now, line
-            one.own, one.own_log = now, operator.log_key
+            one.own, one.own_log, self._signed_at = now, operator.log_key, now
             self._wake.notify_all()
         self.waits.signed(checkpoint.size)
 

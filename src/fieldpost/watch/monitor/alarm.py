@@ -63,6 +63,12 @@ KINDS: Final[dict[str, AlarmKind]] = {
         "nothing of this board after that size is judged; keep the head, ask the operators",
         is_misbehaviour=True,
     ),
+    "went-back": AlarmKind(
+        "So many operators as lie only together cosigned an older head after a newer one.",
+        "devices that ask there do not hear of the newest posts; keep the evidence and show it to "
+        "others: `fieldpost verify FILE`; ask the operators",
+        is_misbehaviour=True,
+    ),
     "unproven-head": AlarmKind(
         "A signed head was shown, and nobody proves that it is of the history that is known.",
         "ask that source's operator for the log's files; it may be damage, or a second history",

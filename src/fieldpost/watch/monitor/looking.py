@@ -43,6 +43,7 @@ from fieldpost.watch.mirror_copy import BoardCopy
 from fieldpost.watch.mirror_follow import BoardFollower
 from fieldpost.watch.monitor.asking import Eye, Eyes
 from fieldpost.watch.monitor.conditions import Conditions
+from fieldpost.watch.monitor.going_back import tell_going_back
 from fieldpost.watch.monitor.gossip import FleetHeads
 from fieldpost.watch.monitor.memory import Memory
 from fieldpost.watch.monitor.passing import Makers, Pass, judge_history, judge_new
@@ -323,6 +324,10 @@ class Looking:
             facts,
             after_s=self.patience.blind_s,
         )
+        if verdict.fit is Fit.KNOWN and eye.note is not None and self._time_of(eye.note):
+            look.misbehaviour |= tell_going_back(
+                eye.name, eye.note, self.history(), conditions, self._keep
+            )
         if verdict.fit is Fit.KNOWN and eye.note is not None and look.seen:
             board_age = now - (self.copy.head.timestamp if self.copy.head else now)
             age = now - self._time_of(eye.note)
@@ -330,10 +335,10 @@ class Looking:
             words = f"{eye.name} shows size {facts.get('size')}, older than others"
             conditions.set(f"stale {eye.name}", "stale-source", stale, words, facts)
 
-    def _keep(self, evidence: bytes) -> Path:
+    def _keep(self, evidence: bytes, kind: str = "split-view") -> Path:
         """Write evidence, named by its digest; where many lie, they say enough."""
         folder = self.copy.data / "evidence"
-        path = folder / f"split-view-{sha256(evidence).hexdigest()[:16]}.evidence"
+        path = folder / f"{kind}-{sha256(evidence).hexdigest()[:16]}.evidence"
         make_dirs(folder, disk=self._disk)
         kept = sorted(folder.glob("*.evidence"))
         if path in kept:

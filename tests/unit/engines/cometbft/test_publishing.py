@@ -115,6 +115,12 @@ def test_an_operator_that_signs_another_root_is_caught_with_both_heads(
         != parse_checkpoint(parse_note(theirs).text).root
     )
     assert theirs == note
+    # Under an invented line of somebody else it convicts its author, and nobody else.
+    innocent = next(line for line in parse_note(ours).signatures if line.name != log_line.name)
+    spoilt = format_note(Note(format_checkpoint(false), (log_line, *lines, innocent)))
+    with pytest.raises(Misbehaviour, match="op1") as caught:
+        one.publisher.add_note(4, spoilt)
+    assert caught.value.evidence[1] == note
 
 
 def test_an_unchanged_head_is_cosigned_again_after_an_epoch(cluster: PaperCluster) -> None:
@@ -211,6 +217,24 @@ def test_what_nobody_confirmed_is_not_signed_after_a_restart_either(cluster: Pap
         one.publisher.note_of(4)
     one.take(cluster.decide())
     signed(one, 4)
+
+
+def test_a_clock_that_is_corrected_by_seconds_never_makes_an_older_head_look_newer(
+    cluster: PaperCluster,
+) -> None:
+    """What is cosigned later bears no earlier time: it would prove that the operator went back."""
+    one = cluster.operators[0]
+    cluster.block(cluster.maker.registration())
+    cluster.block()
+    exchange(cluster, 4, [0, 1, 2, 3])
+    published(one, 4)
+    cluster.time += 61
+    until(one.publisher, lambda: one.publisher._sizes[4].own == cluster.time)
+    ahead, cluster.time = cluster.time, cluster.time - 30
+    cluster.block(cluster.maker.class_set())
+    cluster.block()
+    signed(one, 6)
+    assert one.publisher._sizes[6].own == ahead
 
 
 def test_a_clock_that_is_wrong_for_a_while_costs_no_size_its_signature(
