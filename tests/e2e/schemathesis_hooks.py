@@ -13,6 +13,7 @@ import schemathesis
     "application/suit-envelope+cose",
     "application/partial-upload",
     "application/eat+cwt",
+    "application/vnd.fieldpost.evidence+cbor",
 )
 def octets(_context: Any, value: Any) -> Any:
     """What was generated, as bytes."""

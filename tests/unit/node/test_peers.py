@@ -53,7 +53,7 @@ def showing(note: bytes) -> type[BaseHTTPRequestHandler]:
         shown: ClassVar[bytes] = note
 
         def do_GET(self) -> None:
-            found = self.path == f"/v1/cosignatures/{SIZE}"
+            found = self.path.partition("?")[0] == f"/v1/cosignatures/{SIZE}"
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", str(len(self.shown) if found else 0))
