@@ -12,6 +12,7 @@ THROUGH: Final[dict[str, str]] = {
     "checkin.verify.follow_maker": "checkin.verify.verify_bundle",
     "checkin.verify.verify_state": "checkin.verify.verify_bundle",
     "checkin.evidence.open_head": "checkin.evidence.verify_evidence",
+    "checkin.evidence.open_times": "checkin.evidence.verify_evidence",
     "ledger.maker_chain.read_chain": "ledger.batch.apply_batch",
     "posts.release.read_block": "posts.release.decode_release_sign",
     "records.device_class.read_channel": "records.device_class.decode_class_record",

@@ -257,7 +257,7 @@ def open_times(
 def keep_signed(note: bytes, records: Sequence[BoardRecord]) -> bytes:
     """The note with those lines alone that keys of the records made (`tlog.keep_valid`).
 
-    Raises Malformed, Untrusted("bad-signature") where there is none.
+    Raises as `keep_valid`.
     """
     return keep_valid(note, (signer.key for record in records for signer in _named(record)))
 

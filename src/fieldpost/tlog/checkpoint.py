@@ -95,16 +95,19 @@ def keep_valid(
     """The note with those lines alone that known keys made, in its order.
 
     Nobody accepts a note in which a true line stands beside one that a known key did not make;
-    against whoever made the true one it is evidence all the same. Raises Malformed, and
-    Untrusted("bad-signature") where no line holds.
+    against whoever made the true one it is evidence all the same. Where no line holds, raises
+    Untrusted: "bad-signature", or "unknown-key" if none claims to be by a known key; Malformed.
     """
     note = parse_note(note_bytes)
     checkpoint = parse_checkpoint(note.text, extensions=extensions)
     keys = dict.fromkeys(known)
     lines = tuple(line for line in note.signatures if _holds(checkpoint, line, keys))
-    if not lines:
-        raise Untrusted("bad-signature", "no line of this checkpoint is by a known key")
-    return format_note(Note(note.text, lines))
+    if lines:
+        return format_note(Note(note.text, lines))
+    names = {(key.name, key.key_id) for key in keys}
+    if any((line.name, line.key_id) in names for line in note.signatures):
+        raise Untrusted("bad-signature", "no line by a known key holds")
+    raise Untrusted("unknown-key", "no known key signed this checkpoint")
 
 
 def _holds(checkpoint: Checkpoint, line: NoteSignature, known: Iterable[VerifierKey]) -> bool:

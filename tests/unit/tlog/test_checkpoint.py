@@ -130,6 +130,8 @@ def test_only_lines_that_known_keys_made_are_kept_as_evidence() -> None:
     assert keep_valid(mixed, known) == note(cosigned(), true)
     with pytest.raises(Untrusted, match="bad-signature"):
         keep_valid(note(invented, stranger), known)
+    with pytest.raises(Untrusted, match="unknown-key"):
+        keep_valid(note(stranger), known)
 
 
 def test_a_signature_for_another_size_or_root_or_origin_spoils_the_note() -> None:
