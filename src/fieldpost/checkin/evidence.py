@@ -147,7 +147,11 @@ def decode_evidence(data: bytes) -> SplitView:
             tuple(path),
         ) if type(version) is int and version == VERSION:
             return SplitView(
-                board=board, links=_octets(links), first=first, second=second, path=_octets(path)
+                board=board,
+                links=byte_strings(links),
+                first=first,
+                second=second,
+                path=byte_strings(path),
             )
         case _:
             raise Malformed("not evidence of a split view of version 1")
@@ -309,8 +313,9 @@ def _head(note: bytes) -> Checkpoint:
     return parse_checkpoint(parse_note(note).text)
 
 
-def _octets(values: Iterable[cbor.Value]) -> tuple[bytes, ...]:
+def byte_strings(values: Iterable[cbor.Value]) -> tuple[bytes, ...]:
+    """An array of an evidence file. Raises Malformed for other items."""
     found = tuple(values)
     if any(not isinstance(value, bytes) for value in found):
-        raise Malformed("links and hashes of evidence are byte strings")
+        raise Malformed("links, hashes and entries of evidence are byte strings")
     return tuple(value for value in found if isinstance(value, bytes))

@@ -19,6 +19,7 @@ from fieldpost.checkin.evidence import (
     WENT_BACK,
     Signer,
     board_records,
+    byte_strings,
     open_times,
 )
 from fieldpost.errors import Malformed, Untrusted
@@ -81,10 +82,9 @@ def decode_went_back(data: bytes) -> WentBack:
             bytes(older),
             bytes(newer),
         ) if type(version) is int and version == VERSION:
-            found = tuple(link for link in links if isinstance(link, bytes))
-            if len(found) == len(links):
-                return WentBack(board=board, links=found, older=older, newer=newer)
-    raise Malformed("not evidence of going back of version 1")
+            return WentBack(board=board, links=byte_strings(links), older=older, newer=newer)
+        case _:
+            raise Malformed("not evidence of going back of version 1")
 
 
 def verify_went_back(evidence: WentBack, *, links: Sequence[bytes] = ()) -> ProvenWentBack:

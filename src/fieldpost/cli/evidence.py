@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judging an evidence file for a person: who signed two histories, or a wrong state.
+"""Judging an evidence file for a person: who signed two histories, a wrong state, or went back.
 
 docs/spec/evidence.md says what each file proves.
 """

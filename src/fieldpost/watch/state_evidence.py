@@ -21,6 +21,7 @@ from fieldpost.checkin.evidence import (
     WRONG_STATE,
     Signer,
     board_records,
+    byte_strings,
     open_head,
 )
 from fieldpost.errors import Malformed, Untrusted
@@ -93,7 +94,11 @@ def decode_state_evidence(data: bytes) -> WrongState:
             tuple(entries),
         ) if (type(version), version, type(base)) == (int, VERSION, int):
             return WrongState(
-                board=board, links=_octets(links), head=head, base=base, entries=_octets(entries)
+                board=board,
+                links=byte_strings(links),
+                head=head,
+                base=base,
+                entries=byte_strings(entries),
             )
         case _:
             raise Malformed("not evidence of a wrong state of version 1")
@@ -129,10 +134,3 @@ def _refusal(entries: Iterable[bytes]) -> str | None:
     except (Untrusted, Malformed) as error:
         return str(error)
     return None
-
-
-def _octets(values: Iterable[cbor.Value]) -> tuple[bytes, ...]:
-    found = tuple(values)
-    if any(not isinstance(value, bytes) for value in found):
-        raise Malformed("links and entries of evidence are byte strings")
-    return tuple(value for value in found if isinstance(value, bytes))

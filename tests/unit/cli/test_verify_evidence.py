@@ -14,7 +14,7 @@ from tests.vectors.own_vectors import load, octets
 
 FILES = {
     case["name"]: octets(case["hex"])
-    for name in ("going-back", "evidence")
+    for name in ("state-evidence", "going-back", "evidence")
     for case in load(name)["files"]
 }
 
@@ -65,3 +65,8 @@ def test_heads_that_were_cosigned_in_order_convict_nobody(tmp_path: Path) -> Non
     with pytest.raises(Untrusted) as refused:
         judge(tmp_path, "in order")
     assert refused.value.reason == "no-going-back"
+
+
+def test_evidence_of_a_wrong_state_asks_for_a_copy_of_the_log(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="--log"):
+        judge(tmp_path, "a leaf that states another map")
