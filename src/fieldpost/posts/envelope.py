@@ -18,13 +18,12 @@ from typing import Final
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.keys import SIGNATURE_BYTES, Algorithm, Signer
+from fieldpost.posts.alone import TYPE_PREFIX, TYPE_SUFFIX, Parts, find_parts
 from fieldpost.records.fields import check_text
 from fieldpost.records.limits import MAX_ENTRY_BYTES, MAX_NAME, MAX_SIGNATURES, MAX_TEXT
 
 SIGN1: Final = 18
 SIGN: Final = 98
-_TYPE_PREFIX: Final = "application/vnd.fieldpost."
-_TYPE_SUFFIX: Final = "+cbor"
 _ALGORITHMS: Final[dict[int, Algorithm]] = {int(algorithm): algorithm for algorithm in Algorithm}
 _CLAIMS: Final = (1, 2, 3)
 _ALONE: Final = (1, 3, 4, 15)
@@ -44,7 +43,7 @@ class Statement:
 
     def claims(self) -> dict[int, object]:
         """The protected header members {3: content type, 15: CWT claims}."""
-        content_type = f"{_TYPE_PREFIX}{self.kind}{_TYPE_SUFFIX}"
+        content_type = f"{TYPE_PREFIX}{self.kind}{TYPE_SUFFIX}"
         return {3: content_type, 15: {1: self.issuer, 2: self.subject, 3: self.audience}}
 
     def signed_bytes(self, algorithm: Algorithm, kid: bytes, *, alone: bool) -> bytes:
@@ -71,8 +70,8 @@ class PostSignature:
 class Post:
     """A statement with its signatures, sorted by kid. Nothing here says that they are valid.
 
-    `signed` is a memory of `signed_bytes` by kid, which decoding fills from the header as it came:
-    strictly decoded, it is the only one that says the same. A replaced post begins a new one.
+    `signed` is a memory of `signed_bytes` by kid, which decoding fills where it has them at hand.
+    A replaced post begins a new one.
     """
 
     statement: Statement
@@ -131,6 +130,21 @@ def decode_post(entry: bytes) -> Post:
     """Read an entry as a post. Raises Malformed; judges no signature."""
     if len(entry) > MAX_ENTRY_BYTES:
         raise Malformed(f"a post of {len(entry)} bytes; at most {MAX_ENTRY_BYTES}")
+    parts = find_parts(entry)
+    return _decode(entry) if parts is None else _put_together(parts)
+
+
+def _put_together(parts: Parts) -> Post:
+    kind, issuer, subject, audience, payload, kid, algorithm, signature, message = parts
+    statement = Statement(
+        kind=kind, issuer=issuer, subject=subject, audience=audience, payload=payload
+    )
+    post = Post(statement, (PostSignature(kid, algorithm, signature),))
+    post.signed[kid] = message
+    return post
+
+
+def _decode(entry: bytes) -> Post:
     tagged = cbor.decode(entry)
     if not isinstance(tagged, cbor.Tag) or tagged.number not in (SIGN1, SIGN):
         raise Malformed(_NO_POST)
@@ -148,10 +162,7 @@ def decode_post(entry: bytes) -> Post:
     if tagged.number == SIGN1 and isinstance(signed, bytes):
         header = _header(protected, _ALONE)
         _check_empty(unprotected)
-        signer = _signature(header, signed)
-        post = Post(_statement(header, payload), (signer,))
-        post.signed[signer.kid] = cbor.encode(["Signature1", protected, b"", payload])
-        return post
+        return Post(_statement(header, payload), (_signature(header, signed),))
     if tagged.number == SIGN and isinstance(signed, tuple):
         header = _header(protected, _BODY)
         _check_empty(unprotected)
@@ -211,8 +222,8 @@ def _statement(header: dict[cbor.Key, cbor.Value], payload: bytes) -> Statement:
 def _kind(content_type: cbor.Value) -> str:
     if (
         not isinstance(content_type, str)
-        or not content_type.startswith(_TYPE_PREFIX)
-        or not content_type.endswith(_TYPE_SUFFIX)
+        or not content_type.startswith(TYPE_PREFIX)
+        or not content_type.endswith(TYPE_SUFFIX)
     ):
         raise Malformed("the content type must be application/vnd.fieldpost.<kind>+cbor")
-    return check_text(content_type[len(_TYPE_PREFIX) : -len(_TYPE_SUFFIX)], "the kind", MAX_NAME)
+    return check_text(content_type[len(TYPE_PREFIX) : -len(TYPE_SUFFIX)], "the kind", MAX_NAME)
