@@ -19,7 +19,8 @@ from fieldpost.client.transport import HttpClient
 from fieldpost.identity.leaf import DeviceLeaf
 from fieldpost.identity.lot import LotTree
 from fieldpost.identity.outcome import Outcome
-from fieldpost.identity.report import TYPE, Report, ReportedComponent, sign_report
+from fieldpost.identity.report import Report, ReportedComponent, sign_report
+from fieldpost.identity.report_envelope import TYPE
 from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
 

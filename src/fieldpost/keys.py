@@ -62,7 +62,15 @@ class PublicKey:
 
     def encode(self) -> bytes:
         """Deterministic CBOR of `cose_key()`."""
-        return cbor.encode(self.cose_key())
+        # Whoever verifies asks for a thumbprint, so this is not left to the encoder.
+        match self.algorithm:
+            case Algorithm.ED25519:
+                return b"\xa3\x01\x01\x20\x06\x21\x58\x20" + self.raw
+            case Algorithm.ESP256:
+                x, y = self.raw[:32], self.raw[32:]
+                return b"\xa4\x01\x02\x20\x01\x21\x58\x20" + x + b"\x22\x58\x20" + y
+            case Algorithm.ML_DSA_44:
+                return b"\xa3\x01\x07\x03\x38\x2f\x20\x59\x05\x20" + self.raw
 
     def thumbprint(self) -> bytes:
         """32 bytes: SHA-256 of the encoding (RFC 9679). The `kid` of every post and report."""

@@ -47,6 +47,7 @@ def test_a_key_has_one_encoding_whose_hash_is_its_name(algorithm: Algorithm) -> 
     key = signer(algorithm).public_key
     assert decode_key(key.encode()) == key
     assert parse_cose_key(key.cose_key()) == key
+    assert key.encode() == cbor.encode(key.cose_key())
     assert key.thumbprint() == sha256(key.encode()).digest()
     check_key(key)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fieldpost.errors import FieldpostError
 from fieldpost.fleet.database import FleetDb
-from fieldpost.identity.leaf import decode_leaf
+from fieldpost.identity.leaf import scan_key
 from fieldpost.identity.report import signature_check
 from fieldpost.keys import PublicKey, verify_signature
 
@@ -65,6 +65,6 @@ class VerifiedAhead:
             place = self._database.at_hand.place(report.device)
             if place is None:
                 return None
-            return signature_check(report.data, decode_leaf(place.leaf).key)
+            return signature_check(report.data, scan_key(place.leaf)[0])
         except FieldpostError:
             return None

@@ -88,15 +88,17 @@ def _wrong_places(db: sqlite3.Connection) -> Iterator[str]:
 
 def _wrong_reports(db: sqlite3.Connection, board: str) -> Iterator[str]:
     query = (
-        "SELECT seen.device, seen.class, boot, counter, outcome, report, leaf, lots.class "
+        "SELECT seen.device, seen.class, boot, counter, outcome, size, report, leaf, lots.class "
         "FROM seen LEFT JOIN devices USING (device) LEFT JOIN leaves USING (lot, idx) "
         "LEFT JOIN lots USING (lot)"
     )
-    for device, class_id, boot, counter, outcome, data, leaf, of_lot in db.execute(query):
+    for device, class_id, boot, counter, outcome, size, data, leaf, of_lot in db.execute(query):
         try:
             report = verify_report(data, decode_leaf(leaf).key, board=board)
             said = (report.device, report.boot_count, report.counter, report.outcome.value)
             right = said == (device, boot, counter, outcome) and class_id == of_lot
+            # Older programs wrote down no size.
+            right = right and (size is None or (report.head is not None and report.head[0] == size))
         except (FieldpostError, TypeError):
             right = False
         if not right:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from fieldpost import cbor
-from fieldpost.errors import Unavailable
-from fieldpost.fleet.clones import Told
+from fieldpost.fleet.clones import NOTHING
 
 # Values of one statement; SQLite takes 32,766.
 _AT_ONCE: Final = 4_096
@@ -31,7 +29,9 @@ class Place:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """A device's newest report. `running` is the release that it says runs, None if it says none;
-    `received` in Unix seconds, `report` the bytes as signed, `past` some reports up to it."""
+    `received` in Unix seconds, `report` the bytes as signed, `past` some reports up to it
+    (`clones`). `size` is that of the head that it names, None if it names none or an older program
+    wrote the row."""
 
     class_id: bytes
     boot: int
@@ -40,7 +40,8 @@ class Seen:
     running: int | None
     received: int
     report: bytes
-    past: tuple[Told, ...] = ()
+    past: bytes = NOTHING
+    size: int | None = None
 
 
 def load_places(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[bytes, Place]:
@@ -69,7 +70,7 @@ def load_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[
     """The newest report of each of some devices that reported."""
     rows = _ask(
         connection,
-        "SELECT device, class, boot, counter, outcome, running, received, report, past "
+        "SELECT device, class, boot, counter, outcome, running, received, report, past, size "
         "FROM seen WHERE device IN ({})",
         devices,
     )
@@ -82,9 +83,10 @@ def load_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[
             running=running,
             received=received,
             report=report,
-            past=_read_past(past),
+            past=past,
+            size=size,
         )
-        for device, class_id, boot, counter, outcome, running, received, report, past in rows
+        for device, class_id, boot, counter, outcome, running, received, report, past, size in rows
     }
 
 
@@ -100,11 +102,12 @@ def save_all_seen(connection: sqlite3.Connection, seen: Iterable[tuple[bytes, Se
             one.running,
             one.received,
             one.report,
-            cbor.encode(one.past),
+            one.past,
+            one.size,
         )
         for device, one in seen
     )
-    insert_many(connection, "INSERT OR REPLACE INTO seen VALUES {}", rows, width=9)
+    insert_many(connection, "INSERT OR REPLACE INTO seen VALUES {}", rows, width=10)
 
 
 def insert_many(
@@ -124,16 +127,3 @@ def _ask(
     for start in range(0, len(devices), _AT_ONCE):
         some = devices[start : start + _AT_ONCE]
         yield from connection.execute(sql.format(",".join("?" * len(some))), some).fetchall()
-
-
-def _read_past(data: bytes) -> tuple[Told, ...]:
-    past = cbor.decode(data)
-    assert isinstance(past, tuple)  # written by `save_all_seen`
-    return tuple(_told(item) for item in past)
-
-
-def _told(value: cbor.Value) -> Told:
-    match value:
-        case (int(boot), int(counter), bytes(digest)):
-            return boot, counter, digest
-    raise Unavailable("the fleet database holds a past report that it did not write")

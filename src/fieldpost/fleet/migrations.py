@@ -73,9 +73,14 @@ CREATE TABLE evidence (
   data BLOB NOT NULL
 );
 """
+# The size of the head that a newest report names, so that the next one is compared without reading
+# it again. Rows of before say nothing of it: for those it is read.
+_SIZE: Final = """
+ALTER TABLE seen ADD COLUMN size INTEGER;
+"""
 _NAMED_SINCE: Final = 2
 # The n-th script leads to version n. A step that was released is never changed again.
-STEPS: Final = (_FIRST, _ABOUT, _ENDS, _HEADS, _EVIDENCE)
+STEPS: Final = (_FIRST, _ABOUT, _ENDS, _HEADS, _EVIDENCE, _SIZE)
 
 
 def migrate(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.errors import Conflict, Untrusted
-from fieldpost.fleet.clones import Told, clone_sign, remember, told
+from fieldpost.fleet.clones import NOTHING, clone_sign, remember, told
 from fieldpost.fleet.devices import Place, Seen
-from fieldpost.identity.leaf import decode_leaf
+from fieldpost.identity.leaf import scan_key
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import (
     CheckSignature,
@@ -39,7 +39,7 @@ class Judged:
     class_id: bytes
     sequence: int | None
     running: int | None
-    past: tuple[Told, ...]
+    past: bytes
 
 
 def judge_report(
@@ -65,8 +65,8 @@ def judge_report(
             "unknown-device",
             "this device is in no lot whose leaves are here; enrol its lot and upload the leaves",
         )
-    leaf = decode_leaf(place.leaf)
-    report = verify_report(data, leaf.key, board=board, check_signature=check_signature)
+    key, class_id = scan_key(place.leaf)
+    report = verify_report(data, key, board=board, check_signature=check_signature)
     if status in _REFUSED:
         raise Untrusted(
             f"{status.name.lower()}-device",
@@ -74,21 +74,29 @@ def judge_report(
         )
     now = told(report, claims_of(data))
     if seen is not None:
-        _, newest = open_report(seen.report)
+        newest = seen.boot, seen.counter
         # A device may sign the very same report anew.
-        if report == newest:
+        if report.order == newest and report == open_report(seen.report)[1]:
             return None
-        sign = clone_sign(report, now, newest=newest, past=seen.past)
+        sign = clone_sign(report, now, newest=newest, size=_size(seen), past=seen.past)
         if sign is not None:
             suspect(sign)
-        if report.order <= (seen.boot, seen.counter):
+        if report.order <= newest:
             raise Conflict(
                 f"replayed-report: boot {report.boot_count}, counter {report.counter} "
                 "is not after the newest report of this device",
                 f"boot {seen.boot}, counter {seen.counter}",
             )
-    past = remember(seen.past if seen else (), now)
-    return Judged(report, leaf.class_id, _ended(report), _running(report), past)
+    past = remember(seen.past if seen else NOTHING, now)
+    return Judged(report, class_id, _ended(report), _running(report), past)
+
+
+def _size(seen: Seen) -> int | None:
+    """The size of the head that the newest report names. An older program did not write it down."""
+    if seen.size is not None:
+        return seen.size
+    head = open_report(seen.report)[1].head
+    return None if head is None else head[0]
 
 
 def _ended(report: Report) -> int | None:

@@ -199,6 +199,7 @@ class FleetService:
             received=self._clock(),
             report=data,
             past=judged.past,
+            size=None if report.head is None else report.head[0],
         )
         at_hand.save_seen(device, seen)
         head = head_of(report)

@@ -11,7 +11,6 @@ A device has one key pair, made on the device: P-256 or Ed25519.
 import re
 from base64 import b32encode
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -60,8 +59,6 @@ class DeviceLeaf:
         return cbor.encode([self.serial, self.key.cose_key(), self.class_id])
 
 
-# Whoever takes reports reads a device's leaf for its key, and again for its class.
-@lru_cache(512)
 def decode_leaf(data: bytes) -> DeviceLeaf:
     """Read a leaf. Raises Malformed."""
     match cbor.decode(data):
@@ -85,6 +82,21 @@ def scan_leaf(data: bytes) -> tuple[bytes, bytes]:
 
     For a lot of a million. Accepts what `decode_leaf` accepts. Raises Malformed.
     """
+    key, class_id = _scan(data)
+    # The key stands in the leaf as its thumbprint hashes it.
+    return sha256(key).digest(), class_id
+
+
+def scan_key(data: bytes) -> tuple[PublicKey, bytes]:
+    """The key and the class id in a leaf, as `scan_leaf`: for whoever takes reports of a fleet."""
+    key, class_id = _scan(data)
+    if key[:1] == b"\xa3":
+        return PublicKey(Algorithm.ED25519, key[8:]), class_id
+    return PublicKey(Algorithm.ESP256, key[8:40] + key[43:]), class_id
+
+
+def _scan(data: bytes) -> tuple[bytes, bytes]:
+    """The encoded COSE_Key and the class id in a leaf."""
     match = _FORM.fullmatch(data)
     if match is None:
         raise Malformed("a device leaf must be [serial, COSE_Key, class id]")
@@ -92,8 +104,7 @@ def scan_leaf(data: bytes) -> tuple[bytes, bytes]:
     # The regular expression cannot count: the head must say how long the serial is.
     if head is not None and (head[-1] - 0x60 if len(head) == 1 else head[1]) != len(serial):
         raise Malformed("a device leaf must be [serial, COSE_Key, class id]")
-    # The key stands in the leaf as its thumbprint hashes it.
-    return sha256(key).digest(), class_id
+    return key, class_id
 
 
 def salted_serial(serial: str, salt: bytes) -> bytes:

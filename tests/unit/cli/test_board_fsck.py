@@ -18,7 +18,8 @@ from fieldpost.client.transport import HttpClient
 from fieldpost.durable import write_file
 from fieldpost.errors import FieldpostError, Misconfigured
 from fieldpost.identity.outcome import Outcome
-from fieldpost.identity.report import TYPE, Report, sign_report
+from fieldpost.identity.report import Report, sign_report
+from fieldpost.identity.report_envelope import TYPE
 from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.watch.fsck import check_folder

@@ -3,6 +3,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,19 @@ def test_a_kept_report_that_its_device_did_not_sign_is_found(
     db.commit()
     db.close()
     assert [line for line in wrong() if "kept report 1 " in line]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "is_found"),
+    [("size", 41, True), ("size", None, False), ("counter", 2, True), ("outcome", "failed", True)],
+)
+def test_a_row_that_says_another_thing_than_its_newest_report_is_found(
+    fleet: FleetService, tmp_path: Path, column: str, value: object, is_found: bool
+) -> None:
+    """Older programs wrote down no size of the head, which is nothing wrong."""
+    take(fleet, report(0, head=(40, bytes(32), 1_800_000_000)))
+    path, posted = tmp_path / "fleet.db", Posted().read(LOT)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE seen SET {column} = ?", (value,))  # noqa: S608 - names of our own
+    found = list(wrong_fleet(path, {posted.entry: posted.record}.get, BOARD))
+    assert bool(found) is is_found

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a device stands, what the board says of it, and whether its key is in two places."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -192,3 +194,20 @@ def test_a_forged_report_marks_nobody(fleet: FleetService) -> None:
     with pytest.raises(Untrusted):
         take(fleet, good[:-1] + bytes([good[-1] ^ 1]))
     assert fleet.summary(CLASS)["clone_suspected"] == 0
+
+
+@pytest.mark.parametrize("size", [100, None])
+def test_a_newest_report_that_an_older_program_kept_is_compared_as_any_other(
+    tmp_path: Path, size: int | None
+) -> None:
+    """Such a row does not say how large a log its report names, or that it names none."""
+    fleet = open_fleet(tmp_path)
+    store(fleet, LOT, LEAVES)
+    take(fleet, report(0, order=(5, 1), head=None if size is None else head(size)))
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as db, db:
+        db.execute("UPDATE seen SET size = NULL")
+    take(fleet, report(0, order=(5, 1), head=None if size is None else head(size)))
+    take(fleet, report(0, order=(5, 2), head=head(99)))
+    marked = fleet.summary(CLASS)["clone_suspected"]
+    fleet.close()
+    assert marked == (0 if size is None else 1)

@@ -13,6 +13,7 @@ from fieldpost.identity.leaf import (
     device_id,
     format_device_id,
     salted_serial,
+    scan_key,
     scan_leaf,
     ueid,
 )
@@ -92,10 +93,19 @@ def decoded(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def scanned(data: bytes) -> tuple[bytes, bytes] | None:
+    """What both ways to scan find."""
     try:
-        return scan_leaf(data)
+        key, class_id = scan_key(data)
     except Malformed:
+        key = None
+    try:
+        found = scan_leaf(data)
+    except Malformed:
+        assert key is None
         return None
+    assert key is not None
+    assert found == (key.thumbprint(), class_id)
+    return found
 
 
 @pytest.mark.parametrize("leaf", LEAVES)

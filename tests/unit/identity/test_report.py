@@ -11,7 +11,6 @@ from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.identity.outcome import NUMBERS, Outcome, outcome_claim, read_outcome
 from fieldpost.identity.report import (
-    MAX_REPORT_BYTES,
     Report,
     ReportedComponent,
     open_report,
@@ -19,6 +18,7 @@ from fieldpost.identity.report import (
     signer_of,
     verify_report,
 )
+from fieldpost.identity.report_envelope import MAX_REPORT_BYTES
 from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.tlog.cosignature import Cosignature
