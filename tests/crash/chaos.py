@@ -2,6 +2,7 @@
 """`make chaos`: real processes killed at random moments, for as long as you like.
 
     make chaos ARGS="--node 30 --agent 30 --seed 7"
+    make chaos ARGS="--node 0 --agent 0 --writes 10000"     power cuts at every write of a node
     make chaos ARGS="--node 0 --agent 0 --cluster 40"
 
 The seed is printed; the same seed draws the same moments, as far as a machine's timing lets it.
@@ -9,9 +10,11 @@ Ends with status 1, and says what was broken, at the first promise that was.
 """
 
 import argparse
+import os
 import secrets
 import sys
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -20,6 +23,8 @@ from fieldpost.testing.paper_node import PaperNode
 from tests.crash import agent_kills, node_kills
 from tests.crash.cluster_campaign import Campaign
 from tests.crash.cluster_faults import FAULTS
+from tests.crash.recorded_node import Judge, Lives
+from tests.crash.recording import Recorder
 
 
 def say(words: str) -> None:
@@ -33,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--node", type=int, default=20, help="kills of a node under load")
     parser.add_argument("--agent", type=int, default=20, help="devices, each killed 6 times")
+    parser.add_argument("--writes", type=int, default=40, help="power cuts at writes of a node")
     parser.add_argument("--cluster", type=int, default=0, help="faults of a cluster under load")
     parser.add_argument("--operators", type=int, default=4, choices=(4, 7), help="of that cluster")
     parser.add_argument("--only", action="append", choices=sorted(FAULTS), help="of its faults")
@@ -43,6 +49,8 @@ def main() -> None:
         folder = Path(name)
         kill_nodes(folder, rounds=wanted.node, seed=wanted.seed)
         kill_agents(folder, devices=wanted.agent, seed=wanted.seed)
+        if wanted.writes:
+            cut_writes(cuts=wanted.writes, seed=wanted.seed)
         if wanted.cluster:
             harm_cluster(folder / "cluster", wanted)
     say("no promise was broken")
@@ -72,6 +80,32 @@ def kill_agents(folder: Path, *, devices: int, seed: int) -> None:
         )
         for _ in range(devices):
             campaign.update(kills=6)
+
+
+def cut_writes(*, cuts: int, seed: int) -> None:
+    """As many cuts of a node's lives, or one at each of its calls if there are fewer."""
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    where = shared if os.access(shared, os.W_OK) else None
+    with TemporaryDirectory(dir=where, prefix="fieldpost-writes-") as name:
+        data, left, chance = Path(name) / "data", Path(name) / "left", Random(seed)
+        for folder in (data, left):
+            folder.mkdir()
+        try:
+            lives = Lives(Recorder(data, Path(name)))
+        except pytest.skip.Exception as why:
+            sys.exit(f"writes: nothing was tried: {why}")
+        lives.live()
+        lives.recorder.check_complete()
+        judge = Judge(lives, left)
+        total = len(judge.calls)
+        chosen = sorted(chance.sample(range(1, total + 1), min(cuts, total)))
+        say(f"writes: {len(chosen)} cuts at {total} calls")
+        for number, count in enumerate(chosen, 1):
+            judge.cut(count, chance=chance)
+            if judge.failures:
+                sys.exit(judge.failures[0])
+            if number % 20 == 0 or number == len(chosen):
+                say(f"  {number} cuts, {judge.judged} disks")
 
 
 def harm_cluster(folder: Path, wanted: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-from fieldpost import cbor
+from fieldpost import cbor, database
 from fieldpost.agent import (
     bookkeeping,
     download,
@@ -246,6 +246,7 @@ class Defence(Enum):
     TORN_BATCH = (log_recovery, "_remove_torn", _pass)
     LOG_BEFORE_STATE = (writer.BoardWriter, "commit", hasty.commit_state_first)
     LOG_BEFORE_CHECKPOINT = (log_recovery, "LogFiles", hasty.CheckpointFirst)
+    DURABLE_COMMITS = (database, "check_durable", hasty.commit_to_the_cache)
     NOTE_BEFORE_TRIAL = (files.FileSlots, "begin_trial", hasty.begin_trial_unnoted)
     NOTE_UNTIL_REVERTED = (files.FileSlots, "revert", hasty.revert_unnoted)
 

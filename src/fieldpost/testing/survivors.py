@@ -8,14 +8,18 @@ The worst cases: nothing that was not fsynced; everything; every name without it
 and with garbage instead of them; each change of a name alone, and all but it. By lot: each change
 of a name on its own, and each sector of each write, new, old, zero or garbage. A tree that could
 come out in two ways is given once.
+
+Bytes beside those of a write stay what they were, also in its sector: SQLite relies on that
+(SQLITE_IOCAP_POWERSAFE_OVERWRITE), and drives that write whole sectors keep it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from fieldpost.testing.volatile_disk import VolatileDisk, is_database
 from fieldpost.testing.volatile_tree import (
@@ -36,13 +40,16 @@ class Chance(Protocol):
         ...
 
 
+Found = tuple[int, bytes] | str | int
+"""(mode, bytes) of a file, a link's text, or the mode of a directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """One tree that a cut may leave. `how` says what was lost, `files` are by relative path:
-    (mode, bytes), a link's text, or the mode of a directory."""
+    """One tree that a cut may leave. `how` says what was lost, `files` are by relative path."""
 
     how: str
-    files: dict[str, tuple[int, bytes] | str | int]
+    files: dict[str, Found]
 
     @property
     def digest(self) -> bytes:
@@ -79,12 +86,19 @@ def survivors(disk: VolatileDisk, *, chance: Chance, by_lot: int = 2) -> Iterato
     """Every worst case and `by_lot` others, without repetition."""
     with disk.lock:
         databases = _read_databases(disk.root)
-        seen: set[bytes] = set()
-        for fate in list(_fates(disk.tree, chance, by_lot)):
-            survivor = Survivor(fate.how, _tree_of(disk.tree, fate) | databases)
-            if survivor.digest not in seen:
-                seen.add(survivor.digest)
-                yield survivor
+        yield from survivors_of(disk.tree, chance=chance, by_lot=by_lot, besides=databases)
+
+
+def survivors_of(
+    tree: DirectoryNode, *, chance: Chance, by_lot: int, besides: Mapping[str, Found] | None = None
+) -> Iterator[Survivor]:
+    """`survivors` of a tree, with files `besides` that are as they are in each of them."""
+    seen: set[bytes] = set()
+    for fate in list(_fates(tree, chance, by_lot)):
+        survivor = Survivor(fate.how, _tree_of(tree, fate) | dict(besides or {}))
+        if survivor.digest not in seen:
+            seen.add(survivor.digest)
+            yield survivor
 
 
 def _fates(root: DirectoryNode, chance: Chance, by_lot: int) -> Iterator[_Fate]:
@@ -93,15 +107,15 @@ def _fates(root: DirectoryNode, chance: Chance, by_lot: int) -> Iterator[_Fate]:
     yield _Fate("nothing else", _never, _kept)
     yield _Fate("everything", _always, FileNode.whole)
     yield _Fate("every name, no bytes", _always, _kept)
-    yield _Fate("every name, zeros", _always, lambda file: bytes(len(file.whole())))
-    yield _Fate("every name, garbage", _always, lambda file: _garbage(len(file.whole())))
+    yield _Fate("every name, zeros", _always, lambda file: _settle(file, lambda: _Sector.ZEROS))
+    yield _Fate("every name, garbage", _always, lambda file: _settle(file, lambda: _Sector.GARBAGE))
     for number, change in enumerate(changes):
         yield _Fate(f"name {number} alone", _is(change), FileNode.whole)
         yield _Fate(f"all names but {number}", _is_not(change), FileNode.whole)
     for number in range(by_lot if changes or any(_is_unsynced(node) for node in nodes) else 0):
         lots = {id(change): chance.randrange(2) == 0 for change in changes}
         torn = {
-            id(node): _tear(node, chance)
+            id(node): _settle(node, lambda: _LOTS[chance.randrange(len(_LOTS))])
             for node in nodes
             if isinstance(node, FileNode) and node.writes
         }
@@ -136,28 +150,50 @@ def _is_unsynced(node: FileNode | DirectoryNode) -> bool:
     return isinstance(node, FileNode) and bool(node.writes)
 
 
-def _garbage(count: int) -> bytes:
-    """What a medium may give for sectors that were never written: somebody's old bytes."""
-    return (sha256(b"old sectors").digest() * (count // 32 + 1))[:count]
+class _Sector(Enum):
+    """What became of as much of a write as went to one sector."""
+
+    NEW = auto()
+    OLD = auto()
+    ZEROS = auto()
+    GARBAGE = auto()
 
 
-def _tear(file: FileNode, chance: Chance) -> bytes:
-    """The content after some sectors of some writes; the length is that of before or of after."""
-    new, old = file.whole(), file.kept
-    size = len(new) if chance.randrange(4) else len(old)
-    torn = bytearray()
-    for at in range(0, size, SECTOR_BYTES):
-        end = min(at + SECTOR_BYTES, size)
-        sector = (new, new, old, bytes(size), _garbage(size))[chance.randrange(5)][at:end]
-        # What the file had before stays where it was not written: only what is new can be garbage.
-        if new[at:end] == old[at:end]:
-            sector = old[at:end]
-        torn += sector.ljust(end - at, b"\0")
-    return bytes(torn)
+_LOTS: Final = (_Sector.NEW, _Sector.NEW, _Sector.OLD, _Sector.ZEROS, _Sector.GARBAGE)
 
 
-def _tree_of(root: DirectoryNode, fate: _Fate) -> dict[str, tuple[int, bytes] | str | int]:
-    files: dict[str, tuple[int, bytes] | str | int] = {}
+def _settle(file: FileNode, draw: Callable[[], _Sector]) -> bytes:
+    """What was fsynced, and of every sector of every write after that what is drawn."""
+    content = bytearray(file.kept)
+    for offset, data in file.writes:
+        if data is None:
+            if draw() is not _Sector.OLD:
+                del content[offset:]
+                content.extend(bytes(offset - len(content)))
+            continue
+        at = offset
+        while at < offset + len(data):
+            end = min(at - at % SECTOR_BYTES + SECTOR_BYTES, offset + len(data))
+            became = draw()
+            if became is not _Sector.OLD:
+                content.extend(bytes(max(0, at - len(content))))
+                content[at:end] = _became(became, data[at - offset : end - offset])
+            at = end
+    return bytes(content)
+
+
+def _became(sector: _Sector, data: bytes) -> bytes:
+    match sector:
+        case _Sector.ZEROS:
+            return bytes(len(data))
+        case _Sector.GARBAGE:
+            # What a medium may give for a sector that was never written: somebody's old bytes.
+            return (sha256(b"old sectors").digest() * (len(data) // 32 + 1))[: len(data)]
+    return data
+
+
+def _tree_of(root: DirectoryNode, fate: _Fate) -> dict[str, Found]:
+    files: dict[str, Found] = {}
 
     def collect(directory: DirectoryNode, prefix: str) -> None:
         names = dict(directory.kept)
@@ -185,9 +221,9 @@ def _is_possible(change: Change, fate: _Fate) -> bool:
     return after is None or after.is_kept or fate.keeps(after)
 
 
-def _read_databases(root: Path) -> dict[str, tuple[int, bytes] | str | int]:
+def _read_databases(root: Path) -> dict[str, Found]:
     """SQLite's files as they stand; its index of the log lies in memory alone."""
-    found: dict[str, tuple[int, bytes] | str | int] = {}
+    found: dict[str, Found] = {}
     for path in root.rglob("*.db*"):
         if is_database(path.name) and not path.name.endswith("-shm"):
             with suppress(FileNotFoundError):
