@@ -197,11 +197,7 @@ def decode_byte_strings(data: bytes, *, most: int) -> tuple[bytes, ...]:
 
     As `decode`, but nothing else is built first: for large arrays that strangers send.
     """
-    if not data or data[0] >> 5 != 4:
-        raise Malformed("CBOR: not an array of byte strings")
-    count, at = data[0] & 31, 1
-    if count >= 24:
-        count, at = _read_argument(data, at, 4, count)
+    count, at = read_head(data, 0, 4)
     if count > most:
         raise Malformed(f"CBOR: {count} byte strings; at most {most}")
     items: list[bytes] = []
@@ -213,6 +209,22 @@ def decode_byte_strings(data: bytes, *, most: int) -> tuple[bytes, ...]:
     if at != len(data):
         raise Malformed(f"CBOR: {len(data) - at} bytes after the item")
     return tuple(items)
+
+
+def read_head(data: bytes, at: int, major: int) -> tuple[int, int]:
+    """The argument of the head of type `major` at `at`, and where the head ends. Raises Malformed.
+
+    For forms that never change: read as they stand, they need not be built to be taken apart.
+    """
+    try:
+        info = data[at] ^ major << 5
+    except IndexError:
+        raise Malformed(_CUT_OFF) from None
+    if info < 24:
+        return info, at + 1
+    if info > 31:
+        raise Malformed(f"CBOR: an item that is not of major type {major}")
+    return _read_argument(data, at + 1, major, info)
 
 
 def split_sequence(data: bytes, *, most: int, most_heads: int = 1_024) -> list[bytes]:
@@ -278,17 +290,21 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
             at += 2
         else:
             argument, at = _read_argument(data, at, major, argument)
-    if 2 <= major <= 3:
+    if major < 2:
+        return -1 - argument if major else argument, at
+    if major < 4:
         end = at + argument
         if end > size:
             raise Malformed(_CUT_OFF)
-        if major == 2:
-            return data[at:end], end
-        try:
-            return data[at:end].decode(), end
-        except UnicodeDecodeError as error:
-            raise Malformed("CBOR: text is not UTF-8") from error
+        return data[at:end] if major == 2 else _text(data[at:end]), end
     return _READ[major](data, at, argument, depth)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("CBOR: text is not UTF-8") from error
 
 
 def _read_argument(data: bytes, at: int, major: int, info: int) -> tuple[int, int]:
@@ -302,19 +318,9 @@ def _read_argument(data: bytes, at: int, major: int, info: int) -> tuple[int, in
         raise Malformed(_NO_FLOATS)
     if argument < _MIN_OF_WIDTH[info]:
         raise Malformed("CBOR: an integer or length is not in its shortest form")
+    if argument > MAX_INT:
+        raise Malformed("CBOR: an integer is outside ±2^63, or a length or tag number too large")
     return argument, end
-
-
-def _read_int(_data: bytes, at: int, argument: int, _depth: int) -> tuple[int, int]:
-    if argument > MAX_INT:
-        raise Malformed("CBOR: an integer is outside ±2^63")
-    return argument, at
-
-
-def _read_negative(_data: bytes, at: int, argument: int, _depth: int) -> tuple[int, int]:
-    if argument > MAX_INT:
-        raise Malformed("CBOR: an integer is outside ±2^63")
-    return -1 - argument, at
 
 
 def _read_array(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]:
@@ -375,8 +381,6 @@ def _read_map(data: bytes, at: int, count: int, depth: int) -> tuple[Value, int]
 def _read_tag(data: bytes, at: int, number: int, depth: int) -> tuple[Value, int]:
     if depth == 0:
         raise Malformed("CBOR: nested too deeply")
-    if number > MAX_INT:
-        raise Malformed("CBOR: a tag number is too large")
     value, at = _read(data, at, depth - 1)
     return Tag(number, value), at
 
@@ -388,8 +392,6 @@ def _read_simple(_data: bytes, at: int, argument: int, _depth: int) -> tuple[Val
 
 
 _READ: Final[dict[int, Callable[[bytes, int, int, int], tuple[Value, int]]]] = {
-    0: _read_int,
-    1: _read_negative,
     4: _read_array,
     5: _read_map,
     6: _read_tag,

@@ -7,8 +7,9 @@ Value and state leaf are byte strings that are hashed unparsed. Roots are left o
 recomputes them and the signatures judge. Decoding believes nothing (docs/spec/check-in.md).
 """
 
+import struct
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
@@ -18,9 +19,17 @@ from fieldpost.tlog.hashing import HASH_BYTES, Hash
 
 VERSION: Final = 1
 
+_BEGIN: Final = b"\x86\x01"
+_NULL: Final = b"\xf6"
+_COSIGNATURE_HEAD: Final = b"\x83"
+_HASH_HEAD: Final = b"\x58\x20"
+_HASH_ITEM_BYTES: Final = len(_HASH_HEAD) + HASH_BYTES
 # A set asks for all of an edge at once, four times as fast as a loop.
 _HASH_LENGTH: Final = frozenset({HASH_BYTES})
-_OCTETS: Final = frozenset({bytes})
+# An Ed25519 cosignature made between 1970-01-02 and 2106: every number of it has its place, so it
+# is cut in one go, four times as fast as item by item.
+_USUAL: Final = struct.Struct(">2s4sBL2s64s")
+_USUAL_HEADS: Final = (b"\x83\x44", 0x1A, b"\x58\x40")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,32 +72,65 @@ def decode_bundle(data: bytes, *, most_bytes: int) -> Bundle:
     """Read a bundle of at most `most_bytes`. Raises Malformed."""
     if len(data) > most_bytes:
         raise Malformed(f"a bundle of {len(data)} bytes; at most {most_bytes}")
-    match cbor.decode(data):
-        case (
-            int(version),
-            (None | bytes()) as value,
-            bytes(path),
-            bytes(state_leaf),
-            tuple(edge),
-            tuple(cosignatures),
-        ) if type(version) is int and version == VERSION:
-            if not _OCTETS.issuperset(map(type, edge)):
-                raise Malformed("an edge hash must be a byte string")
-            hashes: Any = edge
-            return Bundle(
-                value=value,
-                path=path,
-                state_leaf=state_leaf,
-                edge=hashes,
-                cosignatures=tuple(map(_read_cosignature, cosignatures)),
-            )
-        case _:
-            raise Malformed("not a check-in bundle of version 1")
+    # The one form, read as it stands: a device does this at every check-in, and to build what
+    # `cbor.decode` gives and to take that apart again took twice as long.
+    if not data.startswith(_BEGIN):
+        raise Malformed("not a check-in bundle of version 1")
+    at = len(_BEGIN)
+    value: bytes | None = None
+    if data[at : at + 1] == _NULL:
+        at += 1
+    else:
+        value, at = _read_octets(data, at)
+    path, at = _read_octets(data, at)
+    state_leaf, at = _read_octets(data, at)
+    edge, at = _read_edge(data, at)
+    cosignatures, at = _read_cosignatures(data, at)
+    # Whatever seemed to reach beyond the end was cut off there.
+    if at != len(data):
+        raise Malformed("a bundle is cut off, or something stands behind it")
+    return Bundle(
+        value=value, path=path, state_leaf=state_leaf, edge=edge, cosignatures=cosignatures
+    )
 
 
-def _read_cosignature(value: cbor.Value) -> Cosignature:
-    # By name, since true is an int to isinstance and to a match.
-    if not isinstance(value, tuple) or tuple(map(type, value)) != (bytes, int, bytes):
+def _read_octets(data: bytes, at: int) -> tuple[bytes, int]:
+    size, at = cbor.read_head(data, at, 2)
+    end = at + size
+    return data[at:end], end
+
+
+def _read_edge(data: bytes, at: int) -> tuple[tuple[Hash, ...], int]:
+    count, at = cbor.read_head(data, at, 4)
+    end = at + count * _HASH_ITEM_BYTES
+    if count > limits.MAX_EDGE_HASHES or end > len(data):
+        raise Malformed(f"an edge has at most {limits.MAX_EDGE_HASHES} hashes, and no fewer bytes")
+    # All of equal length, so their heads stand at equal distances: compared at once, cut at once.
+    heads = data[at:end:_HASH_ITEM_BYTES], data[at + 1 : end : _HASH_ITEM_BYTES]
+    if heads != (_HASH_HEAD[:1] * count, _HASH_HEAD[1:] * count):
+        raise Malformed("an edge hash must be a byte string of 32 bytes")
+    return struct.unpack_from("2x32s" * count, data, at), end
+
+
+def _read_cosignatures(data: bytes, at: int) -> tuple[tuple[Cosignature, ...], int]:
+    count, at = cbor.read_head(data, at, 4)
+    if count > limits.MAX_COSIGNATURES:
+        raise Malformed(f"a bundle has at most {limits.MAX_COSIGNATURES} cosignatures")
+    found = []
+    for _ in range(count):
+        cosignature, at = _read_cosignature(data, at)
+        found.append(cosignature)
+    return tuple(found), at
+
+
+def _read_cosignature(data: bytes, at: int) -> tuple[Cosignature, int]:
+    if len(data) - at >= _USUAL.size:
+        heads, key_id, width, timestamp, head, signature = _USUAL.unpack_from(data, at)
+        if (heads, width, head) == _USUAL_HEADS and timestamp > 0xFFFF:
+            return Cosignature(key_id, timestamp, signature), at + _USUAL.size
+    if data[at : at + 1] != _COSIGNATURE_HEAD:
         raise Malformed("a cosignature must be [key id, timestamp, signature]")
-    parts: Any = value
-    return Cosignature(*parts)
+    key_id, at = _read_octets(data, at + 1)
+    timestamp, at = cbor.read_head(data, at, 0)
+    signature, at = _read_octets(data, at)
+    return Cosignature(key_id, timestamp, signature), at

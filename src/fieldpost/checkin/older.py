@@ -13,7 +13,7 @@ from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.checkin.freshness import trusted_clock
 from fieldpost.checkin.quorum import verify_quorum
 from fieldpost.checkin.verify import EVERY_ALGORITHM, follow_board, verify_state
-from fieldpost.checkin.views import view_board
+from fieldpost.checkin.views import view_cosigners
 from fieldpost.errors import Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.records import identifiers
@@ -49,8 +49,6 @@ def verify_older(
     return verify_quorum(
         checkpoint,
         bundle.cosignatures,
-        board=view_board(board.record),
-        policy=belief.policy,
+        cosigners=view_cosigners(board.record, belief.maker_record, frozenset(algorithms)),
         clock=trusted_clock(now, timestamp=belief.timestamp, least_time=least_time),
-        algorithms=algorithms,
     )

@@ -7,27 +7,75 @@
 T is the largest t such that the cosignatures with timestamp ≥ t satisfy both.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from fieldpost.checkin.freshness import MAX_AHEAD_S
 from fieldpost.errors import Untrusted
-from fieldpost.keys import Algorithm
+from fieldpost.keys import Algorithm, PublicKey, verify_signature
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.policy import DevicePolicy
-from fieldpost.tlog.cosignature import Cosignature, verify_cosignature
+from fieldpost.tlog.cosignature import MAX_TIMESTAMP, Cosignature, cosigned_message
 from fieldpost.tlog.note import ALGORITHMS, VerifierKey
 from fieldpost.tlog.policy import threshold_timestamp
-from fieldpost.tlog.treehead import Checkpoint
+from fieldpost.tlog.treehead import Checkpoint, format_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigner:
+    """A key, in both its forms, and for whom it speaks.
+
+    `members` are pairs: 0 and the number of an operator, 1 and the number of a witness.
+    """
+
+    key: VerifierKey
+    public_key: PublicKey
+    members: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cosigners:
+    """Who may cosign under a board record and a policy, and how many of them it takes.
+
+    Made once for as long as the records stay the same (`views`).
+    """
+
+    by_id: Mapping[bytes, tuple[Cosigner, ...]]
+    operators_needed: int
+    witnesses_needed: int
+
+
+def cosigners_of(
+    board: BoardRecord, policy: DevicePolicy, algorithms: Collection[Algorithm]
+) -> Cosigners:
+    """The keys of operators and witnesses that are of an algorithm which the device verifies."""
+    operators = [operator.cosigner_keys for operator in board.operators]
+    witnesses: list[tuple[VerifierKey, ...]] = [(key,) for key in policy.witnesses]
+    speaks_for: dict[VerifierKey, tuple[tuple[int, int], ...]] = {}
+    for group, members in enumerate((operators, witnesses)):
+        for number, keys in enumerate(members):
+            for key in keys:
+                if ALGORITHMS[key.type] in algorithms:
+                    speaks_for[key] = (*speaks_for.get(key, ()), (group, number))
+    # Ids are distinct within a record, but an operator's may equal a witness's: four bytes are
+    # quickly ground, and neither may put the other out of action.
+    by_id: dict[bytes, tuple[Cosigner, ...]] = {}
+    for key, pairs in speaks_for.items():
+        cosigner = Cosigner(key, key.public_key, pairs)
+        by_id[key.key_id] = (*by_id.get(key.key_id, ()), cosigner)
+    return Cosigners(
+        by_id=by_id,
+        operators_needed=board.quorum,
+        witnesses_needed=policy.witnesses_needed,
+    )
 
 
 def verify_quorum(
     checkpoint: Checkpoint,
     cosignatures: Iterable[Cosignature],
     *,
-    board: BoardRecord,
-    policy: DevicePolicy,
+    cosigners: Cosigners,
     clock: int | None,
-    algorithms: Collection[Algorithm],
 ) -> int:
     """T in Unix seconds, if operators and witnesses suffice.
 
@@ -35,75 +83,61 @@ def verify_quorum(
     Timestamps over 10 min ahead of `clock` (None: there is none), and 0, do not count. Raises
     Untrusted("bad-signature") for a bad one of a known key, counted or not, and "no-quorum".
     """
-    operators = [operator.cosigner_keys for operator in board.operators]
-    witnesses = [(key,) for key in policy.witnesses]
-    known = known_cosigners(board, policy, algorithms)
-    times = _verify_known(checkpoint, cosignatures, known, clock)
+    latest_that_counts = MAX_TIMESTAMP if clock is None else clock + MAX_AHEAD_S
+    text = format_checkpoint(checkpoint)
+    # One timestamp for every member who has any: the latest of its keys.
+    times: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for cosignature in cosignatures:
+        candidates = cosigners.by_id.get(cosignature.key_id)
+        if candidates is None:
+            continue
+        members = _verify_one(checkpoint, text, cosignature, candidates)
+        if cosignature.timestamp <= latest_that_counts:
+            for group, number in members:
+                if cosignature.timestamp > times[group].get(number, 0):
+                    times[group][number] = cosignature.timestamp
+    operators, witnesses = times
     timestamp = threshold_timestamp(
         [
-            (board.quorum, _times_of(operators, times)),
-            (policy.witnesses_needed, _times_of(witnesses, times)),
+            (cosigners.operators_needed, operators.values()),
+            (cosigners.witnesses_needed, witnesses.values()),
         ]
     )
     if timestamp is None:
         raise Untrusted(
             "no-quorum",
-            f"{len(_times_of(operators, times))} of {board.quorum} operators and "
-            f"{len(_times_of(witnesses, times))} of {policy.witnesses_needed} witnesses",
+            f"{len(operators)} of {cosigners.operators_needed} operators and "
+            f"{len(witnesses)} of {cosigners.witnesses_needed} witnesses",
         )
     return timestamp
 
 
-def known_cosigners(
-    board: BoardRecord, policy: DevicePolicy, algorithms: Collection[Algorithm]
-) -> Collection[VerifierKey]:
-    """Every operator's and witness's key of an algorithm that the device verifies, once."""
-    everybody = [key for operator in board.operators for key in operator.cosigner_keys]
-    everybody += policy.witnesses
-    return dict.fromkeys(key for key in everybody if ALGORITHMS[key.type] in algorithms)
+def only_known(
+    cosignatures: tuple[Cosignature, ...], cosigners: Cosigners
+) -> tuple[Cosignature, ...]:
+    """Those by known key ids, each once; the same tuple where it holds no others.
 
-
-def _verify_known(
-    checkpoint: Checkpoint,
-    cosignatures: Iterable[Cosignature],
-    known: Collection[VerifierKey],
-    clock: int | None,
-) -> dict[VerifierKey, int]:
-    """The latest timestamp of each known key that counts."""
-    by_id: dict[bytes, list[VerifierKey]] = {}
-    for key in known:
-        by_id.setdefault(key.key_id, []).append(key)
-    times: dict[VerifierKey, int] = {}
-    for cosignature in cosignatures:
-        candidates = by_id.get(cosignature.key_id)
-        if candidates is None:
-            continue
-        key = _verify_one(checkpoint, cosignature, candidates)
-        timestamp = cosignature.timestamp
-        ahead = clock is not None and timestamp > clock + MAX_AHEAD_S
-        if timestamp > times.get(key, 0) and not ahead:
-            times[key] = timestamp
-    return times
+    Cosignatures of strangers are ignored, so whoever delivers a bundle can add any bytes as
+    theirs; nothing of that is kept.
+    """
+    different = cosigners.by_id.keys() & [cosignature.key_id for cosignature in cosignatures]
+    if len(different) == len(cosignatures):
+        return cosignatures
+    kept = dict.fromkeys(one for one in cosignatures if one.key_id in cosigners.by_id)
+    return cosignatures if len(kept) == len(cosignatures) else tuple(kept)
 
 
 def _verify_one(
-    checkpoint: Checkpoint, cosignature: Cosignature, candidates: Iterable[VerifierKey]
-) -> VerifierKey:
-    """Which of the keys of that id signed. Raises Untrusted("bad-signature")."""
-    # Ids are distinct within a record, but an operator's may equal a witness's: four bytes are
-    # quickly ground, and neither may put the other out of action.
+    checkpoint: Checkpoint, text: str, cosignature: Cosignature, candidates: Iterable[Cosigner]
+) -> tuple[tuple[int, int], ...]:
+    """For whom that of the keys of its id speaks that signed. Raises Untrusted("bad-signature")."""
     failure: Untrusted | None = None
-    for key in candidates:
+    for one in candidates:
+        message = cosigned_message(one.key, checkpoint, cosignature.timestamp, text=text)
         try:
-            verify_cosignature(key, checkpoint, cosignature, counted=False)
+            verify_signature(one.public_key, message, cosignature.signature)
         except Untrusted as error:
             failure = error
         else:
-            return key
+            return one.members
     raise failure or Untrusted("bad-signature")
-
-
-def _times_of(members: Iterable[Iterable[VerifierKey]], times: dict[VerifierKey, int]) -> list[int]:
-    """One timestamp for every member who has any: the latest of its keys."""
-    found = [[times[key] for key in keys if key in times] for keys in members]
-    return [max(latest) for latest in found if latest]

@@ -20,16 +20,13 @@ from fieldpost.checkin.chains import (
     follow_maker_links,
 )
 from fieldpost.checkin.freshness import is_stale, trusted_clock
-from fieldpost.checkin.quorum import known_cosigners, verify_quorum
-from fieldpost.checkin.views import view_board, view_maker
+from fieldpost.checkin.quorum import only_known, verify_quorum
+from fieldpost.checkin.views import view_board, view_cosigners, view_head, view_maker
 from fieldpost.errors import Misbehaviour, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.records import identifiers
-from fieldpost.records.board import BoardRecord
-from fieldpost.records.fields import Reading
-from fieldpost.records.head import Head, decode_head
+from fieldpost.records.head import Head
 from fieldpost.records.limits import MAX_CHECKIN_BYTES, MAX_PROOF_BYTES
-from fieldpost.records.policy import DevicePolicy
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
 from fieldpost.statemap.proof import verify_proof
 from fieldpost.tlog.hashing import leaf_hash
@@ -56,46 +53,6 @@ class Verified:
     stale: bool
     moved: bool
     moved_board: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judge:
-    """What steps 4 and 6 both need: the same checkpoint is judged again under a new policy."""
-
-    checkpoint: Checkpoint
-    bundle: Bundle
-    data: bytes
-    board: BoardRecord
-    clock: int | None
-    algorithms: Collection[Algorithm]
-
-    def timestamp_under(self, policy: DevicePolicy) -> int:
-        """T under a policy. Raises Untrusted: "no-quorum", "bad-signature", "not-newer"."""
-        check_not_older(self.checkpoint.size, policy.least_size)
-        return verify_quorum(
-            self.checkpoint,
-            self.bundle.cosignatures,
-            board=self.board,
-            policy=policy,
-            clock=self.clock,
-            algorithms=self.algorithms,
-        )
-
-    def signed_under(self, policy: DevicePolicy) -> Bundle:
-        """The bundle with what was verified alone: what is believed, and evidence if need be.
-
-        Cosignatures of strangers are ignored, so whoever delivers a bundle can add any bytes as
-        theirs; nothing of that is kept.
-        """
-        known = {key.key_id for key in known_cosigners(self.board, policy, self.algorithms)}
-        kept = tuple(dict.fromkeys(c for c in self.bundle.cosignatures if c.key_id in known))
-        whole = kept == self.bundle.cosignatures
-        return self.bundle if whole else replace(self.bundle, cosignatures=kept)
-
-    def encode(self, bundle: Bundle) -> bytes:
-        """The bytes of what `signed_under` returned, or of a part of it."""
-        # One encoding per value: encoding anew what came would give the bytes that came.
-        return self.data if bundle is self.bundle else encode_bundle(bundle)
 
 
 def verify_bundle(
@@ -129,46 +86,51 @@ def verify_bundle(
     leaf, checkpoint = verify_state(bundle, key, origin=identifiers.origin_of(belief.board))
     check_not_older(checkpoint.size, belief.size)
     board = follow_board(belief, leaf, board_links, algorithms)
-    judge = _Judge(
-        checkpoint=checkpoint,
-        bundle=bundle,
-        data=data,
-        board=view_board(board.record),
-        clock=trusted_clock(now, timestamp=belief.timestamp, least_time=least_time),
-        algorithms=algorithms,
-    )
-    old_policy = belief.policy
-    timestamp = judge.timestamp_under(old_policy)
-    signed = judge.signed_under(old_policy)
-    evidence = judge.encode(signed)
+    clock = trusted_clock(now, timestamp=belief.timestamp, least_time=least_time)
+
+    def judge_under(maker_record: bytes) -> tuple[int, Bundle]:
+        """Step 4: T, and the bundle with what was verified alone."""
+        check_not_older(checkpoint.size, view_maker(maker_record).policy.least_size)
+        cosigners = view_cosigners(board.record, maker_record, frozenset(algorithms))
+        timestamp = verify_quorum(checkpoint, bundle.cosignatures, cosigners=cosigners, clock=clock)
+        kept = only_known(bundle.cosignatures, cosigners)
+        whole = kept is bundle.cosignatures
+        return timestamp, bundle if whole else replace(bundle, cosignatures=kept)
+
+    def encode(part: Bundle) -> bytes:
+        # One encoding per value: encoding anew what came would give the bytes that came.
+        return data if part is bundle else encode_bundle(part)
+
+    timestamp, signed = judge_under(belief.maker_record)
+    evidence = encode(signed)
     check_same_history(belief, checkpoint, timestamp, evidence)
-    shown = decode_head(bundle.value, Reading.DEVICE) if head and bundle.value is not None else None
+    shown = view_head(bundle.value) if head and bundle.value is not None else None
     maker = Tip(belief.maker_record, belief.maker_link)
     if shown is not None:
         maker = follow_maker(belief, shown, evidence, maker_links, algorithms)
     policy = view_maker(maker.record).policy
     moved_board = policy.board != belief.board
-    if policy != old_policy and not moved_board:
-        timestamp = judge.timestamp_under(policy)
-        signed = judge.signed_under(policy)
+    if policy != belief.policy and not moved_board:
+        timestamp, signed = judge_under(maker.record)
     same_size = checkpoint.size == belief.size and belief.root is not None
-    believed = replace(
-        belief,
+    believed = Belief(
+        board=belief.board,
         board_record=board.record,
         board_link=board.link,
+        maker=belief.maker,
         maker_record=maker.record,
         maker_link=maker.link,
         size=checkpoint.size,
         root=checkpoint.root,
         timestamp=max(timestamp, belief.timestamp) if same_size else timestamp,
-        bundle=judge.encode(signed if head else _statement(signed)),
+        bundle=encode(signed if head else _statement(signed)),
     )
     return Verified(
         belief=begin_on_board(believed, policy) if moved_board else believed,
         value=bundle.value,
         head=shown,
         timestamp=timestamp,
-        stale=is_stale(timestamp, now=judge.clock, max_age_s=policy.max_age_s),
+        stale=is_stale(timestamp, now=clock, max_age_s=policy.max_age_s),
         moved=(board.record, maker.record) != (belief.board_record, belief.maker_record),
         moved_board=moved_board,
     )

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.checkin.chains import Tip, follow_board_links
-from fieldpost.checkin.quorum import verify_quorum
+from fieldpost.checkin.quorum import cosigners_of, verify_quorum
 from fieldpost.checkin.verify import EVERY_ALGORITHM, check_not_older, verify_state
 from fieldpost.cli.board_access import Board
 from fieldpost.cli.board_chain import read_chain
@@ -57,13 +57,12 @@ class ProvenBoard:
         if self._policy is not None:
             check_not_older(checkpoint.size, self._policy.least_size)
         record = self._record(client, leaf.board_link)
+        policy = self._policy or _witnesses_of(self.id, record)
         timestamp = verify_quorum(
             checkpoint,
             bundle.cosignatures,
-            board=record,
-            policy=self._policy or _witnesses_of(self.id, record),
+            cosigners=cosigners_of(record, policy, EVERY_ALGORITHM),
             clock=self._now,
-            algorithms=EVERY_ALGORITHM,
         )
         self.size = min(checkpoint.size, self.size or checkpoint.size)
         self.timestamp = min(timestamp, self.timestamp or timestamp)

@@ -9,7 +9,7 @@ entries 0…N-2, and its inclusion proof is the tree's right edge.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
@@ -18,9 +18,10 @@ PREFIX = "fieldpost/state"
 _VERSION: Final = 1
 _NONE: Final = "an entry that is no state leaf of version 1"
 
-# By name, since true is an int to a match; and at once, since a match asks nine times.
-_TYPES: Final = (str, int, int, bytes, int, int, int, int, bytes)
-_TYPES_OF_FIRST: Final = (*_TYPES[:5], type(None), *_TYPES[6:])
+_BEGIN: Final = b"\x89" + cbor.encode(PREFIX) + cbor.encode(_VERSION)
+
+_NULL: Final = b"\xf6"
+_HASH_HEAD: Final = b"\x58\x20"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +60,21 @@ def is_state_leaf(entry: bytes) -> bool:
 
 def decode_state_leaf(entry: bytes) -> StateLeaf:
     """Read a state leaf. Raises Malformed."""
-    value = cbor.decode(entry)
-    if not isinstance(value, tuple) or tuple(map(type, value)) not in (_TYPES, _TYPES_OF_FIRST):
+    if not entry.startswith(_BEGIN):
         raise Malformed(_NONE)
-    fields: Any = value
-    prefix, version, covered, root, count, previous, time, epoch, link = fields
-    if (
-        prefix != PREFIX
-        or version != _VERSION
-        or len(root) != 32
-        or len(link) != 32
-        or min(covered, count, time, epoch) < 0
-        or (previous is not None and not 0 <= previous < covered)
-    ):
+    # One form and no other, so it is read as it stands.
+    covered, at = cbor.read_head(entry, len(_BEGIN), 0)
+    root, at = _read_hash(entry, at)
+    count, at = cbor.read_head(entry, at, 0)
+    previous: int | None = None
+    if entry[at : at + 1] == _NULL:
+        at += 1
+    else:
+        previous, at = cbor.read_head(entry, at, 0)
+    time, at = cbor.read_head(entry, at, 0)
+    epoch, at = cbor.read_head(entry, at, 0)
+    link, at = _read_hash(entry, at)
+    if at != len(entry) or (previous is not None and previous >= covered):
         raise Malformed(_NONE)
     return StateLeaf(
         covered_size=covered,
@@ -82,3 +85,10 @@ def decode_state_leaf(entry: bytes) -> StateLeaf:
         board_epoch=epoch,
         board_link=link,
     )
+
+
+def _read_hash(entry: bytes, at: int) -> tuple[bytes, int]:
+    end = at + 34
+    if entry[at : at + 2] != _HASH_HEAD or end > len(entry):
+        raise Malformed(_NONE)
+    return entry[at + 2 : end], end

@@ -35,6 +35,7 @@ from fieldpost.agent.slots.exec import ExecSlots
 from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
+from fieldpost.checkin.views import view_head
 from fieldpost.engines import clock_guard, published, signed_mark, writer
 from fieldpost.engines.cometbft import restoring
 from fieldpost.engines.cometbft.application import Application
@@ -172,7 +173,7 @@ class Defence(Enum):
     SIZE = (verify, "check_not_older", _pass)
     BOARD_LINK = (verify, "follow_board", _same_board)
     LINK_THRESHOLD = (chains, "check_threshold", _pass)
-    COSIGNATURE = (quorum, "verify_cosignature", _pass)
+    COSIGNATURE = (quorum, "verify_signature", _pass)
     QUORUM = (verify, "verify_quorum", _latest)
     SAME_HISTORY = (verify, "check_same_history", _pass)
     MAKER_LINK = (verify, "follow_maker", _last_maker)
@@ -264,3 +265,5 @@ def without(*defences: Defence) -> Iterator[None]:
     finally:
         for module, name, original in reversed(saved):
             setattr(module, name, original)
+        # A head that was read without a defence is not to be remembered with it.
+        view_head.cache_clear()

@@ -64,13 +64,16 @@ def cosigner_key(name: str, public_key: PublicKey) -> VerifierKey:
             raise Misconfigured(f"a cosigner's key is Ed25519 or ML-DSA-44, not {other.name}")
 
 
-def cosigned_message(key: VerifierKey, checkpoint: Checkpoint, timestamp: int) -> bytes:
+def cosigned_message(
+    key: VerifierKey, checkpoint: Checkpoint, timestamp: int, *, text: str | None = None
+) -> bytes:
     """The bytes that `key` signs. ValueError for a key of a log (0x01).
 
-    Extension lines are covered by 0x04 only.
+    Extension lines are covered by 0x04 only. `text` is the checkpoint's, where it is at hand.
     """
     if key.type == COSIGNATURE_ED25519:
-        return f"cosignature/v1\ntime {timestamp}\n{format_checkpoint(checkpoint)}".encode()
+        text = format_checkpoint(checkpoint) if text is None else text
+        return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
     if key.type == COSIGNATURE_MLDSA44:
         return b"".join(
             (

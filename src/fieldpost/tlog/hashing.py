@@ -16,6 +16,7 @@ Hash = bytes
 
 HASH_BYTES: Final = 32
 EMPTY_ROOT: Final[Hash] = sha256(b"").digest()
+NODE_PREFIX: Final = b"\x01"
 
 
 def leaf_hash(entry: bytes) -> Hash:
@@ -25,4 +26,4 @@ def leaf_hash(entry: bytes) -> Hash:
 
 def node_hash(left: Hash, right: Hash) -> Hash:
     """The hash of an inner node over its two children."""
-    return sha256(b"\x01" + left + right).digest()
+    return sha256(NODE_PREFIX + left + right).digest()

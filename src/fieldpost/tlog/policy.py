@@ -13,7 +13,7 @@ timestamp ≥ t still satisfy it.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,7 +127,7 @@ class Policy:
             raise Untrusted("unknown-key", f"{checkpoint.origin} itself did not sign")
 
 
-def threshold_timestamp(groups: Sequence[tuple[int, Sequence[int]]]) -> int | None:
+def threshold_timestamp(groups: Sequence[tuple[int, Collection[int]]]) -> int | None:
     """The largest t such that every group has `needed` timestamps ≥ t; None if one is short.
 
     Groups are (needed, timestamps); those that need 0 are ignored, and None is the answer if

@@ -39,20 +39,26 @@ class Checkpoint:
     extensions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for line in (self.origin, *self.extensions):
-            if not line or _CONTROL.search(line):
-                raise Malformed("a checkpoint line is empty or has control characters")
-        try:
-            if len("\n".join((self.origin, *self.extensions)).encode()) > 65_535:
-                raise Malformed("a checkpoint over 65,535 bytes")
-        except UnicodeEncodeError as error:
-            raise Malformed("a checkpoint must be UTF-8") from error
-        if len(self.origin.encode()) > MAX_ORIGIN_BYTES:
+        size = _bytes_of_line(self.origin)
+        if size > MAX_ORIGIN_BYTES:
             raise Malformed(f"an origin over {MAX_ORIGIN_BYTES} bytes")
+        for line in self.extensions:
+            size += 1 + _bytes_of_line(line)
+        if size > 65_535:
+            raise Malformed("a checkpoint over 65,535 bytes")
         if not 0 <= self.size <= MAX_SIZE:
             raise Malformed("a tree size is 0…2^63-1")
         if len(self.root) != HASH_BYTES:
             raise Malformed("a root hash must have 32 bytes")
+
+
+def _bytes_of_line(line: str) -> int:
+    if not line or _CONTROL.search(line):
+        raise Malformed("a checkpoint line is empty or has control characters")
+    try:
+        return len(line.encode())
+    except UnicodeEncodeError as error:
+        raise Malformed("a checkpoint must be UTF-8") from error
 
 
 def parse_decimal(text: str) -> int:
@@ -78,5 +84,5 @@ def parse_checkpoint(text: str, *, extensions: bool = False) -> Checkpoint:
 def format_checkpoint(checkpoint: Checkpoint) -> str:
     """Write a checkpoint's text: what log keys and Ed25519 cosigners sign."""
     root = format_base64(checkpoint.root)
-    lines = (checkpoint.origin, str(checkpoint.size), root, *checkpoint.extensions)
-    return "".join(line + "\n" for line in lines)
+    text = f"{checkpoint.origin}\n{checkpoint.size}\n{root}\n"
+    return text + "".join([line + "\n" for line in checkpoint.extensions])

@@ -4,11 +4,14 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fieldpost import cbor
 from fieldpost.checkin.bundle import Bundle, decode_bundle, encode_bundle
 from fieldpost.errors import Malformed
 from fieldpost.testing.bundles import PaperBoard
+from fieldpost.tlog.cosignature import MAX_TIMESTAMP, Cosignature
 
 BOARD = PaperBoard(operators=2)
 DATA = BOARD.bundle()
@@ -83,3 +86,104 @@ def test_forty_edge_hashes_and_sixteen_cosignatures_are_taken() -> None:
 def test_a_bundle_beyond_the_limits_cannot_be_made() -> None:
     with pytest.raises(Malformed):
         Bundle(value=None, path=b"", state_leaf=b"", edge=(bytes(32),) * 63, cosignatures=())
+
+
+def read_by_the_codec(data: bytes) -> Bundle | None:
+    """What the form says, read the long way: everything decoded, then taken apart."""
+    try:
+        match cbor.decode(data):
+            case (
+                version,
+                None | bytes() as value,
+                bytes(path),
+                bytes(leaf),
+                tuple(edge),
+                tuple(c),
+            ):
+                cosignatures = []
+                for one in c:
+                    key_id, timestamp, signature = one if isinstance(one, tuple) else ()
+                    assert isinstance(key_id, bytes)
+                    assert type(timestamp) is int
+                    assert isinstance(signature, bytes)
+                    cosignatures.append(Cosignature(key_id, timestamp, signature))
+                assert type(version) is int
+                assert version == 1
+                assert all(isinstance(item, bytes) for item in edge)
+                return Bundle(
+                    value=value,
+                    path=path,
+                    state_leaf=leaf,
+                    edge=tuple(item for item in edge if isinstance(item, bytes)),
+                    cosignatures=tuple(cosignatures),
+                )
+            case _:
+                return None
+    except (Malformed, ValueError, AssertionError):
+        return None
+
+
+def read(data: bytes) -> Bundle | None:
+    try:
+        return decode_bundle(data, most_bytes=65_535)
+    except Malformed:
+        return None
+
+
+BUNDLES = st.builds(
+    Bundle,
+    value=st.none() | st.binary(max_size=300),
+    path=st.binary(max_size=700),
+    state_leaf=st.binary(max_size=120),
+    edge=st.lists(st.binary(min_size=32, max_size=32), max_size=62).map(tuple),
+    cosignatures=st.lists(
+        st.builds(
+            Cosignature,
+            st.binary(min_size=4, max_size=4),
+            st.sampled_from([0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, MAX_TIMESTAMP])
+            | st.integers(0, MAX_TIMESTAMP),
+            st.sampled_from([64, 2420]).map(bytes),
+        ),
+        max_size=16,
+    ).map(tuple),
+)
+
+
+@given(BUNDLES)
+def test_every_bundle_is_read_as_it_was_written(bundle: Bundle) -> None:
+    data = encode_bundle(bundle)
+    assert read(data) == bundle == read_by_the_codec(data)
+
+
+@given(BUNDLES, st.data())
+def test_what_is_taken_is_what_the_strict_codec_takes(bundle: Bundle, data: st.DataObject) -> None:
+    """One form, read as it stands: no spelling of it is taken that another reader refuses."""
+    encoded = encode_bundle(bundle)
+    at = data.draw(st.integers(0, len(encoded)))
+    for changed in (
+        encoded[:at],
+        encoded[:at] + data.draw(st.binary(min_size=1, max_size=9)) + encoded[at:],
+        encoded[:at] + data.draw(st.binary(min_size=1, max_size=9)) + encoded[at + 1 :],
+        encoded[:at] + encoded[at + data.draw(st.integers(1, 40)) :],
+    ):
+        assert read(changed) == read_by_the_codec(changed)
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longer"),
+    [
+        ("1a00010000", "1b0000000000010000"),
+        ("19ffff", "1a0000ffff"),
+        ("18ff", "1900ff"),
+        ("1818", "190018"),
+        ("17", "1817"),
+    ],
+)
+def test_a_time_is_written_in_one_way(shortest: str, longer: str) -> None:
+    timestamp = cbor.decode(bytes.fromhex(shortest))
+    assert isinstance(timestamp, int)
+    one = Cosignature(b"1234", timestamp, bytes(64))
+    bundle = Bundle(value=None, path=b"", state_leaf=b"", edge=(), cosignatures=(one,))
+    data = encode_bundle(bundle)
+    assert read(data) == bundle
+    assert read(data.replace(bytes.fromhex(shortest), bytes.fromhex(longer))) is None

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fieldpost.checkin.quorum import verify_quorum
+from fieldpost.checkin.quorum import cosigners_of, verify_quorum
 from fieldpost.errors import Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.testing.actors import OperatorActor
@@ -24,10 +24,8 @@ def judged(
     return verify_quorum(
         board.checkpoint,
         cosignatures,
-        board=board.board_record,
-        policy=board.maker_record.policy,
+        cosigners=cosigners_of(board.board_record, board.maker_record.policy, algorithms),
         clock=clock,
-        algorithms=algorithms,
     )
 
 

@@ -19,7 +19,7 @@ from typing import Final
 
 from fieldpost.checkin.comparing import Fit, History, Verdict, compare
 from fieldpost.checkin.evidence import board_records
-from fieldpost.checkin.quorum import verify_quorum
+from fieldpost.checkin.quorum import cosigners_of, verify_quorum
 from fieldpost.durable import OS, Disk, make_dirs, write_file
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import (
@@ -229,10 +229,8 @@ class Looking:
             return verify_quorum(
                 parse_checkpoint(head.text),
                 _cosignatures(note),
-                board=record,
-                policy=_witnesses_of(self.board, record),
+                cosigners=cosigners_of(record, _witnesses_of(self.board, record), _EVERY),
                 clock=self._clock(),
-                algorithms=_EVERY,
             )
         except (Untrusted, Malformed):
             return 0
