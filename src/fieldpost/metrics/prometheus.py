@@ -69,11 +69,22 @@ class Metrics:
 
     def count(self, name: str, labels: Mapping[str, str] | None = None, *, by: int = 1) -> None:
         """Count an event. KeyError for a counter that was not announced: a bug."""
+        self.counting(name, labels)(by)
+
+    def counting(self, name: str, labels: Mapping[str, str] | None = None) -> Callable[[int], None]:
+        """What counts so many events under these labels, for whoever counts them all the time.
+
+        KeyError as `count`.
+        """
         if self._help[name][0] != "counter" or name in self._gauges:
             raise KeyError(name)
         key = (name, tuple(sorted((labels or {}).items())))
-        with self._lock:
-            self._counters[key] = self._counters.get(key, 0) + by
+
+        def count(by: int) -> None:
+            with self._lock:
+                self._counters[key] = self._counters.get(key, 0) + by
+
+        return count
 
     def described(self) -> list[tuple[str, str, str]]:
         """(name, kind, what it says) of everything that was announced."""

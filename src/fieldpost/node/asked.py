@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole requests that were parsed before, by their bytes.
+"""What was parsed before, by its bytes: whole requests, and headers of bodies that are taken here.
 
-Devices of a class send the same few bytes again and again. Between two messages the parser holds
-nothing, so the same bytes there are the same request, and parsing them a second time says nothing
-new. Only what the parser took as exactly one plain request for a prepared answer is remembered,
-and only for where a message begins: bytes inside a body are never looked up.
+Devices of a class send the same few bytes again and again, and who posts sends the same header
+before each body. Between two messages the parser holds nothing, so the same bytes there are the
+same request, or the same header, and parsing them a second time says nothing new. Only what the
+parser took as exactly one plain message is remembered, and only for where a message begins: bytes
+inside a body are never looked up.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 MOST_BYTES: Final = 1_024
-"""Of a request that is remembered; devices send about a hundred."""
+"""Of a request or header that is remembered; devices send about a hundred."""
 MOST_REQUESTS: Final = 4_096
-"""That are remembered; when there are more all are forgotten, and parsed again."""
+"""That are remembered, of each kind; when there are more all are forgotten, and parsed again."""
+
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +28,25 @@ class Asked:
     if_none_match: str | None
 
 
-class AskedBefore:
-    """The memory of one server. For one thread."""
+class SaidBefore(Generic[Said]):
+    """One memory of one server: bytes, and what they said when they were parsed. For one thread."""
 
     def __init__(self) -> None:
-        self._requests: dict[bytes, Asked] = {}
+        self._known: dict[bytes, Said] = {}
 
     def __len__(self) -> int:
-        """How many requests are remembered."""
-        return len(self._requests)
+        """How many are remembered."""
+        return len(self._known)
 
-    def find(self, data: bytes) -> Asked | None:
-        """What these bytes asked when they were parsed, if they were."""
-        return self._requests.get(data)
+    def find(self, data: bytes) -> Said | None:
+        """What these bytes said when they were parsed, if they were."""
+        # A long body is not hashed in vain.
+        return self._known.get(data) if len(data) <= MOST_BYTES else None
 
-    def keep(self, data: bytes, asked: Asked) -> None:
-        """Remember what the parser made of `data`, which was one whole request and no more."""
+    def keep(self, data: bytes, said: Said) -> None:
+        """Remember what the parser made of `data`, which was whole and no more."""
         if len(data) > MOST_BYTES:
             return
-        if len(self._requests) >= MOST_REQUESTS:
-            self._requests.clear()
-        self._requests[data] = asked
+        if len(self._known) >= MOST_REQUESTS:
+            self._known.clear()
+        self._known[data] = said

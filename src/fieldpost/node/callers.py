@@ -7,7 +7,7 @@ says less about people. The count is the Space-Saving sketch (Metwally, Agrawal 
 is too high by at most that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 from threading import Lock
@@ -60,6 +60,7 @@ class Requests:
     def __init__(self, metrics: Metrics, callers: Callers) -> None:
         self._metrics = metrics
         self._callers = callers
+        self._counts: dict[tuple[str, int], Callable[[int], None]] = {}
 
     def came(self, host: str) -> None:
         """A request from an address."""
@@ -67,8 +68,12 @@ class Requests:
 
     def ended(self, path: str, status: int) -> None:
         """A request was answered."""
-        labels = {"noun": noun_of(path), "status": f"{status // 100}xx"}
-        self._metrics.count("fieldpost_requests_total", labels)
+        key = noun_of(path), status // 100
+        count = self._counts.get(key)
+        if count is None:
+            labels = {"noun": key[0], "status": f"{key[1]}xx"}
+            count = self._counts[key] = self._metrics.counting("fieldpost_requests_total", labels)
+        count(1)
 
 
 _NOUNS: Final = frozenset(

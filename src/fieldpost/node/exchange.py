@@ -6,6 +6,7 @@ follow on the same connection, with a lost connection and with the end of the se
 """
 
 import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from typing import Final
@@ -26,19 +27,27 @@ _STATUS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the header of a POST says of its body, and who takes that."""
+
+    path: str
+    taker: Taker
+    kind: str
+    length: int
+
+
 class Exchange:
-    """The state that uvicorn asks for, the body so far, and who takes it."""
+    """The state that uvicorn asks for, what was announced, and the body so far."""
 
     __slots__ = (
-        *("body", "disconnected", "heard", "keep_alive", "kind", "message_event", "more_body"),
-        *("followed", "path", "response_complete", "started", "taker", "timer"),
+        *("announced", "body", "disconnected", "followed", "heard", "keep_alive", "message_event"),
+        *("more_body", "response_complete", "started", "timer"),
     )
 
-    def __init__(self, followed: Followed, path: str, taker: Taker, kind: str, now: float) -> None:
+    def __init__(self, followed: Followed, announced: Announced, now: float) -> None:
         self.followed = followed
-        self.path = path
-        self.taker = taker
-        self.kind = kind
+        self.announced = announced
         self.body = bytearray()
         self.more_body = True
         self.started = self.heard = now
@@ -66,8 +75,8 @@ class Exchange:
         return bytes(self.body)
 
 
-def find_taker(short: ShortWay, path: bytes, headers: Headers) -> tuple[Taker, str] | None:
-    """Who takes the body of a POST with these headers, and its content type; None: not here."""
+def find_announced(short: ShortWay, path: bytes, headers: Headers) -> Announced | None:
+    """The body of a POST with these headers, if somebody takes it here."""
     taker = short.takers.get(path)
     if taker is None:
         return None
@@ -84,7 +93,7 @@ def find_taker(short: ShortWay, path: bytes, headers: Headers) -> tuple[Taker, s
     shown = kind.decode("latin-1").partition(";")[0].strip().lower()
     if not 0 < int(length) <= taker.most_bytes(shown):
         return None
-    return taker, shown
+    return Announced(path.decode("ascii"), taker, shown, int(length))
 
 
 def render(response: Response, *more: Headers, keep_alive: bool) -> bytes:

@@ -9,24 +9,26 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
+
+from starlette.responses import Response
 
 from fieldpost import cbor
 from fieldpost.engines.base import Answer, Receipt
 from fieldpost.errors import FieldpostError, Malformed, Rejected, Unavailable
 from fieldpost.journal import tell
-from fieldpost.node.api.answers import answer_json_text
+from fieldpost.node.api.answers import JsonText
 from fieldpost.node.api.problems import bug_response, problem_response
-from fieldpost.node.handover import Handover
 from fieldpost.node.service import NodeService
-from fieldpost.node.taking import Respond, Waiting
+from fieldpost.node.taking import Owed, Respond
 
 ONE: Final = "application/cose"
 MANY: Final = "application/cbor-seq"
 _MALFORMED: Final = 1
 _OUTCOMES: Final = "fieldpost_posts_total"
+
+_Settled = Sequence[tuple[Respond, Sequence[Answer]]]
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +39,12 @@ class PostDesk:
     def __init__(self, service: NodeService) -> None:
         self._service = service
         self._limits = service.limits
-        self._handover: Handover | None = None
-        self._unproven: list[tuple[Waiting, Receipt]] = []
+        self._ones = self._owed(self._settle_ones)
+        self._many = self._owed(self._settle_many)
         self._proving: set[asyncio.Task[None]] = set()
+
+    def _owed(self, settle: Callable[[_Settled], None]) -> Owed[Sequence[Answer]]:
+        return Owed(self._limits.commit_s, settle=settle, late=self._late)
 
     def most_bytes(self, kind: str) -> int:
         """See Taker."""
@@ -48,79 +53,67 @@ class PostDesk:
 
     def take(self, kind: str, body: bytes, respond: Respond) -> None:
         """See Taker. 200 with a receipt, or with a result for each; or a problem."""
-        loop = asyncio.get_running_loop()
-        if self._handover is None:
-            self._handover = Handover(loop)
-        waiting = Waiting(respond)
-        try:
-            entries = [body] if kind == ONE else _split(body, most=self._limits.posts_per_request)
-        except Malformed as error:
-            waiting.answer(problem_response(error))
+        if kind == ONE:
+            self._service.submit_many([body], self._ones.owe(respond))
             return
-        waiting.expect(loop, self._limits.commit_s, partial(self._late, waiting, len(entries)))
-        settle = self._settle_one if kind == ONE else self._settle_many
-        handover = self._handover
-        self._service.submit_many(
-            entries, lambda answers: handover.call(partial(settle, waiting, answers))
+        try:
+            entries = _split(body, most=self._limits.posts_per_request)
+        except Malformed as error:
+            respond(problem_response(error))
+            return
+        self._service.submit_many(entries, self._many.owe(respond, len(entries)))
+
+    def _late(self, count: int) -> Response:
+        self._service.metrics.count(_OUTCOMES, {"outcome": "late"}, by=count)
+        return problem_response(
+            Unavailable("the post is not in the log yet; send the same bytes again", 5)
         )
 
-    def _late(self, waiting: Waiting, count: int) -> None:
-        self._service.metrics.count(_OUTCOMES, {"outcome": "late"}, by=count)
-        late = Unavailable("the post is not in the log yet; send the same bytes again", 5)
-        waiting.answer(problem_response(late))
-
-    def _count(self, answers: Sequence[Answer]) -> None:
+    def _count(self, answers: Iterable[Answer]) -> None:
         outcomes = Counter(map(_outcome, answers))
         for outcome, number in outcomes.items():
             self._service.metrics.count(_OUTCOMES, {"outcome": outcome}, by=number)
 
-    def _settle_many(self, waiting: Waiting, answers: Sequence[Answer]) -> None:
-        if waiting.is_answered:
-            return
-        self._count(answers)
-        refused = next((a for a in answers if isinstance(a, Unavailable)), None)
-        if refused is not None:
-            waiting.answer(problem_response(refused))
-        else:
-            results = ", ".join([_result(answer) for answer in answers])
-            waiting.answer(answer_json_text(f'{{"results": [{results}]}}', cache="no-store"))
+    def _settle_many(self, settled: _Settled) -> None:
+        for respond, answers in settled:
+            self._count(answers)
+            refused = next((a for a in answers if isinstance(a, Unavailable)), None)
+            if refused is not None:
+                self._many.pay(respond, problem_response(refused))
+            else:
+                results = ", ".join([_result(answer) for answer in answers])
+                self._many.pay(respond, JsonText(f'{{"results": [{results}]}}'))
 
-    def _settle_one(self, waiting: Waiting, answers: Sequence[Answer]) -> None:
-        if waiting.is_answered:
-            return
-        self._count(answers)
-        (answer,) = answers
-        if isinstance(answer, FieldpostError):
-            waiting.answer(problem_response(answer))
-            return
-        self._unproven.append((waiting, answer))
-        if len(self._unproven) == 1:
-            # In the next turn of the loop, when all of the batch stand here.
-            asyncio.get_running_loop().call_soon(self._prove_all)
+    def _settle_ones(self, settled: _Settled) -> None:
+        self._count(answer for _, (answer,) in settled)
+        included: list[tuple[Respond, Receipt]] = []
+        for respond, (answer,) in settled:
+            if isinstance(answer, Receipt):
+                included.append((respond, answer))
+            else:
+                self._ones.pay(respond, problem_response(answer))
+        if included:
+            task = asyncio.get_running_loop().create_task(self._prove(included))
+            self._proving.add(task)
+            task.add_done_callback(self._proving.discard)
 
-    def _prove_all(self) -> None:
-        some, self._unproven = self._unproven, []
-        task = asyncio.get_running_loop().create_task(self._prove(some))
-        self._proving.add(task)
-        task.add_done_callback(self._proving.discard)
-
-    async def _prove(self, some: Sequence[tuple[Waiting, Receipt]]) -> None:
+    async def _prove(self, some: Sequence[tuple[Respond, Receipt]]) -> None:
         indexes = [receipt.index for _, receipt in some]
         try:
             texts = await asyncio.to_thread(self._service.proofs_of, indexes)
         except FieldpostError as error:
-            for waiting, _ in some:
-                waiting.answer(problem_response(error))
+            for respond, _ in some:
+                self._ones.pay(respond, problem_response(error))
             return
         except Exception as bug:  # noqa: BLE001 - a bug costs its answers, which may be fetched later
             tell(_log, "receipts-not-made", posts=len(some), trace=bug)
-            for waiting, _ in some:
-                waiting.answer(bug_response())
+            for respond, _ in some:
+                self._ones.pay(respond, bug_response())
             return
-        for (waiting, receipt), text in zip(some, texts, strict=True):
+        for (respond, receipt), text in zip(some, texts, strict=True):
             shown = json.dumps(text.decode())
             members = f'"index": {receipt.index}, "size": {receipt.size}, "receipt": {shown}'
-            waiting.answer(answer_json_text(f"{{{members}}}", cache="no-store"))
+            self._ones.pay(respond, JsonText(f"{{{members}}}"))
 
 
 def _split(body: bytes, *, most: int) -> list[bytes]:

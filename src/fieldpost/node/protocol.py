@@ -2,12 +2,13 @@
 """The guarded protocol with a short way for hot answers.
 
 A prepared answer (`fieldpost.node.fast`) is written once the request is parsed whole, if nothing
-else on the connection is under way; the same bytes are parsed once (`fieldpost.node.asked`). So is
-the answer of whoever takes a small body (`fieldpost.node.taking`), once there is one. Limits hold
-for them as for all.
+else on the connection is under way. So is the answer of whoever takes a small body
+(`fieldpost.node.taking`), once there is one. The same request, and the same header before another
+body, are parsed once (`fieldpost.node.asked`). Limits hold for them as for all.
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -16,17 +17,21 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from fieldpost.node.api.problems import TooSlow, problem_response
-from fieldpost.node.asked import Asked, AskedBefore
+from fieldpost.node.asked import MOST_BYTES, Asked, SaidBefore
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
-from fieldpost.node.exchange import UNUSUAL, Exchange, find_taker, render
+from fieldpost.node.exchange import UNUSUAL, Announced, Exchange, find_announced, render
 from fieldpost.node.fast import FastAnswers
+from fieldpost.node.following import Headers
 from fieldpost.node.gate import PREPARED_COST, Gate
 from fieldpost.node.guarded import FORWARDED, GuardedProtocol
 from fieldpost.node.taking import ShortWay
 
 # A request with one of these asks for more than prepared bytes.
 _UNUSUAL: Final = UNUSUAL | {b"content-length"}
+# What is another with each request; by X-Forwarded-For and Forwarded another client is charged.
+_EACH_TIME: Final = FORWARDED | {b"x-request-id"}
+_HEADER_END: Final = b"\r\n\r\n"
 
 
 class LimitedProtocol(GuardedProtocol):
@@ -34,34 +39,68 @@ class LimitedProtocol(GuardedProtocol):
 
     fast: FastAnswers | None = None
     short: ShortWay | None = None
-    asked: AskedBefore
+    asked: SaidBefore[Asked]
+    announced: SaidBefore[Announced]
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         self._prepared: bytes | None = None
         self._exchange: Exchange | None = None
-        # Whether the next byte begins a message; what the last one asked, if an answer was ready.
+        # Whether the next byte begins a message; what the last one said, if that may be kept.
         self._is_between = True
         self._messages = 0
         self._asked: Asked | None = None
+        self._announced: Announced | None = None
         self._last_answer = -inf
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came. What was parsed before as one whole request is not parsed again."""
-        if not self._is_between:
-            super().data_received(data)
+        """Bytes came. What was parsed before is not parsed again."""
+        began_here = self._is_between
+        if began_here and self._is_known(data):
             return
-        asked = self.asked.find(data)
-        if asked is not None and self._answer_again(asked):
-            return
-        self._messages, self._asked = 0, None
+        self._messages, self._asked, self._announced = 0, None, None
         super().data_received(data)
-        self._remember(data)
+        if began_here:
+            self._remember(data)
+        exchange = self._exchange
+        if exchange is not None and exchange.timer is None:
+            # Most bodies come with their header, and then cost no timer.
+            self._await_body(exchange)
+
+    def _is_known(self, data: bytes) -> bool:
+        """Whether this was known, and is served."""
+        asked = self.asked.find(data)
+        return self._take_again(data) if asked is None else self._answer_again(asked)
 
     def _remember(self, data: bytes) -> None:
-        if self._asked is not None and self._messages == 1 and self._is_between:
+        if self._messages != 1 or not self._is_between:
+            return
+        if self._asked is not None:
             self.asked.keep(data, self._asked)
+        elif self._announced is not None:
+            end = data.find(_HEADER_END) + len(_HEADER_END)
+            # One message, whose body was so long: then all before it, and no less, is its header.
+            if len(data) - end == self._announced.length:
+                self.announced.keep(data[:end], self._announced)
+
+    def _take_again(self, data: bytes) -> bool:
+        """Have a body taken whose header was parsed before, if it is here, whole, and no more.
+
+        As `_is_plain` and `begin` did before, if they would do so now.
+        """
+        end = data.find(_HEADER_END, 0, MOST_BYTES) + len(_HEADER_END)
+        announced = self.announced.find(data[:end])
+        if announced is None or len(data) - end != announced.length or self._is_busy():
+            return False
+        now = self.loop.time()
+        if not self.gate.admits(self._peer, 1.0, now):
+            return False
+        self._header_arrived()
+        self.crowd.serve(self)
+        exchange = self._begin_exchange(announced, self.client, (), now)
+        announced.taker.take(announced.kind, data[end:], partial(self._finish, exchange))
+        return True
 
     def _answer_again(self, asked: Asked) -> bool:
         """Answer what `_is_plain` and `_find_prepared` took before, if they would do so now."""
@@ -80,13 +119,20 @@ class LimitedProtocol(GuardedProtocol):
             return False
         self._header_arrived()
         self.transport.write(answer)
+        self._answered(now)
+        return True
+
+    def _answered(self, now: float) -> None:
+        """What `on_response_complete` does, without a timer for each answer."""
+        if self.pipeline or self.transport.is_closing():
+            self.on_response_complete()
+            return
         self.server_state.total_requests += 1
         self.crowd.wait(self)
-        # The timer runs on, and looks at this when it is over: none is set for each request.
+        # The timer runs on, and looks at this when it is over.
         self._last_answer = now
         if self.timeout_keep_alive_task is None:
             self._keep_alive(self.timeout_keep_alive)
-        return True
 
     def _keep_alive(self, rest_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(rest_s, self.timeout_keep_alive_handler)
@@ -94,7 +140,9 @@ class LimitedProtocol(GuardedProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """The connection may have been idle too long."""
         rest_s = self._last_answer + self.timeout_keep_alive - self.loop.time()
-        if rest_s > 0:
+        if self._is_answering():
+            self.timeout_keep_alive_task = None  # the answer sets it again
+        elif rest_s > 0:
             self._keep_alive(rest_s)
         else:
             super().timeout_keep_alive_handler()
@@ -111,7 +159,7 @@ class LimitedProtocol(GuardedProtocol):
             self._prepared = self._find_prepared()
             if self._prepared is not None and not self.admits(PREPARED_COST):
                 self._prepared = None
-            self._exchange = self._begin_exchange()
+            self._exchange = self._find_exchange()
         if self._prepared is None and self._exchange is None:
             super().begin()
 
@@ -130,11 +178,11 @@ class LimitedProtocol(GuardedProtocol):
         if self._prepared is not None:
             self.transport.write(self._prepared)
             self._prepared = None
-            self.on_response_complete()
+            self._answered(self.loop.time())
         elif exchange is not None:
-            body = exchange.finish_body()
+            body, announced = exchange.finish_body(), exchange.announced
             if not exchange.response_complete:
-                exchange.taker.take(exchange.kind, body, partial(self._finish, exchange))
+                announced.taker.take(announced.kind, body, partial(self._finish, exchange))
         else:
             super().on_message_complete()
 
@@ -147,25 +195,35 @@ class LimitedProtocol(GuardedProtocol):
         )
 
     def _is_busy(self) -> bool:
-        before: RequestResponseCycle | Exchange | None = self.cycle
         return bool(
             self.pipeline
             or self.flow.write_paused
-            or (before is not None and not before.response_complete)
+            or self._is_answering()
             or self.transport.is_closing()
         )
 
-    def _begin_exchange(self) -> Exchange | None:
+    def _is_answering(self) -> bool:
+        before: RequestResponseCycle | Exchange | None = self.cycle
+        return before is not None and not before.response_complete
+
+    def _find_exchange(self) -> Exchange | None:
         if self.short is None or self.parser.get_method() != b"POST":
             return None
-        found = find_taker(self.short, self.url, self.headers)
-        if found is None or not self.admits(1.0):
+        announced = find_announced(self.short, self.url, self.headers)
+        if announced is None or not self.admits(1.0):
             return None
+        if _EACH_TIME.isdisjoint([name for name, _ in self.headers]):
+            self._announced = announced
         client = self.scope["client"]
-        followed = self.short.follower.begin(client[0] if client else "unknown", self.headers)
-        exchange = Exchange(followed, self.url.decode("ascii"), *found, self.loop.time())
+        return self._begin_exchange(announced, client, self.headers, self.loop.time())
+
+    def _begin_exchange(
+        self, announced: Announced, client: Sequence[Any] | None, headers: Headers, now: float
+    ) -> Exchange:
+        assert self.short is not None
+        followed = self.short.follower.begin(client[0] if client else "unknown", headers)
+        exchange = Exchange(followed, announced, now)
         self.cycle = exchange  # type: ignore[assignment]
-        self._await_body(exchange)
         return exchange
 
     def _await_body(self, exchange: Exchange) -> None:
@@ -181,7 +239,7 @@ class LimitedProtocol(GuardedProtocol):
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
         assert self.short is not None
-        follower, followed, path = self.short.follower, exchange.followed, exchange.path
+        follower, followed, path = self.short.follower, exchange.followed, exchange.announced.path
         status = response.status_code
         more = follower.answered(followed, "POST", path, status)
         follower.ended(followed, "POST", path, status, len(response.body))
@@ -192,7 +250,7 @@ class LimitedProtocol(GuardedProtocol):
         self.transport.write(render(response, general, more, keep_alive=exchange.keep_alive))
         if not exchange.keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        self._answered(self.loop.time())
 
     def _find_prepared(self) -> bytes | None:
         fast = self.fast
@@ -230,4 +288,8 @@ def limited_protocol(
 ) -> type[asyncio.Protocol]:
     """The protocol class for a server with these limits."""
     members = {"limits": limits, "gate": gate, "crowd": crowd, "fast": fast, "short": short}
-    return type("LimitedProtocol", (LimitedProtocol,), {**members, "asked": AskedBefore()})
+    return type(
+        "LimitedProtocol",
+        (LimitedProtocol,),
+        {**members, "asked": SaidBefore(), "announced": SaidBefore()},
+    )

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Taking reports: one body in, 204 once it is verified and on the disk."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
@@ -13,9 +12,8 @@ from fieldpost.errors import FieldpostError, Unavailable
 from fieldpost.fleet.service import FleetService
 from fieldpost.node.api.problems import bug_response, problem_response
 from fieldpost.node.config import Limits
-from fieldpost.node.handover import Handover
 from fieldpost.node.report_relay import RELAYED
-from fieldpost.node.taking import Respond, Waiting
+from fieldpost.node.taking import Owed, Respond
 
 REPORT: Final = "application/eat+cwt"
 
@@ -33,7 +31,7 @@ class ReportDesk:
         self._fleet = fleet
         self._pass_on = pass_on
         self._limits = limits
-        self._handover: Handover | None = None
+        self._owed = Owed(limits.commit_s, settle=self._settle, late=_late)
 
     def most_bytes(self, kind: str) -> int:
         """See Taker."""
@@ -41,20 +39,18 @@ class ReportDesk:
 
     def take(self, kind: str, body: bytes, respond: Respond) -> None:
         """See Taker."""
-        loop = asyncio.get_running_loop()
-        if self._handover is None:
-            self._handover = Handover(loop)
-        waiting, handover = Waiting(respond), self._handover
         try:
             stored = self._fleet.take_report(body)
         except FieldpostError as error:
-            waiting.answer(problem_response(error))
+            respond(problem_response(error))
             return
-        late = Unavailable("the report is not stored yet; send the same bytes again", 5)
-        waiting.expect(loop, self._limits.commit_s, lambda: waiting.answer(problem_response(late)))
         if kind == REPORT and self._pass_on is not None:
             stored.add_done_callback(partial(_relay, self._pass_on, body))
-        stored.add_done_callback(lambda done: handover.call(partial(_settle, waiting, done)))
+        stored.add_done_callback(self._owed.owe(respond))
+
+    def _settle(self, settled: Sequence[tuple[Respond, Future[None]]]) -> None:
+        for respond, stored in settled:
+            self._owed.pay(respond, _answer(stored.exception()))
 
 
 def _relay(pass_on: Callable[[bytes], None], report: bytes, stored: Future[None]) -> None:
@@ -62,11 +58,13 @@ def _relay(pass_on: Callable[[bytes], None], report: bytes, stored: Future[None]
         pass_on(report)
 
 
-def _settle(waiting: Waiting, stored: Future[None]) -> None:
-    error = stored.exception()
+def _late(_count: int) -> Response:
+    return problem_response(
+        Unavailable("the report is not stored yet; send the same bytes again", 5)
+    )
+
+
+def _answer(error: BaseException | None) -> Response:
     if error is None:
-        waiting.answer(Response(None, 204))
-    elif isinstance(error, FieldpostError):
-        waiting.answer(problem_response(error))
-    else:
-        waiting.answer(bug_response())
+        return Response(None, 204)
+    return problem_response(error) if isinstance(error, FieldpostError) else bug_response()

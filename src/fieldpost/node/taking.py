@@ -9,13 +9,17 @@ task with its queues for each of them costs more than the ledger does. What take
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from itertools import takewhile
+from typing import Generic, Protocol, TypeVar
 
 from starlette.responses import Response
 
 from fieldpost.node.following import Follower
+from fieldpost.node.handover import Handover
 
 Respond = Callable[[Response], None]
+Fate = TypeVar("Fate")
 
 
 class Taker(Protocol):
@@ -38,34 +42,58 @@ class ShortWay:
     follower: Follower
 
 
-class Waiting:
-    """Somebody who is owed one answer; the first one counts."""
+class Owed(Generic[Fate]):
+    """Answers that are owed for bodies that were taken, none of them for longer than `most_s`.
 
-    __slots__ = ("_respond", "_timer")
+    Any thread may bring what became of a body. All that is brought until the event loop looks is
+    settled together: `settle` gets who is still owed an answer, and pays. Whom nobody paid in time
+    is paid what `late` makes of the number of things in his body. All have the same time, so the
+    first to be owed is the first to be late, and one timer does for all. Used on one event loop.
+    """
 
-    def __init__(self, respond: Respond) -> None:
-        self._respond: Respond | None = respond
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether it is too late for an answer."""
-        return self._respond is None
-
-    def expect(
-        self, loop: asyncio.AbstractEventLoop, most_s: float, late: Callable[[], None]
+    def __init__(
+        self,
+        most_s: float,
+        *,
+        settle: Callable[[list[tuple[Respond, Fate]]], None],
+        late: Callable[[int], Response],
     ) -> None:
-        """Call `late` unless there is an answer within `most_s` seconds."""
-        if self._respond is not None:
-            self._timer = loop.call_later(most_s, late)
+        self._most_s = most_s
+        self._settle = settle
+        self._late = late
+        # When it will be too late for each, and for how many things, in this order.
+        self._debts: dict[Respond, tuple[float, int]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._handover: Handover[Respond, Fate] | None = None
 
-    def answer(self, response: Response) -> None:
-        """Give the answer."""
-        respond, self._respond = self._respond, None
-        if self._timer is not None:
-            self._timer.cancel()
-        if respond is not None:
+    def owe(self, respond: Respond, count: int = 1) -> Callable[[Fate], None]:
+        """Somebody is owed an answer for `count` things; what to call with what became of them."""
+        loop = asyncio.get_running_loop()
+        if self._handover is None:
+            self._handover = Handover(loop, self._hear)
+        if self._timer is None:
+            self._timer = loop.call_later(self._most_s, self._look)
+        self._debts[respond] = loop.time() + self._most_s, count
+        return partial(self._handover.bring, respond)
+
+    def pay(self, respond: Respond, response: Response) -> None:
+        """Give an answer to whoever is owed one; the first one counts."""
+        if self._debts.pop(respond, None) is not None:
             respond(response)
+
+    def _hear(self, brought: list[tuple[Respond, Fate]]) -> None:
+        settled = [one for one in brought if one[0] in self._debts]
+        if settled:
+            self._settle(settled)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late = takewhile(lambda debt: debt[1][0] <= now, list(self._debts.items()))
+        for respond, (_, count) in late:
+            self.pay(respond, self._late(count))
+        first = next(iter(self._debts.values()), None)
+        self._timer = None if first is None else loop.call_later(first[0] - now, self._look)
 
 
 async def taken(taker: Taker, kind: str, body: bytes) -> Response:

@@ -1,115 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that were parsed before are answered by their bytes, but only where one may begin."""
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-import uvicorn
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from fieldpost.node.asked import MOST_BYTES, MOST_REQUESTS, Asked, AskedBefore
-from fieldpost.node.config import Limits
-from fieldpost.node.crowd import Crowd
+from fieldpost.node.asked import MOST_BYTES, MOST_REQUESTS, Asked, SaidBefore
 from fieldpost.node.fast import FastAnswers
-from fieldpost.node.gate import Gate
-from fieldpost.node.protocol import LimitedProtocol, limited_protocol
+from fieldpost.node.protocol import LimitedProtocol
+from tests.unit.node.still_connection import KEEP_ALIVE_S, Deaf, Loop, Transport, connected
 
 KNOWN = b"GET /a HTTP/1.1\r\nHost: node\r\n\r\n"
 READY = b'HTTP/1.1 200 OK\r\ndate: today\r\netag: "1"\r\ncontent-length: 4\r\n\r\nbody'
-KEEP_ALIVE_S = 75
 
 
-class Timer:
-    def __init__(self) -> None:
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Loop:
-    """A clock that stands still, timers that wait for the test, tasks that nobody runs."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.tasks = 0
-        self.timers: list[tuple[float, Callable[..., None], Timer]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, delay: float, call: Callable[..., None], *_: Any) -> Timer:
-        self.timers.append((delay, call, Timer()))
-        return self.timers[-1][2]
-
-    def create_task(self, work: Coroutine[Any, Any, None], **_: Any) -> "Loop":
-        work.close()
-        self.tasks += 1
-        return self
-
-    def add_done_callback(self, call: Callable[..., None]) -> None:
-        """A task that nobody runs is never done."""
-
-
-class Transport:
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.closing = False
-
-    def get_extra_info(self, name: str) -> object:
-        return ("203.0.113.9", 4711) if name == "peername" else None
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def close(self) -> None:
-        self.closing = True
-
-    abort = close
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def resume_reading(self) -> None:
-        """Nothing was paused."""
-
-    pause_reading = resume_reading
-
-
-class Deaf:
-    """A parser that must not be asked."""
-
-    def feed_data(self, data: bytes) -> None:
-        raise AssertionError(f"parsed: {data!r}")
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Never run: a test counts that it would be."""
-
-
-def connected(*, burst: int = 1_000) -> tuple[LimitedProtocol, Transport, Loop, FastAnswers]:
-    limits = Limits(client_requests_per_s=1, client_burst=burst)
+def asking(*, burst: int = 1_000) -> tuple[LimitedProtocol, Transport, Loop, FastAnswers]:
+    """A connection to a server that has one answer ready."""
     fast = FastAnswers(10)
-    kind = limited_protocol(
-        limits, gate=Gate.build(limits, ()), crowd=Crowd(most=9, most_per_client=9), fast=fast
-    )
-    config = uvicorn.Config(
-        application, http=kind, lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE_S
-    )
-    config.load()
-    state = ServerState()
-    state.default_headers = [(b"date", b"today")]
-    loop, transport = Loop(), Transport()
-    made: Any = kind
-    protocol = made(config=config, server_state=state, app_state={}, _loop=loop)
-    protocol.connection_made(transport)
+    protocol, transport, loop = connected(burst=burst, fast=fast)
     keep(fast, loop)
-    assert isinstance(protocol, LimitedProtocol)
     return protocol, transport, loop, fast
 
 
@@ -125,7 +34,7 @@ def keep(fast: FastAnswers, loop: Loop, body: bytes = b"body") -> None:
 
 
 def test_the_same_bytes_are_parsed_once() -> None:
-    protocol, transport, _, _ = connected()
+    protocol, transport, _, _ = asking()
     protocol.data_received(KNOWN)
     parser: Any = Deaf()
     protocol.parser = parser
@@ -135,13 +44,13 @@ def test_the_same_bytes_are_parsed_once() -> None:
 
 
 def test_a_request_that_was_asked_before_gets_what_is_published_now() -> None:
-    protocol, transport, loop, fast = connected()
+    protocol, transport, loop, fast = asking()
     protocol.data_received(KNOWN)
     fast.forget()
     protocol.data_received(KNOWN)
     assert transport.written == [READY]
     assert loop.tasks == 1, "the application is asked for the new one"
-    other, second, _, new = connected()
+    other, second, _, new = asking()
     other.data_received(KNOWN)
     new.forget()
     keep(new, loop, b"news")
@@ -157,7 +66,7 @@ def smuggle(protocol: LimitedProtocol) -> None:
 
 
 def test_bytes_inside_a_body_are_no_request_even_if_they_were_one_before() -> None:
-    protocol, transport, _, _ = connected()
+    protocol, transport, _, _ = asking()
     smuggle(protocol)
     protocol.data_received(KNOWN)
     assert transport.written == [READY], "one answer, to the one request that wanted it"
@@ -165,7 +74,7 @@ def test_bytes_inside_a_body_are_no_request_even_if_they_were_one_before() -> No
 
 
 def test_control_where_the_place_is_not_looked_at_the_body_is_answered() -> None:
-    protocol, transport, _, _ = connected()
+    protocol, transport, _, _ = asking()
     smuggle(protocol)
     protocol._is_between = True
     protocol.cycle.response_complete = True
@@ -174,7 +83,7 @@ def test_control_where_the_place_is_not_looked_at_the_body_is_answered() -> None
 
 
 def test_half_a_request_two_requests_and_other_forms_are_parsed() -> None:
-    protocol, _, _, _ = connected()
+    protocol, _, _, _ = asking()
     protocol.data_received(KNOWN[:9])
     protocol.data_received(KNOWN[9:])
     protocol.data_received(KNOWN + KNOWN)
@@ -189,7 +98,7 @@ def test_half_a_request_two_requests_and_other_forms_are_parsed() -> None:
 
 
 def test_nothing_is_answered_while_another_answer_is_under_way() -> None:
-    protocol, transport, loop, _ = connected()
+    protocol, transport, loop, _ = asking()
     protocol.data_received(KNOWN)
     protocol.data_received(b"GET /slow HTTP/1.1\r\nHost: node\r\n\r\n")
     protocol.data_received(KNOWN)
@@ -198,7 +107,7 @@ def test_nothing_is_answered_while_another_answer_is_under_way() -> None:
 
 
 def test_rates_hold_for_what_was_asked_before() -> None:
-    protocol, transport, loop, _ = connected(burst=1)
+    protocol, transport, loop, _ = asking(burst=1)
     for _ in range(11):
         protocol.data_received(KNOWN)
     assert len(transport.written) == 10, "a tenth of a token each"
@@ -206,7 +115,7 @@ def test_rates_hold_for_what_was_asked_before() -> None:
 
 
 def test_a_connection_that_asks_is_kept_and_one_that_is_silent_is_not() -> None:
-    protocol, transport, loop, _ = connected()
+    protocol, transport, loop, _ = asking()
     protocol.data_received(KNOWN)
     (_, handler, _) = loop.timers[-1]
     loop.now += KEEP_ALIVE_S - 1
@@ -222,7 +131,7 @@ def test_a_connection_that_asks_is_kept_and_one_that_is_silent_is_not() -> None:
 
 
 def test_a_header_owed_is_no_longer_owed_once_a_known_request_came() -> None:
-    protocol, _, loop, fast = connected()
+    protocol, _, loop, fast = asking()
     protocol.data_received(KNOWN)
     kind: Any = type(protocol)
     again = kind(
@@ -239,7 +148,7 @@ def test_a_header_owed_is_no_longer_owed_once_a_known_request_came() -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    memory = AskedBefore()
+    memory: SaidBefore[Asked] = SaidBefore()
     asked = Asked(b"/a", is_head=False, if_none_match=None)
     memory.keep(b"x" * (MOST_BYTES + 1), asked)
     assert len(memory) == 0

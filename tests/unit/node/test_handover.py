@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls from other threads reach the loop in order, wake it once, and never hurt their thread."""
+"""What other threads bring reaches the loop in order, wakes it once, and never hurts them."""
 
 import asyncio
 import threading
-from functools import partial
 
 from fieldpost.node.handover import Handover
 
@@ -18,14 +17,19 @@ class CountingLoop(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(*arguments, **named)
 
 
-def test_many_calls_come_in_order_and_wake_the_loop_once() -> None:
+def test_many_things_come_in_order_and_wake_the_loop_once() -> None:
     loop = CountingLoop()
-    handover, came, done = Handover(loop), list[int](), asyncio.Event()
+    came, done = list[list[tuple[str, int]]](), asyncio.Event()
+
+    def hear(brought: list[tuple[str, int]]) -> None:
+        came.append(brought)
+        done.set()
+
+    handover = Handover[str, int](loop, hear)
 
     def bring() -> None:
         for number in range(1_000):
-            handover.call(partial(came.append, number))
-        handover.call(done.set)
+            handover.bring("one", number)
 
     async def wait() -> None:
         thread = threading.Thread(target=bring)
@@ -36,28 +40,31 @@ def test_many_calls_come_in_order_and_wake_the_loop_once() -> None:
 
     loop.run_until_complete(wait())
     loop.close()
-    assert came == list(range(1_000))
+    assert came == [[("one", number) for number in range(1_000)]]
     assert loop.woken == 1
 
 
-def test_calls_that_come_one_by_one_all_arrive() -> None:
+def test_things_that_come_one_by_one_all_arrive() -> None:
     loop = asyncio.SelectorEventLoop()
-    handover, came = Handover(loop), list[int]()
+    came = list[tuple[str, int]]()
+    handover = Handover[str, int](loop, came.extend)
 
     async def one_by_one() -> None:
         for number in range(100):
-            handover.call(partial(came.append, number))
+            handover.bring("one", number)
             await asyncio.sleep(0)
 
     loop.run_until_complete(one_by_one())
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    assert came == list(range(100))
+    assert came == [("one", number) for number in range(100)]
 
 
-def test_a_closed_loop_is_no_fault_of_whoever_calls() -> None:
+def test_a_closed_loop_is_no_fault_of_whoever_brings() -> None:
     loop = asyncio.SelectorEventLoop()
-    handover = Handover(loop)
+    heard = list[tuple[str, int]]()
+    handover = Handover[str, int](loop, heard.extend)
     loop.close()
-    handover.call(lambda: None)
-    handover.call(lambda: None)
+    handover.bring("one", 1)
+    handover.bring("one", 2)
+    assert heard == []

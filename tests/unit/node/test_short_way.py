@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.callers import Callers, Requests
-from fieldpost.node.exchange import find_taker
+from fieldpost.node.exchange import Announced, find_announced
 from fieldpost.node.following import Follower
 from fieldpost.node.taking import Respond, ShortWay
 from tests.unit.node.running_node import LIMITS, Running, running
@@ -194,8 +194,9 @@ def test_only_small_bodies_of_known_length_at_known_paths_take_the_short_way() -
     taker = Anything()
     short = ShortWay({b"/here": taker}, follower)
     kind, length = (b"content-type", b"text/plain"), (b"content-length", b"4")
-    assert find_taker(short, b"/here", [kind, length]) == (taker, "text/plain")
-    assert find_taker(short, b"/there", [kind, length]) is None
-    assert find_taker(short, b"/here", [kind]) is None
-    assert find_taker(short, b"/here", [kind, (b"content-length", b"11")]) is None
-    assert find_taker(short, b"/here", [kind, length, (b"expect", b"100-continue")]) is None
+    whole = Announced("/here", taker, "text/plain", 4)
+    assert find_announced(short, b"/here", [kind, length]) == whole
+    assert find_announced(short, b"/there", [kind, length]) is None
+    assert find_announced(short, b"/here", [kind]) is None
+    assert find_announced(short, b"/here", [kind, (b"content-length", b"11")]) is None
+    assert find_announced(short, b"/here", [kind, length, (b"expect", b"100-continue")]) is None

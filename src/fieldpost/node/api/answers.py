@@ -10,6 +10,7 @@ from starlette.responses import Response
 FOREVER: Final = "public, max-age=31536000, immutable, no-transform"
 BRIEF: Final = "public, max-age=1, no-transform"
 CBOR: Final = "application/cbor"
+_JSON_TEXT: Final = ((b"cache-control", b"no-store"), (b"content-type", b"application/json"))
 
 
 def answer_bytes(
@@ -39,10 +40,19 @@ def is_known(if_none_match: str | None, etag: str) -> bool:
 
 def answer_json(value: object, *, cache: str = BRIEF) -> Response:
     """A JSON document."""
-    return answer_json_text(json.dumps(value), cache=cache)
-
-
-def answer_json_text(text: str, *, cache: str) -> Response:
-    """A JSON document that is written already."""
     headers = {"Cache-Control": cache, "Content-Type": "application/json"}
-    return Response(text.encode(), headers=headers)
+    return Response(json.dumps(value).encode(), headers=headers)
+
+
+class JsonText(Response):
+    """A JSON document that is written already, and that no cache keeps.
+
+    A node under load gives thousands a second: its headers are put down as the general class would
+    make them, which is a tenth of the work.
+    """
+
+    def __init__(self, text: str) -> None:  # the general one makes what is put down here
+        self.body = text.encode()
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = [*_JSON_TEXT, (b"content-length", b"%d" % len(self.body))]

@@ -2,8 +2,7 @@
 """Requests to a witness as HTTP: one table from its answers to statuses (C2SP tlog-witness)."""
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from starlette.responses import JSONResponse, Response
@@ -12,8 +11,7 @@ from fieldpost.checkin.chains import MissingLinks
 from fieldpost.errors import FieldpostError, Unavailable
 from fieldpost.node.api.problems import CONTENT_TYPE, problem_document, problem_response
 from fieldpost.node.config import Limits
-from fieldpost.node.handover import Handover
-from fieldpost.node.taking import Respond, Waiting
+from fieldpost.node.taking import Owed, Respond
 from fieldpost.tlog.note import format_signature_lines
 from fieldpost.tlog.witness import (
     MAX_REQUEST_BYTES,
@@ -36,9 +34,8 @@ class WitnessDesk:
         self, service: WitnessService, limits: Limits, count: Callable[[int], None]
     ) -> None:
         self._service = service
-        self._limits = limits
         self._count = count
-        self._handover: Handover | None = None
+        self._owed: Owed[Answer] = Owed(limits.commit_s, settle=self._settle, late=self._late)
 
     def most_bytes(self, kind: str) -> int:  # noqa: ARG002 - C2SP names no content type
         """See Taker."""
@@ -50,16 +47,7 @@ class WitnessDesk:
 
     def take_with(self, body: bytes, state: bytes | None, respond: Respond) -> None:
         """Take a request, with the state proof that a board's checkpoint comes with."""
-        loop = asyncio.get_running_loop()
-        if self._handover is None:
-            self._handover = Handover(loop)
-        handover = self._handover
-        waiting = Waiting(respond)
-        late = Unavailable("it is not cosigned yet; send the same bytes again", 5)
-        waiting.expect(loop, self._limits.commit_s, partial(self._settle, waiting, late))
-        self._service.submit(
-            body, state, lambda answer: handover.call(partial(self._settle, waiting, answer))
-        )
+        self._service.submit(body, state, self._owed.owe(respond))
 
     async def answer(self, body: bytes, state: bytes | None) -> Response:
         """The answer to a request, for a handler of the application."""
@@ -72,12 +60,17 @@ class WitnessDesk:
         self.take_with(body, state, settle)
         return await answer
 
-    def _settle(self, waiting: Waiting, answer: Answer) -> None:
-        if waiting.is_answered:
-            return
+    def _settle(self, settled: Sequence[tuple[Respond, Answer]]) -> None:
+        for respond, answer in settled:
+            self._owed.pay(respond, self._counted(answer))
+
+    def _late(self, _count: int) -> Response:
+        return self._counted(Unavailable("it is not cosigned yet; send the same bytes again", 5))
+
+    def _counted(self, answer: Answer) -> Response:
         response = response_of(answer)
         self._count(response.status_code)
-        waiting.answer(response)
+        return response
 
 
 def response_of(answer: Answer) -> Response:
