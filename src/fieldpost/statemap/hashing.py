@@ -59,8 +59,3 @@ def leaf_value(leaf: bytes) -> bytes:
 def leaf_hash(leaf: bytes) -> bytes:
     """The 32-byte hash of an encoded leaf."""
     return sha256(leaf).digest()
-
-
-def inner_hash(bit: int, left: bytes, right: bytes) -> bytes:
-    """The 32-byte hash of two subtrees whose keys differ first in position `bit`, 0 to 255."""
-    return sha256(INNER_PREFIX[bit] + left + right).digest()

@@ -5,8 +5,10 @@
 last published root while it works on the next; memory of an old version goes when its last
 reference goes. The order of updates never shows: one set of pairs has one root.
 
-Nodes are what Python keeps cheapest. A leaf is the bytes that are hashed for it; its hash is made
-when asked for. An inner node is a tuple of bit, left, right and hash.
+Nodes are what Python keeps cheapest. A leaf is the bytes that are hashed for it. An inner node is a
+tuple of bit, left, right and the bytes that are hashed for it, which hold the hashes of both sides:
+so a write and a proof touch only the nodes on their way, and not those beside it, which in a large
+map are in no cache of the processor.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,15 +24,14 @@ from fieldpost.statemap.hashing import (
     KEY_BITS,
     KEY_BYTES,
     encode_leaf,
-    inner_hash,
-    leaf_hash,
     leaf_key,
     leaf_value,
 )
 
 _Inner = tuple[int, "_Node", "_Node", bytes]
 _Node = Union[bytes, _Inner]  # noqa: UP007 - the alias is recursive
-_TOP: Final = KEY_BITS - 1
+# How far the bits of a key, as a number, are shifted to the right for each position.
+_SHIFT: Final = tuple(range(KEY_BITS - 1, -1, -1))
 _MASK: Final = tuple(0x80 >> bit for bit in range(8))
 
 
@@ -70,7 +71,8 @@ class StateMap:
         def leaves() -> Iterator[bytes]:
             nonlocal count
             for key, value in items:
-                _check_keys((key,))
+                if len(key) != KEY_BYTES:
+                    _check_keys((key,))
                 count += 1
                 yield encode_leaf(key, value)
 
@@ -143,10 +145,14 @@ class StateMap:
         walk = int.from_bytes(key, "big")
         steps: list[bytes] = []
         while isinstance(node, tuple):
-            bit, left, right, _ = node
-            node, sibling = (right, left) if walk >> (_TOP - bit) & 1 else (left, right)
+            bit, left, right, hashed = node
             # Deepest first is the order of the path, so it is filled backwards.
-            steps += (_hash(sibling), BIT_PREFIX[bit])
+            if walk >> _SHIFT[bit] & 1:
+                node = right
+                steps += (hashed[-64:-32], BIT_PREFIX[bit])
+            else:
+                node = left
+                steps += (hashed[-32:], BIT_PREFIX[bit])
         if leaf_key(node) == key:
             steps.reverse()
             return leaf_value(node), b"".join(steps)
@@ -163,20 +169,21 @@ def _check_keys(keys: Iterable[bytes]) -> None:
 
 
 def _hash(node: _Node) -> bytes:
-    return node[3] if isinstance(node, tuple) else leaf_hash(node)
+    return sha256(node[3] if isinstance(node, tuple) else node).digest()
 
 
 def _join(bit: int, left: _Node, right: _Node) -> _Inner:
-    return bit, left, right, inner_hash(bit, _hash(left), _hash(right))
+    return bit, left, right, INNER_PREFIX[bit] + _hash(left) + _hash(right)
 
 
 def _build(leaves: Iterable[bytes]) -> _Node | None:
     """The tree over sorted leaves, in one pass from left to right.
 
-    The stack holds finished subtrees, and between neighbours the bit that parts them; those bits
-    grow from bottom to top, so a pair is joined as soon as a smaller bit turns up.
+    The stack holds finished subtrees with their hashes, and between neighbours the bit that parts
+    them; those bits grow from bottom to top, so a pair is joined as soon as a smaller bit turns up.
     """
     nodes: list[_Node] = []
+    hashes: list[bytes] = []
     bits: list[int] = []
     previous = 0
     for leaf in leaves:
@@ -186,15 +193,22 @@ def _build(leaves: Iterable[bytes]) -> _Node | None:
                 raise ValueError(f"key {leaf_key(leaf).hex()} occurs twice, or out of order")
             apart = KEY_BITS - (walk ^ previous).bit_length()
             while bits and bits[-1] > apart:
-                right = nodes.pop()
-                nodes[-1] = _join(bits.pop(), nodes[-1], right)
+                _join_last(nodes, hashes, bits.pop())
             bits.append(apart)
         nodes.append(leaf)
+        hashes.append(sha256(leaf).digest())
         previous = walk
     while bits:
-        right = nodes.pop()
-        nodes[-1] = _join(bits.pop(), nodes[-1], right)
+        _join_last(nodes, hashes, bits.pop())
     return nodes[0] if nodes else None
+
+
+def _join_last(nodes: list[_Node], hashes: list[bytes], bit: int) -> None:
+    """Put the node over the last two in their place."""
+    right, digest = nodes.pop(), hashes.pop()
+    hashed = INNER_PREFIX[bit] + hashes[-1] + digest
+    nodes[-1] = bit, nodes[-1], right, hashed
+    hashes[-1] = sha256(hashed).digest()
 
 
 def _set_all(node: _Node | None, leaves: Sequence[bytes]) -> tuple[_Node | None, int]:
@@ -213,71 +227,76 @@ def _set_all(node: _Node | None, leaves: Sequence[bytes]) -> tuple[_Node | None,
     for leaf, walk, parting, following in zip(
         leaves, walks, [*partings, -1], [*leaves[1:], b""], strict=True
     ):
-        end, is_new = _open(opened, node, walk, leaf)
-        added += is_new
-        node = _close(opened, parting, walk, end)
+        first = len(opened)
+        while isinstance(node, tuple):
+            opened.append(node)
+            node = node[2] if walk >> _SHIFT[node[0]] & 1 else node[1]
+        if leaf_key(node) != leaf_key(leaf):
+            _insert(opened, first, node, walk)
+            added += 1
+            node = leaf
+        # An equal leaf stays, and with it the nodes above of which nothing else changed.
+        elif node != leaf:
+            node = leaf
+        node, digest = _close(opened, parting, walk, node)
         if opened and opened[-1][0] == parting:
-            _, left, right, _ = opened[-1]
+            _, left, right, hashed = opened[-1]
             if node is not left:
-                opened[-1] = parting, node, right, b""
+                opened[-1] = parting, node, right, hashed[:-64] + digest + hashed[-32:]
             node = right
         elif following:
             # No node parted these two writes so far.
-            opened.append((parting, node, following, b""))
+            opened.append((parting, node, b"", INNER_PREFIX[parting] + digest + digest))
             node = following
             added += 1
     return node, added
 
 
-def _open(opened: list[_Inner], node: _Node, walk: int, leaf: bytes) -> tuple[bytes, bool]:
-    """Go down from `node` to the place of `leaf`, and leave the nodes above it in `opened`.
+def _insert(opened: list[_Inner], first: int, node: _Node, walk: int) -> None:
+    """Open a node for a new key beside the leaf `node`, to which its walk led from `first` on.
 
-    The leaf, or the equal one that stood there; and whether its key is new. Then a node without a
-    hash was opened for it.
+    The side of the new key is empty in it until it is closed.
     """
-    first = len(opened)
-    while isinstance(node, tuple):
-        opened.append(node)
-        node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
+    assert isinstance(node, bytes)
     apart = KEY_BITS - (walk ^ int.from_bytes(leaf_key(node), "big")).bit_length()
-    if apart == KEY_BITS:
-        return (node if node == leaf else leaf), False
-    beside: _Node = node
     while len(opened) > first and opened[-1][0] > apart:
-        beside = opened.pop()
+        node = opened.pop()
+    digest = _hash(node)
+    hashed = INNER_PREFIX[apart] + digest + digest
     opened.append(
-        (apart, beside, leaf, b"") if walk >> (_TOP - apart) & 1 else (apart, leaf, beside, b"")
+        (apart, node, b"", hashed) if walk >> _SHIFT[apart] & 1 else (apart, b"", node, hashed)
     )
-    return leaf, True
 
 
-def _close(opened: list[_Inner], parting: int, walk: int, end: bytes) -> _Node:
-    """Take the nodes below bit `parting` out of `opened`, and make them anew over the leaf `end`.
+def _close(opened: list[_Inner], parting: int, walk: int, leaf: bytes) -> tuple[_Node, bytes]:
+    """Take the nodes below bit `parting` out of `opened`, and make them anew over `leaf`.
 
-    One of which nothing changed is kept as it was.
+    One of which nothing changed is kept as it was. Returns the highest of them, and its hash.
     """
-    node: _Node = end
-    digest = sha256(end).digest()
-    while opened and opened[-1][0] > parting:
-        above = opened.pop()
-        bit, left, right, known = above
-        # Hashed here and not in calls: nearly all time of a batch is spent in these lines.
-        if walk >> (_TOP - bit) & 1:
-            if node is right and known:
-                node, digest = above, known
-                continue
-            right = node
-            beside = left[3] if isinstance(left, tuple) else sha256(left).digest()
-            digest = sha256(INNER_PREFIX[bit] + beside + digest).digest()
+    # Nearly all time of a batch is spent in these lines: names of this function are found faster
+    # than the module's, and what is hashed is put together from what was hashed before.
+    new, shift = sha256, _SHIFT
+    node: _Node = leaf
+    digest = new(leaf).digest()
+    while opened:
+        above = opened[-1]
+        bit, left, right, hashed = above
+        if bit <= parting:
+            break
+        opened.pop()
+        if walk >> shift[bit] & 1:
+            if node is right:
+                node = above
+            else:
+                hashed = hashed[:-32] + digest
+                node = bit, left, node, hashed
+        elif node is left:
+            node = above
         else:
-            if node is left and known:
-                node, digest = above, known
-                continue
-            left = node
-            beside = right[3] if isinstance(right, tuple) else sha256(right).digest()
-            digest = sha256(INNER_PREFIX[bit] + digest + beside).digest()
-        node = bit, left, right, digest
-    return node
+            hashed = hashed[:-64] + digest + hashed[-32:]
+            node = bit, node, right, hashed
+        digest = new(hashed).digest()
+    return node, digest
 
 
 def _without(top: _Node | None, key: bytes) -> _Node | None:
@@ -287,13 +306,13 @@ def _without(top: _Node | None, key: bytes) -> _Node | None:
     above: list[_Inner] = []
     while isinstance(node, tuple):
         above.append(node)
-        node = node[2] if walk >> (_TOP - node[0]) & 1 else node[1]
+        node = node[2] if walk >> _SHIFT[node[0]] & 1 else node[1]
     if node is None or leaf_key(node) != key:
         return top
     node = None
     while above:
         bit, left, right, _ = above.pop()
-        is_right = walk >> (_TOP - bit) & 1
+        is_right = walk >> _SHIFT[bit] & 1
         if node is None:
             node = left if is_right else right
         else:
