@@ -14,6 +14,7 @@ from fieldpost.tlog.hashing import EMPTY_ROOT, leaf_hash, node_hash
 from fieldpost.tlog.proof import (
     prove_consistency,
     prove_inclusion,
+    prove_inclusions,
     root_from_edge,
     verify_consistency,
     verify_inclusion,
@@ -49,6 +50,14 @@ def test_appending_leaf_by_leaf_gives_the_plain_root_of_every_size() -> None:
         assert grown.root() == ROOTS[size]
         assert grown == CompactRange.empty().extend(LEAVES[:size])
         assert grown == read_compact_range(TREE, size=size)
+
+
+@given(st.data())
+def test_leaves_that_are_proved_together_have_the_paths_of_each_alone(data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, MAX))
+    indexes = data.draw(st.lists(st.integers(0, size - 1), max_size=20))
+    alone = [prove_inclusion(TREE, index=index, size=size) for index in indexes]
+    assert prove_inclusions(TREE, indexes=indexes, size=size) == alone
 
 
 def test_every_leaf_of_every_tree_proves() -> None:

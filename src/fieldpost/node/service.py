@@ -124,7 +124,7 @@ class NodeService:
         if max(indexes, default=0) >= head.size:
             raise Unavailable("the post is in the log, but not yet published", 5)
         paths = self._engine.prove_many(indexes, head.size)
-        return format_offline_proofs(zip(indexes, paths, strict=True), head.note)
+        return format_offline_proofs(list(zip(indexes, paths, strict=True)), head.note)
 
     # --- the log's files, for nodes without a web server in front; reads the disk ---
 

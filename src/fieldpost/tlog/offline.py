@@ -11,7 +11,7 @@
 `extra` is authenticated by nobody. The entry itself is not in the file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,27 +75,30 @@ def parse_offline_proof(data: bytes) -> OfflineProof:
 
 def format_offline_proof(proof: OfflineProof) -> bytes:
     """The bytes of a proof, for a file that ends in `.tlog-proof`."""
-    return _format(proof.index, proof.path, proof.extra, proof.checkpoint_note)
+    path = map(format_base64, proof.path)
+    return _format(proof.index, path, proof.extra, proof.checkpoint_note)
 
 
 def format_offline_proofs(
-    paths: Iterable[tuple[int, tuple[Hash, ...]]], checkpoint_note: bytes
+    paths: Sequence[tuple[int, tuple[Hash, ...]]], checkpoint_note: bytes
 ) -> list[bytes]:
     """`format_offline_proof` for several (index, path) of one checkpoint, which is judged once.
 
     Raises Malformed as `OfflineProof` does.
     """
     judged = OfflineProof(index=0, path=(), checkpoint_note=checkpoint_note)
-    return [_format(index, path, None, judged.checkpoint_note) for index, path in paths]
+    # Neighbours share most of their paths.
+    hashes = frozenset[Hash]().union(*[path for _, path in paths])
+    shown = {item: format_base64(item) for item in hashes}
+    return [
+        _format(index, [shown[item] for item in path], None, judged.checkpoint_note)
+        for index, path in paths
+    ]
 
 
-def _format(index: int, path: Iterable[Hash], extra: bytes | None, note: bytes) -> bytes:
-    lines = [_HEADER]
-    if extra is not None:
-        lines.append(f"extra {format_base64(extra)}")
-    lines.append(f"index {index}")
-    lines.extend(map(format_base64, path))
-    return "\n".join(lines).encode("ascii") + b"\n\n" + note
+def _format(index: int, path: Iterable[str], extra: bytes | None, note: bytes) -> bytes:
+    lines = [_HEADER] if extra is None else [_HEADER, f"extra {format_base64(extra)}"]
+    return "\n".join([*lines, f"index {index}", *path, "", ""]).encode("ascii") + note
 
 
 def verify_offline_proof(

@@ -10,9 +10,9 @@ The last leaf of a tree is special: its path (the right edge) is popcount(index)
 so its size need not be told apart from its index.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import sha256
-from itertools import chain
 from typing import Final
 
 from fieldpost.errors import Malformed, Untrusted
@@ -21,22 +21,6 @@ from fieldpost.tlog.tree import HashReader, fold, subtree_positions
 
 _Range = tuple[int, int]
 _HASH_LENGTH: Final = frozenset({HASH_BYTES})
-
-
-def inclusion_ranges(*, index: int, size: int) -> list[_Range]:
-    """The leaf ranges whose roots are the inclusion path of leaf `index`, leaf to root."""
-    if not 0 <= index < size:
-        raise Malformed(f"a tree of size {size} has no leaf {index}")
-    ranges, begin, end = [], 0, size
-    while end - begin > 1:
-        middle = begin + _left_size(end - begin)
-        if index < middle:
-            ranges.append((middle, end))
-            end = middle
-        else:
-            ranges.append((begin, middle))
-            begin = middle
-    return ranges[::-1]
 
 
 def consistency_ranges(*, old_size: int, size: int) -> list[_Range]:
@@ -66,11 +50,36 @@ def prove_inclusion(reader: HashReader, *, index: int, size: int) -> tuple[Hash,
 def prove_inclusions(
     reader: HashReader, *, indexes: Sequence[int], size: int
 ) -> list[tuple[Hash, ...]]:
-    """`prove_inclusion` of several leaves of one tree, in one read: neighbours share most of it."""
-    paths = [inclusion_ranges(index=index, size=size) for index in indexes]
-    ranges = list(dict.fromkeys(chain.from_iterable(paths)))
-    roots = dict(zip(ranges, _read_roots(reader, ranges), strict=True))
-    return [tuple([roots[range_] for range_ in path]) for path in paths]
+    """`prove_inclusion` of several leaves of one tree, in one read: neighbours share most of it.
+
+    The tree is walked once, from the root to these leaves. A leaf's path is its sibling and then
+    the path of what is above both, so a neighbour costs two nodes more and no walk of its own.
+    """
+    for index in indexes:
+        if not 0 <= index < size:
+            raise Malformed(f"a tree of size {size} has no leaf {index}")
+    # For each node that is met, after the root: the number of the one above, and its sibling.
+    met: list[tuple[int, _Range]] = []
+    leaves: dict[int, int] = {}
+    ahead = [(0, 0, size, sorted(set(indexes)))]
+    while ahead:
+        number, begin, end, some = ahead.pop()
+        if end - begin == 1:
+            leaves[begin] = number
+            continue
+        middle = begin + _left_size(end - begin)
+        cut = bisect_left(some, middle)
+        if cut:
+            met.append((number, (middle, end)))
+            ahead.append((len(met), begin, middle, some[:cut]))
+        if cut < len(some):
+            met.append((number, (begin, middle)))
+            ahead.append((len(met), middle, end, some[cut:]))
+    paths: list[tuple[Hash, ...]] = [()]
+    roots = _read_roots(reader, [sibling for _, sibling in met])
+    for (above, _), root in zip(met, roots, strict=True):
+        paths.append((root, *paths[above]))
+    return [paths[leaves[index]] for index in indexes]
 
 
 def prove_consistency(reader: HashReader, *, old_size: int, size: int) -> tuple[Hash, ...]:

@@ -102,9 +102,13 @@ def subtree_positions(begin: int, end: int) -> list[Position]:
     `begin` must be a multiple of the smallest power of two that is ≥ end - begin, as it is for
     every subtree of an RFC 6962 tree.
     """
+    count = end - begin
+    if count.bit_count() == 1:  # one full subtree, as nearly all are that proofs ask for
+        level = count.bit_length() - 1
+        return [(level, begin >> level)]
     positions = []
-    for level in range((end - begin).bit_length() - 1, -1, -1):
-        if (end - begin) >> level & 1:
+    for level in range(count.bit_length() - 1, -1, -1):
+        if count >> level & 1:
             positions.append((level, begin >> level))
             begin += 1 << level
     return positions

@@ -15,6 +15,7 @@ from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.exchange import Announced, find_announced
 from fieldpost.node.following import Follower
+from fieldpost.node.posting import json_of_proofs
 from fieldpost.node.taking import Respond, ShortWay
 from tests.unit.node.running_node import LIMITS, Running, running
 
@@ -175,6 +176,18 @@ def test_both_ways_are_counted_once(quick: Running) -> None:
         stream.sendall(post(entry, path="/v1/posts?long-way"))
         read_answers(stream, 1)
         assert counted() == "2"
+
+
+def test_receipts_are_written_as_any_json_encoder_writes_them() -> None:
+    proofs = [
+        f"c2sp.org/tlog-proof@v1\nindex {index}\nA+/=\n\n{note}".encode()
+        for index in range(2)
+        for note in (
+            "board.test/1\n2\nAA=\n\n\u2014 board.test/1 AAA=\n",
+            'quoted "\\" \u00e9\n\n\n',
+        )
+    ]
+    assert list(json_of_proofs(proofs)) == [json.dumps(proof.decode()) for proof in proofs]
 
 
 class Anything:

@@ -12,6 +12,7 @@ from fieldpost.tlog.note import ED25519, Note, VerifierKey, format_note
 from fieldpost.tlog.offline import (
     OfflineProof,
     format_offline_proof,
+    format_offline_proofs,
     parse_offline_proof,
     verify_offline_proof,
 )
@@ -37,6 +38,13 @@ def test_the_file_is_that_of_the_specification() -> None:
     assert lines[:3] == [b"c2sp.org/tlog-proof@v1", b"extra aGludA==", b"index 1"]
     assert BYTES.endswith(b"=\n\n" + NOTE)
     assert parse_offline_proof(BYTES) == PROOF
+
+
+def test_proofs_that_are_formatted_together_are_those_of_each_alone() -> None:
+    paths = [(index, prove_inclusion(TREE, index=index, size=3)) for index in (2, 0, 1, 0)]
+    alone = [OfflineProof(index=i, path=path, checkpoint_note=NOTE) for i, path in paths]
+    assert format_offline_proofs(paths, NOTE) == [format_offline_proof(one) for one in alone]
+    assert format_offline_proofs([], NOTE) == []
 
 
 def test_an_entry_of_the_log_is_proved() -> None:
