@@ -76,7 +76,7 @@ class MakerLine:
 
     def copied(self, home: Path) -> Path:
         """A copy of the home, of which alone is judged what it posts from now on."""
-        self.elsewhere = frozenset(self.on_board().keys() - set(_saved(self.home)))
+        self.elsewhere = frozenset(self.on_board().keys() - set(saved(self.home)))
         return Path(copytree(self.home, home))
 
     def judge(self, left: Path) -> None:
@@ -85,21 +85,34 @@ class MakerLine:
         if not (left / "maker.json").exists():
             assert not posts, "the board knows a maker whose home is gone"
             return
-        home = MakerHome(left, _no_passphrase)
-        named = [file for files in home.settings().keys.values() for file in files]
-        assert named, "a maker without keys"
-        for file in named:
+        home = MakerHome(left, no_passphrase)
+        for file in named_keys(home):
             home.key(file)
-        held = {
-            load_key_file(path, _no_passphrase).public_key.thumbprint()
-            for path in (left / "keys").rglob("*.pem")
-        }
+        self.judge_posts(left, held=thumbprints(left / "keys"))
+        judge_ceremonies(left, home)
+
+    def judge_posts(self, left: Path, *, held: set[bytes]) -> None:
+        """Every post of the board is in the home `left`, and its keys are among those `held`."""
+        posts = self.on_board()
         for entry in posts.keys() - self.elsewhere:
             post = posts[entry]
             lost = {one.kid for one in post.signatures} - held
             assert not lost, f"a key that signed {post.statement.kind} is gone"
-            assert entry in set(_saved(left)), f"{post.statement.kind} is on the board alone"
-        _judge_ceremonies(left, home)
+            assert entry in set(saved(left)), f"{post.statement.kind} is on the board alone"
+
+
+def named_keys(home: MakerHome) -> list[str]:
+    """The key files that a home goes by."""
+    named = [file for files in home.settings().keys.values() for file in files]
+    assert named, "a maker without keys"
+    return named
+
+
+def thumbprints(folder: Path) -> set[bytes]:
+    """Of every key file below a folder, each of which is whole."""
+    return {
+        load_key_file(path, no_passphrase).public_key.thumbprint() for path in folder.rglob("*.pem")
+    }
 
 
 def _makers(entries: Iterator[bytes]) -> Iterator[tuple[bytes, Post]]:
@@ -112,7 +125,8 @@ def _makers(entries: Iterator[bytes]) -> Iterator[tuple[bytes, Post]]:
             yield entry, post
 
 
-def _saved(home: Path) -> Iterator[bytes]:
+def saved(home: Path) -> Iterator[bytes]:
+    """Every post that a home has signed and kept."""
     for folder in ("outbox", "sent"):
         for path in (home / folder).glob("*.cose"):
             entry = path.read_bytes()
@@ -120,7 +134,7 @@ def _saved(home: Path) -> Iterator[bytes]:
             yield entry
 
 
-def _judge_ceremonies(left: Path, home: MakerHome) -> None:
+def judge_ceremonies(left: Path, home: MakerHome) -> None:
     """Nothing that waits for other people's signatures is half-written."""
     for path in left.rglob("*.unsigned"):
         decode_request(path.read_bytes())
@@ -131,5 +145,6 @@ def _judge_ceremonies(left: Path, home: MakerHome) -> None:
         rotation.signers(home)
 
 
-def _no_passphrase() -> bytes:
+def no_passphrase() -> bytes:
+    """Nobody is asked for one."""
     raise AssertionError("these keys have no passphrase")

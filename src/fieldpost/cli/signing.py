@@ -76,6 +76,8 @@ class Ceremonies:
         """The request with this digest. Raises NotFound with what to do."""
         path = self._folder / f"{_name(digest)}.unsigned"
         if not path.exists():
+            if (done := self._folder / "done" / path.name).exists():
+                raise NotFound(f"no more signatures are needed: what they are for is done ({done})")
             raise NotFound(
                 f"nothing here waits for these signatures ({path} is absent); import them on the "
                 "machine that ran the command with --export-unsigned"
@@ -100,7 +102,8 @@ class Ceremonies:
         """The board has the post: keep the files apart."""
         done = self._folder / "done"
         durable.make_dirs(done)
-        for suffix in ("signatures", "unsigned"):
+        # The other way round than `open`: where a request waits, its signatures are.
+        for suffix in ("unsigned", "signatures"):
             path = self._folder / f"{_name(digest)}.{suffix}"
             if path.exists():
                 durable.publish(path, done / path.name)

@@ -120,6 +120,8 @@ def test_roots_on_other_machines_sign_offline(world: CliWorld, tmp_path: Path) -
     signs = [line[: len("root keys: -")] for line in signed["changes"]]
     assert signs == ["root keys: -"] * 3 + ["root keys: +"] * 3, "three keys go and three come"
     assert world.call("maker", "import", str(signatures))["kind"] == "maker.set"
+    with pytest.raises(NotFound, match="no more signatures are needed"):
+        world.call("maker", "import", str(signatures))
     assert world.call("maker", "rotate-keys")["rotated"] == ["root"]
 
     assert world.check_in().belief.maker_view().epoch == 1
