@@ -14,7 +14,7 @@ from fieldpost.cli.console import json_option, moment, progress, show, table
 from fieldpost.cli.failures import FAMILIES
 from fieldpost.cli.options import board_option, home_options
 from fieldpost.client.transport import HttpClient
-from fieldpost.errors import Misconfigured, Untrusted
+from fieldpost.errors import Malformed, Misbehaviour, Misconfigured, Untrusted
 
 if TYPE_CHECKING:
     from fieldpost.watch.fsck_log import Read
@@ -65,23 +65,37 @@ def fsck(
     from fieldpost.watch import fsck as checks
 
     title = "Verified: the log proves every word of the state"
+    advice = "copy it again from a mirror or a backup (docs/operations/lost-tail.md)"
     bars = partial(progress, as_json=as_json)
-    if target is None or "://" in target:
-        board = Board(target) if target else choose_board(board_urls, home, passphrase_file)
-        report = board.ask(
-            lambda node: checks.check_url(node, _fetcher(node), progress=bars, blobs=blobs)
-        )
-    elif not Path(target).is_dir():
-        raise Misconfigured(f"{target} is no folder, and no URL with http:// or https://")
-    elif (Path(target) / "log").is_dir():
-        folder = Path(target)
-        title = "Verified: every file is what the log makes it"
-        report = checks.check_folder(folder, _reader(folder / "log"), progress=bars)
-    else:
-        report = checks.check_log(_reader(Path(target)), progress=bars)
+    try:
+        if target is None or "://" in target:
+            advice = "tell whoever runs this board, and ask another copy of it"
+            board = Board(target) if target else choose_board(board_urls, home, passphrase_file)
+            report = board.ask(
+                lambda node: checks.check_url(node, _fetcher(node), progress=bars, blobs=blobs)
+            )
+        elif not Path(target).is_dir():
+            raise Misconfigured(f"{target} is no folder, and no URL with http:// or https://")
+        elif (Path(target) / "log").is_dir():
+            folder = Path(target)
+            title = "Verified: every file is what the log makes it"
+            report = checks.check_folder(folder, _reader(folder / "log"), progress=bars)
+        else:
+            report = checks.check_log(_reader(Path(target)), progress=bars)
+    except Misbehaviour:
+        raise
+    except (Malformed, Untrusted) as error:
+        raise _damaged(error, advice) from error
     _show(report, title=title, as_json=as_json)
     if report.damaged:
         ctx.exit(DAMAGED)
+
+
+def _damaged(error: Malformed | Untrusted, advice: str) -> Untrusted:
+    """A log that does not hold, whatever is wrong with it: one exit code, and what to do."""
+    if isinstance(error, Untrusted):
+        return Untrusted(error.reason, f"{error.detail}: {advice}")
+    return Untrusted("bad-proof", f"{error}: {advice}")
 
 
 def _show(report: "Report", *, title: str, as_json: bool) -> None:
@@ -113,9 +127,11 @@ def _reader(root: Path) -> "Read":
     def read(path: str) -> bytes:
         try:
             return (root / path).read_bytes()
+        except FileNotFoundError as error:
+            raise Untrusted("bad-proof", f"{root / path} is missing") from error
         except OSError as error:
             raise Misconfigured(
-                f"{root / path} cannot be read: {error.strerror}; copy it from a mirror or a backup"
+                f"{root / path} cannot be read: {error.strerror}; run this as a user who may"
             ) from error
 
     return read

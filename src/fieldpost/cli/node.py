@@ -47,13 +47,16 @@ def run_node(sources: Sources, *, as_json: bool) -> None:
     from fieldpost.metrics.server import MetricsServer
     from fieldpost.node.app import open_node
     from fieldpost.node.config import parse_listen
-    from fieldpost.node.server import Server
+    from fieldpost.node.server import Server, check_free
     from fieldpost.node.tls import certificate_of
     from fieldpost.node.vitals import announce_certificate
 
     config = sources.load().config
     configure(form=config.log.format, level=config.log.level)
     certificate = certificate_of(config.tls)
+    # Before the first start makes a board: its keys and name would stay where nothing was served.
+    private = () if config.metrics_listen is None else (parse_listen(config.metrics_listen),)
+    check_free((*config.addresses(), *private))
     with ExitStack() as stack:
         with entries_bar(as_json=as_json) as watch:
             node = stack.enter_context(
@@ -63,10 +66,9 @@ def run_node(sources: Sources, *, as_json: bool) -> None:
         if certificate is not None:
             announce_certificate(node.metrics, certificate)
         scrape: str | None = None
-        if config.metrics_listen is not None:
-            address = parse_listen(config.metrics_listen)
-            private = MetricsServer(address, node.metrics, node.check_ready, node.details)
-            scrape = stack.enter_context(private).url
+        for address in private:
+            shown = MetricsServer(address, node.metrics, node.check_ready, node.details)
+            scrape = stack.enter_context(shown).url
 
         def say_ready() -> None:
             board, labels, urls = node.board, node.labels, server.urls

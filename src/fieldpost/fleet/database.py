@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.database import connect
-from fieldpost.errors import NotFound, Unavailable
+from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.fleet.at_hand import AtHand
 from fieldpost.fleet.devices import Place, Seen, load_places, load_seen
 from fieldpost.fleet.ends import End
@@ -37,10 +37,10 @@ _ENDS_AT_ONCE: Final = 10_000
 
 class FleetDb:
     """The database, brought to the newest version. Raises Unavailable where SQLite fails,
-    Misconfigured for a file that a newer program wrote."""
+    Misconfigured for a file that is damaged or that a newer program wrote."""
 
     def __init__(self, path: Path) -> None:
-        with _explained():
+        with _told_of_damage(path), _explained():
             self._writer = connect(path)
             try:
                 migrate(self._writer, path)
@@ -269,6 +269,21 @@ class FleetDb:
             (class_id,),
         )
         return [(int(str(s)), str(outcome), int(str(count))) for s, outcome, count in rows]
+
+
+@contextmanager
+def _told_of_damage(path: Path) -> Iterator[None]:
+    """A file that SQLite cannot read will not be readable later either: no start by itself."""
+    try:
+        yield
+    except Unavailable as error:
+        cause = error.__cause__
+        if isinstance(cause, sqlite3.OperationalError | sqlite3.ProgrammingError):
+            raise
+        raise Misconfigured(
+            f"{path} is damaged ({cause}): put it back from a backup, since what devices reported "
+            "is nowhere else; or move it away, and begin without"
+        ) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fieldpost.database import connect
-from fieldpost.errors import Malformed, NotFound, Unavailable
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.lot import decode_lot_record
 from fieldpost.records.maker import decode_maker_record
@@ -73,8 +73,13 @@ class Catalog:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version != _VERSION or row is None or row[0] != board or row[1] > size:
                 self._forget(board)
+        except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
+            raise Unavailable(f"cannot use {path}: {error}") from error
         except sqlite3.Error as error:
-            raise Unavailable(f"cannot use {path}: {error}; it may be deleted") from error
+            raise Misconfigured(
+                f"{path} is damaged ({error}): remove it with its -wal and -shm; it is made anew "
+                "from the log"
+            ) from error
 
     def _forget(self, board: str) -> None:
         self._connection.execute("BEGIN")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.checkin.chains import LEAST_PART_BYTES
-from fieldpost.errors import Misconfigured
+from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.journal import FORMATS, LEVELS
 from fieldpost.node.comet_config import CometbftConfig
 from fieldpost.node.setting import WrongSetting, check_values, choice, required, setting, table
+from fieldpost.records.identifiers import check_origin
 from fieldpost.records.limits import MAX_ENTRY_BYTES
 
 MIB: Final = 1024 * 1024
@@ -48,7 +49,10 @@ class Limits:
     body_s: float = setting(60.0, "seconds of one body, uploads apart", least=0.1, most=HOUR_S)
     upload_s: float = setting(3_600.0, "seconds of one piece's upload", least=0.1, most=24 * HOUR_S)
     stall_s: float = setting(
-        30.0, "seconds in which a client must take a piece of an answer", least=0.1, most=HOUR_S
+        30.0,
+        "seconds between two looks at how much of an answer a client took",
+        least=0.1,
+        most=HOUR_S,
     )
     keep_alive_s: int = setting(75, "seconds that an idle connection is kept", most=HOUR_S)
     drain_s: int = setting(10, "seconds that running requests have at the end", most=HOUR_S)
@@ -174,6 +178,11 @@ class NodeConfig:
         return tuple(parse_listen(address) for address in self.listen)
 
     def __post_init__(self) -> None:
+        if self.origin is not None:
+            try:
+                check_origin(self.origin)
+            except Malformed as error:
+                raise WrongSetting("origin", str(error)) from error
         for network in self.trusted_proxies:
             try:
                 ip_network(network)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a node would stumble over before it serves: folders, files and rights that settings name.
 
-Nothing is made or changed, and no token is asked. Run it as the user that the node runs as.
+Nothing is made or changed, and no token and no mirror is asked; a name in `listen` is looked up.
+Run it as the user that the node runs as.
 """
 
 import os
 import shutil
+import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fieldpost.engines.board_files import keys_directory
@@ -19,9 +21,11 @@ from fieldpost.engines.cometbft.home import (
 )
 from fieldpost.engines.cometbft.program import check_program, find_program
 from fieldpost.errors import Misconfigured
-from fieldpost.node.config import COMETBFT, NodeConfig
+from fieldpost.node.config import COMETBFT, NodeConfig, parse_listen
+from fieldpost.node.mirrors import open_mirror
 from fieldpost.node.readiness import LEAST_FREE_BYTES
 from fieldpost.node.tls import certificate_of
+from fieldpost.node.witnesses import load_addresses
 
 
 def look_around(config: NodeConfig) -> Iterator[str]:
@@ -38,6 +42,33 @@ def look_around(config: NodeConfig) -> Iterator[str]:
         certificate_of(config.tls)
     except Misconfigured as error:
         yield f"tls: {error}"
+    try:
+        load_addresses(config.witness_policy)
+    except Misconfigured as error:
+        yield f"witness_policy: {error}"
+    yield from _mirrors(config.mirrors)
+    yield from _addresses("listen", config.listen)
+    if config.metrics_listen is not None:
+        yield from _addresses("metrics_listen", (config.metrics_listen,))
+
+
+def _mirrors(mirrors: Sequence[str]) -> Iterator[str]:
+    for text in mirrors:
+        try:
+            open_mirror(text)
+        except Misconfigured as error:
+            yield f"mirrors: {error}"
+        if "://" not in text and not Path(text).is_dir():
+            yield f"mirrors: there is no folder {text}; mount it, or name another copy"
+
+
+def _addresses(setting: str, texts: Sequence[str]) -> Iterator[str]:
+    for text in texts:
+        host, port = parse_listen(text)
+        try:
+            socket.getaddrinfo(host, port, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            yield f"{setting}: {host!r} is no address and no name of this machine: {error.strerror}"
 
 
 def _cometbft(config: NodeConfig, home: Path) -> Iterator[str]:

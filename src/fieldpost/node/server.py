@@ -33,6 +33,15 @@ _OTHER_FILES: Final = 512
 _LOOK_S: Final = 60.0
 
 
+def check_free(listen: Sequence[tuple[str, int]]) -> None:
+    """Check that these addresses can be served at now. Raises Misconfigured.
+
+    For whoever is about to make something for ever that a taken port should not leave behind.
+    """
+    for bound in _listen(listen):
+        bound.close()
+
+
 class Server:
     """Listening sockets and the application behind them. `urls` are known before it serves."""
 

@@ -61,5 +61,5 @@ def _check_whole(config: NodeConfig) -> None:
             f"{config.data} was restored from a backup, which may be older than what this node "
             "signed last: name a copy that followed the board with --mirror (or `mirrors` in the "
             "settings); where nothing was signed after the backup, say so: `fieldpost node "
-            "restore --newest`; otherwise see docs/operations/lost-tail.md"
+            f"restore --newest --data {config.data}`; otherwise see docs/operations/lost-tail.md"
         )

@@ -67,7 +67,9 @@ def load_key_file(
     except Untrusted:
         raise Misconfigured(f"the passphrase does not open {path}") from None
     except Malformed as error:
-        raise Misconfigured(f"{path} is no key file: {error}") from error
+        raise Misconfigured(
+            f"{path} is no key file ({error}): put it back from your copy of the keys"
+        ) from error
 
 
 def _read_private(path: Path) -> bytes:
@@ -77,7 +79,9 @@ def _read_private(path: Path) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             pem = file.read()
     except FileNotFoundError:
-        raise Misconfigured(f"there is no key file {path}") from None
+        raise Misconfigured(
+            f"there is no key file {path}: name another, or put it back from your copy of the keys"
+        ) from None
     except OSError as error:
         raise Misconfigured(f"cannot read the key file {path}: {error.strerror}") from error
     if mode & 0o077:

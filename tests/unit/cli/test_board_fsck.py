@@ -13,10 +13,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fieldpost.cli.failures import exit_code
+from fieldpost.cli.main import fieldpost
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import write_file
-from fieldpost.errors import FieldpostError, Misconfigured
+from fieldpost.errors import FieldpostError, Misconfigured, Untrusted
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import Report, sign_report
 from fieldpost.identity.report_envelope import TYPE
@@ -226,3 +229,24 @@ def test_the_command_names_the_file_and_says_what_to_do(tmp_path: Path) -> None:
         assert code == 3
         assert [row["file"] for row in found["damaged"]] == [str(mark)]
         assert "copy of the keys" in found["damaged"][0]["advice"]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut off", "gone"])
+@pytest.mark.parametrize("file", ["checkpoint", "tile/0/000.p/*", "tile/entries/000.p/*"])
+def test_a_log_that_does_not_hold_has_the_exit_code_of_damage_and_advice(
+    data: Path, tmp_path: Path, file: str, damage: str
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "copy")
+    newest = max((copy / "log").glob(file), key=lambda path: path.stat().st_size)
+    whole = newest.read_bytes()
+    if damage == "gone":
+        newest.unlink()
+    elif damage == "cut off":
+        newest.write_bytes(whole[: len(whole) // 2])
+    else:
+        newest.write_bytes(bytes([*whole[:-40], whole[-40] ^ 1, *whole[-39:]]))
+    result = CliRunner().invoke(fieldpost, ["board", "fsck", str(copy)])
+    assert isinstance(result.exception, Untrusted)
+    assert exit_code(result.exception) == 3
+    assert newest.name in str(result.exception)
+    assert "from a mirror or a backup" in str(result.exception)

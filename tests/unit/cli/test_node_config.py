@@ -2,6 +2,7 @@
 """`fieldpost node config`: what operators see of their settings before a node starts with them."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from fieldpost.cli import main as program
 from fieldpost.cli.main import fieldpost
+from fieldpost.errors import Misconfigured
 
 
 def call(*words: str, **environment: str) -> Result:
@@ -62,3 +64,15 @@ def test_a_node_does_not_start_with_a_wrong_setting(
     assert left.value.code == 78
     assert "did you mean limits.drain_s?" in capsys.readouterr().err
     assert not (file.parent / "board").exists()
+
+
+@pytest.mark.parametrize("option", ["--listen", "--metrics-listen"])
+def test_an_address_that_is_taken_leaves_no_board_behind(tmp_path: Path, option: str) -> None:
+    """A board's name and keys are for ever; the port is a slip."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        words = ["node", "run", "--data", str(tmp_path / "board"), "--listen", "127.0.0.1:0"]
+        result = CliRunner().invoke(fieldpost, [*words, option, address])
+    assert isinstance(result.exception, Misconfigured)
+    assert f"cannot listen on {address}" in str(result.exception)
+    assert not (tmp_path / "board").exists()

@@ -86,3 +86,11 @@ def test_a_file_of_a_newer_program_is_refused_and_names_that_program(first: Path
         FleetDb(first)
     assert str(first) in str(refused.value)
     assert first.read_bytes() == before
+
+
+def test_a_file_that_is_damaged_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """To come again later would not help: a service manager must not try for ever."""
+    path = tmp_path / "fleet.db"
+    path.write_bytes(b"no database " * 400)
+    with pytest.raises(Misconfigured, match=r"fleet\.db is damaged .*: put it back from a backup"):
+        FleetDb(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldpost.errors import NotFound
+from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.node.catalog import Catalog
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.release import decode_release_record
@@ -79,3 +79,11 @@ def test_a_catalog_of_another_log_is_forgotten(tmp_path: Path, origin: str) -> N
     again = open_catalog(path, shorter)
     assert again.sequences(longer.maker.class_id("tracker"), size=len(shorter.entries)) == []
     again.close()
+
+
+def test_a_catalog_that_is_damaged_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """To come again later would not help: a service manager must not try for ever."""
+    path = tmp_path / "catalog.db"
+    path.write_bytes(b"no database " * 400)
+    with pytest.raises(Misconfigured, match=r"catalog\.db is damaged .*: remove it"):
+        open_catalog(path, BoardWorld.with_releases(10))

@@ -2,6 +2,7 @@
 """What is said of the world around right settings, before a node starts with them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,3 +78,25 @@ def test_an_operator_is_told_before_the_start_what_its_cometbft_lacks(tmp_path: 
     signed_path(home).unlink()
     assert any("voting twice" in each for each in look_around(config))
     assert not list(look_around(NodeConfig(data=tmp_path / "embedded")))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"mirrors": ("ftp://copy.example",)}, "mirrors: 'ftp://copy.example' is no http or"),
+        ({"mirrors": ("/nowhere/at/all",)}, "mirrors: there is no folder /nowhere/at/all"),
+        ({"witness_policy": Path("/nowhere")}, "witness_policy: /nowhere cannot be read"),
+        ({"listen": ("1.2.3.4.5:80",)}, "listen: '1.2.3.4.5' is no address"),
+        ({"metrics_listen": "1.2.3.4.5:81"}, "metrics_listen: '1.2.3.4.5' is no address"),
+    ],
+)
+def test_what_a_start_would_refuse_is_said_by_the_check(
+    tmp_path: Path, setting: dict[str, Any], words: str
+) -> None:
+    (trouble,) = look_around(NodeConfig(data=tmp_path, **setting))
+    assert trouble.startswith(words)
+
+
+def test_a_mirrors_folder_and_url_are_not_asked(tmp_path: Path) -> None:
+    mirrors = (str(tmp_path), "http://127.0.0.1:1", "https://copy.invalid/log")
+    assert not list(look_around(NodeConfig(data=tmp_path, mirrors=mirrors)))

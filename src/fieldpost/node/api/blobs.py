@@ -6,14 +6,13 @@ PATCH with `application/partial-upload` appends at Upload-Offset, and Upload-Com
 Who sends shows a permit by the maker (`fieldpost.posts.permit`) as a bearer token.
 """
 
-from asyncio import timeout, to_thread
+from asyncio import to_thread
 from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
 
 from fieldpost.errors import Malformed
 from fieldpost.node.api.answers import FOREVER, is_known
@@ -28,19 +27,6 @@ from fieldpost.posts.permit import MAX_PERMIT_BYTES
 CHUNK_BYTES: Final = 512 * 1024
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 PARTIAL: Final = "application/partial-upload"
-
-
-class _Patient(StreamingResponse):
-    """A stream that gives up on a client which takes nothing for a while."""
-
-    stall_s = 30.0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            async with timeout(self.stall_s):
-                await send(message)
-
-        await super().__call__(scope, receive, send_in_time)
 
 
 async def blob(request: Request) -> Response:
@@ -59,14 +45,14 @@ async def blob(request: Request) -> Response:
     if asked is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     service.metrics.count("fieldpost_blob_bytes_total", by=end - start)
-    answer = _Patient(
+    # Whoever takes too little of it is let go by the protocol (`GuardedProtocol`), which sees
+    # bytes where only pieces are seen here.
+    return StreamingResponse(
         _chunks(service, digest, start, end),
         200 if asked is None else 206,
         headers,
         media_type="application/octet-stream",
     )
-    answer.stall_s = limits_of(request).stall_s
-    return answer
 
 
 def _headers(digest: bytes) -> dict[str, str]:

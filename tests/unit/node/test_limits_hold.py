@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits of a node that no other test is about: each holds, and says what to do."""
+
+import asyncio
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from starlette.types import Message
+
+from fieldpost.client.publisher import submit_post, upload_manifest
+from fieldpost.errors import Malformed, Unavailable
+from fieldpost.node.app import open_node
+from fieldpost.node.catalog import Catalog
+from fieldpost.node.config import Limits, NodeConfig
+from fieldpost.node.spool import Spool
+from fieldpost.node.uploads import Uploads
+from fieldpost.store.blobs import FileBlobs
+from tests.unit.node.running_node import LIMITS, NOW, publish, running, with_class
+from tests.unit.node.test_node_fleet import enrol, put_leaves, send_report
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+# --- times ---
+
+
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """Keep a node from writing to one of its databases meanwhile, as a slow disk does."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+def until_taken(send: Callable[[], object]) -> None:
+    """Send the same again, as a client does that was told to."""
+    for _ in range(1_000):
+        try:
+            send()
+        except Unavailable:
+            continue
+        return
+    raise AssertionError("it was never taken")
+
+
+def test_who_posts_is_answered_in_time_and_the_same_bytes_have_one_place(folder: Path) -> None:
+    with running(folder, replace(LIMITS, commit_s=0.1)) as node:
+        entry = node.world().maker.registration()
+        with (
+            held(folder / "state.db"),
+            pytest.raises(Unavailable, match="same bytes again") as late,
+        ):
+            submit_post(node.http, entry)
+        assert late.value.retry_after_s
+        until_taken(lambda: submit_post(node.http, entry))
+        assert node.entries().count(entry) == 1
+
+
+def test_a_device_that_reports_is_answered_in_time_and_may_send_the_same_again(
+    folder: Path,
+) -> None:
+    with running(folder) as node:
+        world = with_class(node)
+        put_leaves(node, *enrol(node, world))
+    with running(folder, replace(LIMITS, commit_s=0.1)) as node:
+        with held(folder / "fleet.db"), pytest.raises(Unavailable, match="same bytes again"):
+            send_report(node)
+        until_taken(lambda: send_report(node))
+        summary = node.http.send("GET", f"/v1/fleet/{world.maker.class_id('tracker').hex()}").json()
+        assert isinstance(summary, dict)
+        assert summary["never_seen"] == 2
+
+
+def test_an_idle_connection_ends_after_its_time(folder: Path) -> None:
+    with running(folder, replace(LIMITS, keep_alive_s=1)) as node:
+        port = int(node.url.rpartition(":")[2])
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as idle:
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while piece := idle.recv(4_096):
+                answer += piece
+        assert answer.endswith(b"ok\n")
+
+
+def test_a_client_that_takes_a_piece_of_an_image_slowly_gets_the_rest(folder: Path) -> None:
+    """How much it must take is `least_bytes_per_s`, whatever the size of a piece."""
+    limits = replace(LIMITS, stall_s=0.1, piece_bytes=2**24)
+    with running(folder, limits) as node:
+        release = publish(node, with_class(node), size=2**20)
+        digest = sha256(release.image)
+    FileBlobs(folder / "blobs").upload(
+        digest.digest(), 0, [release.image], size=len(release.image), maker=b"m" * 16
+    )
+    FileBlobs(folder / "blobs").finish(digest.digest(), size=len(release.image), maker=b"m" * 16)
+    taken: list[Message] = []
+
+    async def take(app: Callable[..., object]) -> None:
+        loop, slow = asyncio.get_running_loop(), asyncio.Event()
+
+        async def send(message: Message) -> None:
+            if message.get("body") and not slow.is_set():
+                loop.call_later(5 * limits.stall_s, slow.set)
+                await slow.wait()
+            taken.append(message)
+
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+        path = f"/v1/blobs/sha256/{digest.hexdigest()}"
+        scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode()}
+        scope |= {"query_string": b"", "headers": [], "client": ("203.0.113.9", 1)}
+        await app(scope, receive, send)  # type: ignore[misc]
+
+    with open_node(NodeConfig(data=folder, limits=limits), clock=lambda: NOW) as opened:
+        asyncio.run(take(opened.app))
+    assert b"".join(message.get("body", b"") for message in taken) == release.image
+
+
+# --- counts ---
+
+
+def test_one_maker_has_only_so_many_uploads_and_leaves_room_for_others(folder: Path) -> None:
+    folder.mkdir()
+    catalog = Catalog(folder / "catalog.db", lambda _start, _end: (), board="b", size=0)
+    limits = Limits(uploads_at_once=3, uploads_per_maker=2)
+    some = Uploads(FileBlobs(folder), catalog, limits=limits, root=folder)
+    with closing(catalog), ExitStack() as stack:
+        stack.enter_context(some.running(b"1", b"greedy"))
+        stack.enter_context(some.running(b"2", b"greedy"))
+        with pytest.raises(Unavailable, match="of this maker") as refused:
+            stack.enter_context(some.running(b"3", b"greedy"))
+        assert refused.value.retry_after_s
+        stack.enter_context(some.running(b"3", b"another"))
+        with pytest.raises(Unavailable, match="too many uploads at once"):
+            stack.enter_context(some.running(b"4", b"third"))
+        stack.close()
+        stack.enter_context(some.running(b"4", b"third"))
+
+
+def test_only_so_many_lots_are_taken_at_once(folder: Path) -> None:
+    spool = Spool(folder, Limits(lots_at_once=2, lots_per_client=1))
+    with ExitStack() as stack:
+        stack.enter_context(spool.admitted("a"))
+        stack.enter_context(spool.admitted("b"))
+        with pytest.raises(Unavailable, match="too many lots are being sent at once"):
+            stack.enter_context(spool.admitted("c"))
+        stack.close()
+        stack.enter_context(spool.admitted("c"))
+
+
+# --- sizes ---
+
+
+def test_a_manifest_a_report_and_leaves_above_their_limits_are_refused(folder: Path) -> None:
+    limits = replace(LIMITS, manifest_bytes=100, lot_bytes=101, report_bytes=102)
+    with running(folder, limits) as node:
+        world = with_class(node)
+        release = publish(node, world)
+        with pytest.raises(Malformed, match="at most 100 are taken"):
+            upload_manifest(node.http, release.envelope, digest=release.record.manifest)
+        lot, leaves = enrol(node, world)
+        with pytest.raises(Malformed, match="at most 101 are taken"):
+            put_leaves(node, lot, leaves)
+        with pytest.raises(Malformed, match="at most 102 are taken"):
+            send_report(node)
