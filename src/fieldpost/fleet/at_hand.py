@@ -15,14 +15,15 @@ from collections.abc import Iterable
 from fieldpost.fleet.devices import (
     Place,
     Seen,
-    insert_many,
     load_other_places,
     load_places,
     load_seen,
     save_all_seen,
 )
-from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End
-from fieldpost.fleet.heads import UNSIGNED, DeviceHead, keep_head
+from fieldpost.fleet.ends import End
+from fieldpost.fleet.heads import head_of, keep_head
+from fieldpost.fleet.told_ends import Key, keep_ends, save_results
+from fieldpost.identity.report import Report
 
 
 class AtHand:
@@ -36,10 +37,11 @@ class AtHand:
         """Nothing is at hand: what was said and not written is gone."""
         self._places: dict[bytes, Place | None] = {}
         self._others: dict[bytes, list[tuple[bytes, int]]] = {}
+        self._before: dict[bytes, Seen | None] = {}
         self._seen: dict[bytes, Seen | None] = {}
         self._new: dict[bytes, Seen] = {}
         self._results: dict[tuple[bytes, int, bytes], str] = {}
-        self._ends: list[tuple[object, ...]] = []
+        self._ends: dict[Key, tuple[int, bytes]] = {}
         self._heads: set[tuple[int, bytes, bool]] = set()
 
     def expect(self, devices: Iterable[bytes]) -> None:
@@ -52,7 +54,7 @@ class AtHand:
             for device in new:
                 self._places[device] = places.get(device)
                 self._others[device] = others.get(device, [])
-                self._seen[device] = seen.get(device)
+                self._before[device] = self._seen[device] = seen.get(device)
 
     def place(self, device: bytes) -> Place | None:
         """Where a device stands."""
@@ -81,30 +83,24 @@ class AtHand:
         self._results[class_id, sequence, device] = outcome
 
     def save_end(self, end: End, *, class_id: bytes, received: int) -> None:
-        """Keep a report that told the end of a release, if it is the first to tell this one.
-
-        What is kept never changes. A device whose key was stolen cannot fill the disk.
-        """
+        """Keep a report that told the end of a release, if it is the first to tell this one."""
         key = (end.device, class_id, end.sequence, end.outcome)
-        self._ends.append((*key, received, end.report, MOST_ENDS_OF_DEVICE))
+        self._ends.setdefault(key, (received, end.report))
 
-    def save_head(self, head: DeviceHead, received: int) -> None:
-        """Keep a head that a device verified; see `keep_head`."""
+    def save_head(self, report: Report, received: int) -> None:
+        """Keep the head that a report names, if it names one; see `keep_head`."""
+        if report.head is None:
+            return
         # A whole fleet verified the same one.
-        key = (head.size, head.root, head.cosignatures == UNSIGNED)
+        size, root, _ = report.head
+        key = (size, root, not report.cosignatures)
         if key not in self._heads:
             self._heads.add(key)
-            keep_head(self._connection, head, received)
+            keep_head(self._connection, head_of(report), received)
 
     def write(self) -> None:
         """Write what was said, in order, and forget everything."""
-        save_all_seen(self._connection, self._new.items())
-        results = ((*key, outcome) for key, outcome in self._results.items())
-        insert_many(self._connection, "INSERT OR REPLACE INTO results VALUES {}", results, width=4)
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO ends (device, class, sequence, outcome, received, report) "
-            "SELECT ?1, ?2, ?3, ?4, ?5, ?6 "
-            "WHERE (SELECT COUNT(*) FROM ends WHERE device = ?1) < ?7",
-            self._ends,
-        )
+        save_all_seen(self._connection, self._new.items(), self._before)
+        save_results(self._connection, [(*key, end) for key, end in self._results.items()])
+        keep_ends(self._connection, self._ends)
         self.forget()

@@ -6,15 +6,19 @@ for each device waits for them each time.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from fieldpost.fleet.clones import NOTHING
 
 # Values of one statement; SQLite takes 32,766.
 _AT_ONCE: Final = 4_096
+_CHANGE_ALIKE: Final = (
+    "INSERT INTO seen VALUES {} ON CONFLICT DO UPDATE SET boot = excluded.boot, "
+    "counter = excluded.counter, running = excluded.running, received = excluded.received, "
+    "report = excluded.report, past = excluded.past, size = excluded.size"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,35 +94,54 @@ def load_seen(connection: sqlite3.Connection, devices: Sequence[bytes]) -> dict[
     }
 
 
-def save_all_seen(connection: sqlite3.Connection, seen: Iterable[tuple[bytes, Seen]]) -> None:
-    """Replace the newest reports of some devices."""
-    rows = (
-        (
-            device,
-            one.class_id,
-            one.boot,
-            one.counter,
-            one.outcome,
-            one.running,
-            one.received,
-            one.report,
-            one.past,
-            one.size,
-        )
-        for device, one in seen
-    )
-    insert_many(connection, "INSERT OR REPLACE INTO seen VALUES {}", rows, width=10)
-
-
-def insert_many(
-    connection: sqlite3.Connection, sql: str, rows: Iterable[tuple[object, ...]], *, width: int
+def save_all_seen(
+    connection: sqlite3.Connection,
+    seen: Iterable[tuple[bytes, Seen]],
+    before: Mapping[bytes, Seen | None],
 ) -> None:
-    """Insert rows of `width` values in order, many in a statement."""
-    left = iter(rows)
-    marks = "(" + ",".join("?" * width) + ")"
-    while some := list(islice(left, _AT_ONCE // width)):
+    """Replace the newest reports of some devices; `before` is what their rows say now.
+
+    Most devices say what they said before, of the same class: then the index of both stays as it
+    is. To write it again costs as much as the row, and pages all over the file.
+    """
+    new: list[tuple[object, ...]] = []
+    alike: list[tuple[object, ...]] = []
+    for device, one in seen:
+        old = before.get(device)
+        is_alike = old is not None and (old.class_id, old.outcome) == (one.class_id, one.outcome)
+        (alike if is_alike else new).append(_row(device, one))
+    with_rows(connection, "INSERT OR REPLACE INTO seen VALUES {}", new)
+    with_rows(connection, _CHANGE_ALIKE, alike)
+
+
+def _row(device: bytes, one: Seen) -> tuple[object, ...]:
+    return (
+        device,
+        one.class_id,
+        one.boot,
+        one.counter,
+        one.outcome,
+        one.running,
+        one.received,
+        one.report,
+        one.past,
+        one.size,
+    )
+
+
+def with_rows(
+    connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]
+) -> list[tuple[Any, ...]]:
+    """Run `sql` with rows of equal width behind VALUES, many at once, in order. What it selects."""
+    if not rows:
+        return []
+    found: list[tuple[Any, ...]] = []
+    marks, most = "(" + ",".join("?" * len(rows[0])) + ")", _AT_ONCE // len(rows[0])
+    for start in range(0, len(rows), most):
+        some = rows[start : start + most]
         values = [value for row in some for value in row]
-        connection.execute(sql.format(",".join([marks] * len(some))), values)
+        found += connection.execute(sql.format(",".join([marks] * len(some))), values).fetchall()
+    return found
 
 
 def _ask(

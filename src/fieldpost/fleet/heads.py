@@ -42,10 +42,10 @@ class DeviceHead:
         }
 
 
-def head_of(report: Report) -> DeviceHead | None:
-    """The head that a verified report names; None if it names none."""
+def head_of(report: Report) -> DeviceHead:
+    """The head that a verified report names. ValueError if it names none."""
     if report.head is None:
-        return None
+        raise ValueError("this report names no head")
     size, root, timestamp = report.head
     signed = [[c.key_id, c.timestamp, c.signature] for c in report.cosignatures]
     return DeviceHead(

@@ -21,7 +21,7 @@ from fieldpost.fleet.database import FleetDb
 from fieldpost.fleet.devices import Seen
 from fieldpost.fleet.ends import End, Period
 from fieldpost.fleet.evidence import judge_evidence
-from fieldpost.fleet.heads import HEADS_AT_ONCE, head_of
+from fieldpost.fleet.heads import HEADS_AT_ONCE
 from fieldpost.fleet.reports import ENDS, judge_report
 from fieldpost.fleet.writer import Writer
 from fieldpost.identity.leaf import decode_leaf, scan_leaf
@@ -202,9 +202,7 @@ class FleetService:
             size=None if report.head is None else report.head[0],
         )
         at_hand.save_seen(device, seen)
-        head = head_of(report)
-        if head is not None:
-            at_hand.save_head(head, seen.received)
+        at_hand.save_head(report, seen.received)
         if judged.sequence is not None:
             at_hand.save_result(
                 class_id=judged.class_id,

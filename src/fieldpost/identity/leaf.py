@@ -11,6 +11,7 @@ A device has one key pair, made on the device: P-256 or Ed25519.
 import re
 from base64 import b32encode
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -87,6 +88,8 @@ def scan_leaf(data: bytes) -> tuple[bytes, bytes]:
     return sha256(key).digest(), class_id
 
 
+# Whoever takes reports asks for a device's key to have signatures verified, and again to judge.
+@lru_cache(512)
 def scan_key(data: bytes) -> tuple[PublicKey, bytes]:
     """The key and the class id in a leaf, as `scan_leaf`: for whoever takes reports of a fleet."""
     key, class_id = _scan(data)

@@ -22,6 +22,7 @@ from fieldpost.errors import Malformed, Untrusted
 from fieldpost.identity.leaf import ueid
 from fieldpost.identity.outcome import Outcome, outcome_claim, read_outcome
 from fieldpost.identity.report_envelope import protected_header, signed_bytes, take_apart
+from fieldpost.identity.report_form import PROFILE, PlainClaims, scan_claims
 from fieldpost.keys import SIGNATURE_BYTES, Algorithm, PublicKey, Signer, verify_signature
 from fieldpost.records.fields import check_text
 from fieldpost.records.limits import MAX_COSIGNATURES, MAX_TEXT
@@ -29,7 +30,6 @@ from fieldpost.tlog.cosignature import Cosignature
 
 MAX_COMPONENTS: Final = 16
 _ED25519_BYTES: Final = SIGNATURE_BYTES[Algorithm.ED25519]
-PROFILE: Final = "tag:fieldpost,2026:report-v1"
 
 _AUDIENCE, _UEID, _PROFILE, _BOOT_COUNT = 3, 256, 265, 267
 _COUNTER, _COMPONENTS, _OUTCOME, _HEAD, _COSIGNATURES = -65537, -65538, -65539, -65540, -65541
@@ -190,6 +190,25 @@ def verify_report(
 
 
 def _read_claims(encoded: bytes) -> Report:
+    plain = scan_claims(encoded)
+    return _decode_claims(encoded) if plain is None else _of_plain(plain)
+
+
+def _of_plain(plain: PlainClaims) -> Report:
+    cosignatures = plain.cosignatures
+    return Report(
+        board=plain.board,
+        device=plain.device,
+        boot_count=plain.boot_count,
+        counter=plain.counter,
+        components=(ReportedComponent(*plain.component),),
+        outcome=plain.outcome,
+        head=plain.head,
+        cosignatures=() if cosignatures is None else _read_cosignatures(cbor.decode(cosignatures)),
+    )
+
+
+def _decode_claims(encoded: bytes) -> Report:
     claims = cbor.decode(encoded)
     if not isinstance(claims, dict):
         raise Malformed("a report's claims must be a map")

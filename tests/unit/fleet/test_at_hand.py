@@ -13,11 +13,12 @@ from fieldpost import cbor
 from fieldpost.errors import Conflict, Unavailable
 from fieldpost.fleet import devices
 from fieldpost.fleet.database import FleetDb
+from fieldpost.fleet.ends import End
 from fieldpost.fleet.service import FleetService
 from fieldpost.identity.outcome import Outcome
 from fieldpost.testing import defences
 from fieldpost.tlog.cosignature import Cosignature
-from tests.unit.fleet.test_fleet_service import LEAVES, LOT, SIGNERS, open_fleet, report
+from tests.unit.fleet.test_fleet_service import CLASS, LEAVES, LOT, SIGNERS, open_fleet, report
 
 WAIT_S = 60
 TABLES = ("seen", "results", "ends", "heads", "clones")
@@ -139,3 +140,40 @@ def test_what_a_failed_batch_said_is_forgotten(tmp_path: Path) -> None:
         pass
     database.close()
     assert rows(tmp_path / "fleet")["results"] == []
+
+
+def test_an_end_that_is_told_again_writes_nothing_and_another_one_does(tmp_path: Path) -> None:
+    start(tmp_path / "fleet").close()
+    database = FleetDb(tmp_path / "fleet" / "fleet.db")
+
+    def changes(outcome: str) -> int:
+        device, before = SIGNERS[0].public_key.thumbprint(), database._writer.total_changes
+        with database.transaction():
+            for _ in range(2):
+                database.at_hand.save_result(
+                    class_id=bytes(16), sequence=1, device=device, outcome=outcome
+                )
+                end = End(device=device, sequence=1, outcome=outcome, report=b"report")
+                database.at_hand.save_end(end, class_id=bytes(16), received=1)
+        return database._writer.total_changes - before
+
+    counts = [changes(outcome) for outcome in ("failed", "failed", "confirmed", "failed")]
+    database.close()
+    # A result and an end; nothing; another result, another end; the result again, the end is kept.
+    assert counts == [2, 0, 2, 1]
+
+
+def test_counts_follow_what_devices_say_whether_or_not_they_said_it_before(tmp_path: Path) -> None:
+    """A row that says what it said leaves the index of classes and outcomes alone."""
+    fleet = start(tmp_path / "fleet")
+    stale = []
+    said = [Outcome.STALE, Outcome.STALE, Outcome.CHECKED_IN, Outcome.CHECKED_IN, Outcome.STALE]
+    for boot, outcome in enumerate(said):
+        assert fleet.take_report(report(0, order=(boot, 1), outcome=outcome)).exception(60) is None
+        stale.append(fleet.summary(CLASS)["stale"])
+    fleet.close()
+    assert stale == [1, 1, 0, 0, 1]
+    with closing(sqlite3.connect(tmp_path / "fleet" / "fleet.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        ((boot, kept),) = database.execute("SELECT boot, report FROM seen").fetchall()
+    assert (boot, kept) == (4, report(0, order=(4, 1), outcome=Outcome.STALE))
