@@ -6,6 +6,8 @@ from hashlib import sha256
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fieldpost import cbor, keys
 from fieldpost.errors import Malformed, Untrusted
@@ -19,6 +21,7 @@ from fieldpost.keys import (
     verify_signature,
 )
 from fieldpost.testing.signers import DeterministicSigner
+from tests import edwards
 
 every_algorithm = pytest.mark.parametrize("algorithm", Algorithm, ids=lambda a: a.name)
 
@@ -144,31 +147,16 @@ def test_ed25519_s_must_be_below_the_group_order() -> None:
         verify_signature(key, b"message", twin)
 
 
-def low_order_points() -> list[bytes]:
-    """All eight points of low order, by the curve's own arithmetic, with both signs of x = 0."""
-    found = set()
-    for y in range(2, 40):
-        point = keys._decompress(y.to_bytes(32, "little"))
-        if point is None:
-            continue
-        torsion = keys._multiply(L, point)
-        for _ in range(8):
-            found.add(compressed(torsion))
-            torsion = keys._add(torsion, keys._multiply(L, point))
-    zero_x = {changed_bit(item, 255) for item in found if item[:31] == b"\x01" + bytes(30)}
-    minus_one = changed_bit((P - 1).to_bytes(32, "little"), 255)
-    return sorted(found | zero_x | {minus_one})
-
-
-def compressed(point: tuple[int, int, int, int]) -> bytes:
-    x, y, z, _ = point
-    inverse = pow(z, -1, P)
-    return (y * inverse % P | (x * inverse % P & 1) << 255).to_bytes(32, "little")
+def low_order_keys() -> list[bytes]:
+    """All eight points of low order, those with x = 0 with both signs."""
+    found = [edwards.compress(point) for point in edwards.low_order_points()]
+    zero_x = [changed_bit(edwards.compress((0, y)), 255) for y in (1, P - 1)]
+    return found + zero_x
 
 
 def test_no_key_of_low_order_verifies_anything() -> None:
     """With A of low order one signature fits many messages; OpenSSL accepts them (control)."""
-    points = low_order_points()
+    points = low_order_keys()
     assert len(points) == 10
     identity_r = b"\x01" + bytes(31)
     accepted_by_the_library = 0
@@ -200,18 +188,52 @@ def test_an_ed25519_key_that_is_not_canonical_is_refused(y: int) -> None:
 
 def test_registration_refuses_ed25519_keys_outside_the_prime_order_group() -> None:
     """A mixed-order key passes the signature rule: checking it each time would be too dear."""
-    honest = keys._decompress(signer(Algorithm.ED25519).public_key.raw)
-    minus_one = keys._decompress((P - 1).to_bytes(32, "little"))
+    honest = edwards.decompress(signer(Algorithm.ED25519).public_key.raw)
     assert honest is not None
-    assert minus_one is not None
-    mixed = PublicKey(Algorithm.ED25519, compressed(keys._add(honest, minus_one)))
-    with pytest.raises(Malformed, match="prime-order"):
-        check_key(mixed)
+    for low in edwards.low_order_points():
+        mixed = PublicKey(Algorithm.ED25519, edwards.compress(edwards.add(honest, low)))
+        if low == edwards.IDENTITY:
+            check_key(mixed)
+        else:
+            with pytest.raises(Malformed, match="prime-order"):
+                check_key(mixed)
+
+
+def is_registered(raw: bytes) -> bool:
+    try:
+        check_key(PublicKey(Algorithm.ED25519, raw))
+    except Malformed:
+        return False
+    return True
+
+
+honest_keys = st.integers(1, 2**64).map(
+    lambda seed: DeterministicSigner(Algorithm.ED25519, f"{seed}").public_key.raw
+)
+
+
+@given(
+    st.binary(min_size=32, max_size=32)
+    | st.integers(0, 2**64).map(lambda y: y.to_bytes(32, "little"))
+    | st.integers(1, 64).map(lambda back: (2**256 - back).to_bytes(32, "little"))
+    | honest_keys
+    | st.builds(changed_bit, honest_keys, st.integers(0, 255))
+    | st.builds(
+        lambda raw, low: edwards.compress(edwards.add(edwards.decompress(raw) or (0, 1), low)),
+        honest_keys,
+        st.sampled_from(edwards.low_order_points()),
+    )
+)
+def test_registration_takes_exactly_the_keys_of_the_prime_order_group(raw: bytes) -> None:
+    """Random bytes (half of them on the curve, one of eight there good), small, not canonical."""
+    assert is_registered(raw) is edwards.is_good_key(raw)
 
 
 def test_registration_refuses_what_is_on_no_curve() -> None:
     off_curve = next(
-        raw for raw in (bytes((y,)) + bytes(31) for y in range(2, 99)) if not keys._decompress(raw)
+        raw
+        for raw in (bytes((y,)) + bytes(31) for y in range(2, 99))
+        if not edwards.decompress(raw)
     )
     for key in (
         PublicKey(Algorithm.ED25519, off_curve),
