@@ -9,7 +9,7 @@ The decoder refuses everything that the encoder would not have written, so `enco
 holds for every `x` it accepts. Arrays decode to tuples, maps to dicts in encoded key order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
@@ -60,8 +60,10 @@ def encode(value: object) -> bytes:
 
     Raises ValueError for what is outside the subset: that is a bug of the caller, not bad input.
     """
+    if type(value) is int and 0 <= value < 0x100:
+        return _UINT_HEADS[value]  # counters and nonces, one for each post
     out = bytearray()
-    _write(out, value)
+    _WRITE.get(type(value), _write_kin)(out, value)
     return bytes(out)
 
 
@@ -72,31 +74,19 @@ def _long_head(major: int, argument: int) -> bytes:
     if argument < 0x100:
         return bytes((top | 24, argument))
     if argument < 0x10000:
-        return bytes((top | 25,)) + argument.to_bytes(2, "big")
+        return bytes((top | 25, argument >> 8, argument & 0xFF))
     if argument < 0x1_0000_0000:
         return bytes((top | 26,)) + argument.to_bytes(4, "big")
     return bytes((top | 27,)) + argument.to_bytes(8, "big")
 
 
 # Nearly all heads are short; to look one up is cheaper than to make it.
-_SHORT_HEADS: Final = tuple(
-    tuple(_long_head(major, argument) for argument in range(0x100)) for major in range(7)
-)
+_SHORT_HEADS: Final = tuple(tuple(_long_head(m, n) for n in range(0x100)) for m in range(7))
+_UINT_HEADS, _BYTES_HEADS = _SHORT_HEADS[0], _SHORT_HEADS[2]
 
 
 def _head(major: int, argument: int) -> bytes:
     return _SHORT_HEADS[major][argument] if argument < 0x100 else _long_head(major, argument)
-
-
-def _tag_head(number: int) -> bytes:
-    if not 0 <= number <= MAX_INT:
-        raise ValueError(f"tag number {number} is outside 0 to 2^63 - 1")
-    return _head(6, number)
-
-
-def _write(out: bytearray, value: object) -> None:
-    # By the exact type, which is quickest: a node encodes some thirty values for every post.
-    _WRITE.get(type(value), _write_kin)(out, value)
 
 
 def _write_bytes(out: bytearray, value: bytes) -> None:
@@ -116,10 +106,18 @@ def _write_int(out: bytearray, value: int) -> None:
     out += _head(0, value) if value >= 0 else _head(1, -1 - value)
 
 
-def _write_array(out: bytearray, value: tuple[object, ...] | list[object]) -> None:
+def _write_array(out: bytearray, value: Sequence[Any]) -> None:
     out += _head(4, len(value))
     for item in value:
-        _WRITE.get(type(item), _write_kin)(out, item)
+        # Hashes, ids and small numbers are nearly all of what arrays hold: those without a call.
+        kind = type(item)
+        if kind is bytes and len(item) < 0x100:
+            out += _BYTES_HEADS[len(item)]
+            out += item
+        elif kind is int and 0 <= item <= MAX_INT:
+            out += _UINT_HEADS[item] if item < 0x100 else _long_head(0, item)
+        else:
+            _WRITE.get(kind, _write_kin)(out, item)
 
 
 def _write_map(out: bytearray, value: Mapping[object, object]) -> None:
@@ -144,11 +142,14 @@ def _write_null(out: bytearray, _value: None) -> None:
 
 
 def _write_tag(out: bytearray, value: Tag) -> None:
-    out += _tag_head(value.number)
-    _write(out, value.value)
+    if not 0 <= value.number <= MAX_INT:
+        raise ValueError(f"tag number {value.number} is outside 0 to 2^63 - 1")
+    out += _head(6, value.number)
+    _WRITE.get(type(value.value), _write_kin)(out, value.value)
 
 
 _FIRST: Final = itemgetter(0)
+# By the exact type, which is quickest: a node encodes some thirty values for every post.
 _WRITE: Final[dict[type, Callable[[bytearray, Any], None]]] = {
     bytes: _write_bytes,
     str: _write_text,

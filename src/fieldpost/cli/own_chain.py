@@ -180,8 +180,7 @@ def _context() -> Context:
     return Context(
         board="",
         time=0,
-        entry_digest=b"",
-        entry_bytes=0,
+        entry=b"",
         previous_map_root=b"",
         check_signature=verify_signature,
     )

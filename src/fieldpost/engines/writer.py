@@ -258,13 +258,17 @@ def change_of(
     height: int | None = None,
 ) -> StateChange:
     """What the state database must learn of a batch that begins at `size` over `before`."""
+    if isinstance(before, RecentValues):
+        replaced = before.replaced_by(batch.state.map, batch.writes)
+    else:
+        replaced = {key: before.value(key) if before else None for key in batch.writes}
     posts = batch.entries[:-1]
     linked = [(linked_record(decode(entry)), index) for index, entry in enumerate(posts, size)]
     return StateChange(
         before=size,
         size=batch.state.size,
         writes=batch.writes,
-        replaced={key: before.value(key) if before else None for key in batch.writes},
+        replaced=replaced,
         receipts=[(sha256(entry).digest(), index) for index, entry in enumerate(posts, size)],
         links=[(*link, index) for link, index in linked if link is not None],
         height=height,

@@ -9,7 +9,7 @@ theirs per key: where several sign, the key of the one in whose name the post is
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed, Untrusted
@@ -23,8 +23,7 @@ from fieldpost.records.board import BoardRecord, Operator
 from fieldpost.records.maker import Role, Scope
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class Reach(NamedTuple):
     """What a post touches, for scopes. `devices`: enrolled by the key, this post included."""
 
     class_id: bytes

@@ -11,7 +11,6 @@ the last state leaf's.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from fieldpost.errors import Malformed, Misconfigured, Rejected
 from fieldpost.keys import verify_signature
@@ -90,8 +89,7 @@ def apply_batch(
         context = Context(
             board=state.board,
             time=time,
-            entry_digest=sha256(entry).digest(),
-            entry_bytes=len(entry),
+            entry=entry,
             previous_map_root=state.last.map_root,
             check_signature=check_signature,
         )

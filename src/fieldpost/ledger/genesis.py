@@ -6,7 +6,6 @@ origin alone (docs/spec/log.md).
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 from fieldpost.keys import Signer, verify_signature
 from fieldpost.ledger.batch import Batch, Included, close_batch
@@ -47,8 +46,7 @@ def apply_genesis(
     context = Context(
         board=board,
         time=time,
-        entry_digest=sha256(entry).digest(),
-        entry_bytes=len(entry),
+        entry=entry,
         previous_map_root=nothing.root,
         check_signature=check_signature,
     )

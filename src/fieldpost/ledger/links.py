@@ -5,6 +5,8 @@ Links carry an epoch instead of a nonce, so that no lower key can delay a key ce
 (docs/spec/posts.md).
 """
 
+from typing import Final
+
 from fieldpost import cbor
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import Context, Reader, Writes
@@ -12,6 +14,9 @@ from fieldpost.ledger.reading import find_link
 from fieldpost.posts.envelope import Post
 from fieldpost.records import map_keys
 from fieldpost.records.counters import Link
+
+# Asked for every post of a batch, of which hardly any is one.
+_LINKS: Final = frozenset({"genesis", "board.set", "maker.register", "maker.set", "class.set"})
 
 
 def extend_chain(
@@ -46,16 +51,16 @@ def linked_record(post: Post) -> tuple[bytes, int] | None:
     For indexes that answer "the links since epoch e"; says nothing about posts that were refused.
     A registration that carries a chain is no link itself: its links are label 10 of its record.
     """
+    if post.statement.kind not in _LINKS:
+        return None
     subject = post.statement.subject
     match post.statement.kind:
         case "genesis" | "board.set":
             record_key, label = map_keys.board(), 2
         case "maker.register" | "maker.set":
             record_key, label = map_keys.maker(bytes.fromhex(subject)), 1
-        case "class.set":
-            record_key, label = map_keys.device_class(bytes.fromhex(subject)), 1
         case _:
-            return None
+            record_key, label = map_keys.device_class(bytes.fromhex(subject)), 1
     match cbor.decode(post.statement.payload):
         case dict(record):
             if post.statement.kind == "maker.register" and 10 in record:

@@ -60,5 +60,5 @@ def _count(read: Reader, ctx: Context, key: bytes) -> DailyCount:
     day = ctx.time // _DAY_S
     value = read.value(key)
     if value is not None and (last := DailyCount.decode(value)).day == day:
-        return DailyCount(day, last.posts + 1, last.size + ctx.entry_bytes)
-    return DailyCount(day, 1, ctx.entry_bytes)
+        return DailyCount(day, last.posts + 1, last.size + len(ctx.entry))
+    return DailyCount(day, 1, len(ctx.entry))

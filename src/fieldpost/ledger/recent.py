@@ -6,7 +6,7 @@ ten times a look into a dictionary. What is remembered is what the map says: `fo
 Other threads, which read posts ahead, take a `Glance`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +33,19 @@ class RecentValues:
             if value is not None:
                 self._values[key] = value
         return value
+
+    def replaced_by(self, map_: StateMap, writes: Iterable[bytes]) -> dict[bytes, bytes | None]:
+        """The values under keys that were written, to make `map_` of this map; None: it is new.
+
+        Where the map grew by as many keys as are not remembered, all of these are new: then no
+        walk down the tree is needed to see that each is missing.
+        """
+        found = {key: self._values.get(key) for key in writes}
+        unknown = [key for key, value in found.items() if value is None]
+        if len(map_) - len(self._map) != len(unknown):
+            for key in unknown:
+                found[key] = self._map.value(key)
+        return found
 
     def follow(self, map_: StateMap, writes: Mapping[bytes, bytes]) -> None:
         """Go on with the map that `writes` made of the one before."""

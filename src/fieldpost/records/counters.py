@@ -21,7 +21,7 @@ These bytes only rules write, so readers trust their shape and fail as bugs, not
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
@@ -106,8 +106,7 @@ def _highest(channel: cbor.Key, threshold: cbor.Value) -> tuple[str, int]:
     return channel, threshold
 
 
-@dataclass(frozen=True, slots=True)
-class DailyCount:
+class DailyCount(NamedTuple):
     """What was posted on one UTC day (days since 1970); `size` in bytes."""
 
     day: int
@@ -116,7 +115,7 @@ class DailyCount:
 
     def encode(self) -> bytes:
         """Deterministic CBOR."""
-        return cbor.encode([self.day, self.posts, self.size])
+        return cbor.encode(tuple(self))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

@@ -37,6 +37,10 @@ class Role(IntEnum):
     ENROL = 4
     CARE = 5
 
+    # Of the number, as `int` does it: an enumeration's own hashes the name, by a call in Python,
+    # and rules look up keys, records and counts by role several times for each post.
+    __hash__ = int.__hash__
+
 
 # Others act alone: a threshold there would only delay what must be quick and can be undone.
 THRESHOLD_ROLES: Final = frozenset({Role.ROOT, Role.RELEASE})

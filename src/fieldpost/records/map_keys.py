@@ -16,9 +16,12 @@ from fieldpost import cbor
 _REMEMBERED: Final = 16_384
 
 
-@lru_cache(_REMEMBERED)
-def _key(*parts: str | bytes | int) -> bytes:
-    return sha256(cbor.encode(list(parts))).digest()
+def _key_once(*parts: str | bytes | int) -> bytes:
+    """Of a record that one post writes and few read: it would push out what others ask for."""
+    return sha256(cbor.encode(parts)).digest()
+
+
+_key = lru_cache(_REMEMBERED)(_key_once)
 
 
 # --- signed records: the value is the payload of the post that last wrote it ---
@@ -56,7 +59,7 @@ def summary(class_id: bytes) -> bytes:
 
 def advisory(class_id: bytes, number: int) -> bytes:
     """An advisory of a class; numbers run from 1 to the class's count of advisories."""
-    return _key("advisory", class_id, number)
+    return _key_once("advisory", class_id, number)
 
 
 def gone(operator: str, digest: bytes) -> bytes:

@@ -55,3 +55,20 @@ def test_a_glance_taken_in_the_middle_of_a_batch_cannot_make_the_writer_remember
     seen = glance.value(key(1))
     values.follow(old.update({key(1): b"new"}), {key(1): b"new"})
     assert (seen, values.value(key(1))) == (b"old", b"new")
+
+
+@pytest.mark.parametrize("most", [0, 5, recent.MOST_REMEMBERED])
+def test_what_was_replaced_is_what_the_older_map_says(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of new keys alone, of old keys alone and of both, remembered or not."""
+    monkeypatch.setattr(recent, "MOST_REMEMBERED", most)
+    map_ = StateMap.build((key(number), b"at the start") for number in range(6))
+    values = RecentValues(map_)
+    for step, numbers in enumerate([(6, 7), (0, 1), (2, 8, 9), (8, 3), (10,), (4, 5, 11)]):
+        writes = {key(number): bytes((step,)) for number in numbers}
+        after = map_.update(writes)
+        expected = {written: map_.value(written) for written in writes}
+        assert values.replaced_by(after, writes) == expected
+        values.follow(after, writes)
+        map_ = after
