@@ -5,9 +5,11 @@
          + 33 × steps in the state map                               counted in a real map
          + 34 × ones in the state leaf's index                       every index in 2^23…2^24
 
-Both last ones are as random as SHA-256 and as the moment at which a device asks, so there is no
-worst size to be promised below the limit of the format: there is a share of (channel, moment) that
-is larger than the bar, and it is printed.
+Both last ones are as random as SHA-256 and as the moment at which a device asks. So there are two
+worst sizes. The worst moment, an index of ones alone, comes to every key, once while the log
+doubles: that with the mean key is what the bar means, whose arithmetic is the longest edge with a
+usual path. The worst of all is the deepest key that was found at that moment; nobody can promise
+that there is no deeper one, so its odds are printed, and those of being over the bar.
 """
 
 from collections import Counter
@@ -38,7 +40,7 @@ def results() -> Iterator[Result]:
     for keys in (10**3, 10**6):
         steps = _steps(wide_map(keys), keys)
         for cosignatures in (1, 3, 7):
-            yield from _judge(sizes(steps, fixed_bytes(cosignatures)), keys, cosignatures)
+            yield from _judge(steps, keys, cosignatures)
 
 
 def fixed_bytes(cosignatures: int) -> int:
@@ -76,21 +78,33 @@ def sizes(steps: Odds, fixed: int) -> Odds:
     return odds
 
 
-def _judge(odds: Odds, keys: int, cosignatures: int) -> Iterator[Result]:
+def _judge(steps: Odds, keys: int, cosignatures: int) -> Iterator[Result]:
     what = f"check-in, {keys:,} keys, {cosignatures} cosignatures"
     is_bar = keys == 10**6 and cosignatures == 3
-    mean = sum(size * likely for size, likely in odds.items())
+    fixed = fixed_bytes(cosignatures)
+    odds = sizes(steps, fixed)
     bar = MEAN_BAR if is_bar else None
-    yield Result(what=f"{what}, mean", unit="bytes", ours=mean, bar=bar, at_most=True)
+    yield Result(what=f"{what}, mean", unit="bytes", ours=_mean(odds), bar=bar, at_most=True)
     for share in (0.99, 0.9999) if is_bar else (0.9999,):
         size = _quantile(odds, share)
         yield Result(what=f"  {share:.2%} are at most", unit="bytes", ours=size)
-    if is_bar:
-        over = 100 * sum(likely for size, likely in odds.items() if size > WORST_BAR)
-        yield Result(what=f"  share over {WORST_BAR:,} bytes", unit="%", ours=over)
+    longest = fixed + (1 + _INDEX_BITS) * _EDGE_BYTES
+    what = "  worst moment (24 ones), mean key"
     bar = WORST_BAR if is_bar else None
-    what = "  worst: deepest key sampled, index of ones alone"
-    yield Result(what=what, unit="bytes", ours=max(odds), bar=bar, at_most=True)
+    size_then = longest + _mean(steps) * _STEP_BYTES
+    yield Result(what=what, unit="bytes", ours=size_then, bar=bar, at_most=True)
+    deepest = max(steps)
+    what = f"  worst of all: that moment, deepest key ({deepest} steps)"
+    yield Result(what=what, unit="bytes", ours=longest + deepest * _STEP_BYTES)
+    if is_bar:
+        likely = 1e12 * steps[deepest] / 2**_INDEX_BITS
+        yield Result(what="    which is so likely", unit="of 10^12", ours=likely)
+        over = 1e8 * sum(likely for size, likely in odds.items() if size > WORST_BAR)
+        yield Result(what=f"  over {WORST_BAR:,} bytes are", unit="of 10^8", ours=over)
+
+
+def _mean(odds: Odds) -> float:
+    return sum(count * likely for count, likely in odds.items())
 
 
 def _quantile(odds: Odds, share: float) -> int:

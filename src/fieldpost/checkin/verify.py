@@ -105,12 +105,15 @@ def verify_bundle(
     evidence = encode(signed)
     check_same_history(belief, checkpoint, timestamp, evidence)
     shown = view_head(bundle.value) if head and bundle.value is not None else None
-    maker = Tip(belief.maker_record, belief.maker_link)
-    if shown is not None:
-        maker = follow_maker(belief, shown, evidence, maker_links, algorithms)
+    maker = (
+        Tip(belief.maker_record, belief.maker_link)
+        if shown is None
+        else follow_maker(belief, shown, evidence, maker_links, algorithms)
+    )
+    moved = (board.record, maker.record) != (belief.board_record, belief.maker_record)
     policy = view_maker(maker.record).policy
     moved_board = policy.board != belief.board
-    if policy != belief.policy and not moved_board:
+    if moved and policy != belief.policy and not moved_board:
         timestamp, signed = judge_under(maker.record)
     same_size = checkpoint.size == belief.size and belief.root is not None
     believed = Belief(
@@ -131,7 +134,7 @@ def verify_bundle(
         head=shown,
         timestamp=timestamp,
         stale=is_stale(timestamp, now=clock, max_age_s=policy.max_age_s),
-        moved=(board.record, maker.record) != (belief.board_record, belief.maker_record),
+        moved=moved,
         moved_board=moved_board,
     )
 
