@@ -8,6 +8,7 @@
 from typing import Final
 
 THROUGH: Final[dict[str, str]] = {
+    "cbor.read_head": "checkin.bundle.decode_bundle",
     "checkin.verify.follow_board": "checkin.verify.verify_bundle",
     "checkin.verify.follow_maker": "checkin.verify.verify_bundle",
     "checkin.verify.verify_state": "checkin.verify.verify_bundle",
