@@ -23,7 +23,7 @@ _BEGIN: Final = b"\x86\x01"
 _NULL: Final = b"\xf6"
 _COSIGNATURE_HEAD: Final = b"\x83"
 _HASH_HEAD: Final = b"\x58\x20"
-_STRIDE: Final = len(_HASH_HEAD) + HASH_BYTES
+_HASH_ITEM: Final = struct.Struct(f"2x{HASH_BYTES}s")
 # A set asks for all of an edge at once, four times as fast as a loop.
 _HASH_LENGTH: Final = frozenset({HASH_BYTES})
 # An Ed25519 cosignature made between 1970-01-02 and 2106: every number of it has its place, so it
@@ -102,14 +102,14 @@ def _read_octets(data: bytes, at: int) -> tuple[bytes, int]:
 
 def _read_edge(data: bytes, at: int) -> tuple[tuple[Hash, ...], int]:
     count, at = cbor.read_head(data, at, 4)
-    end = at + count * _STRIDE
+    end = at + count * _HASH_ITEM.size
     if count > limits.MAX_EDGE_HASHES or end > len(data):
         raise Malformed(f"an edge has at most {limits.MAX_EDGE_HASHES} hashes, and no fewer bytes")
     # All of equal length, so their heads stand at equal distances: compared at once, cut at once.
-    heads = data[at:end:_STRIDE], data[at + 1 : end : _STRIDE]
+    heads = data[at : end : _HASH_ITEM.size], data[at + 1 : end : _HASH_ITEM.size]
     if heads != (_HASH_HEAD[:1] * count, _HASH_HEAD[1:] * count):
         raise Malformed("an edge hash must be a byte string of 32 bytes")
-    return struct.unpack_from("2x32s" * count, data, at), end
+    return struct.unpack_from(_HASH_ITEM.format * count, data, at), end
 
 
 def _read_cosignatures(data: bytes, at: int) -> tuple[tuple[Cosignature, ...], int]:
