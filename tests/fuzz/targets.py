@@ -21,6 +21,7 @@ from fieldpost.checkin.older import verify_older
 from fieldpost.checkin.verify import verify_bundle
 from fieldpost.checkin.way_out import believe_links
 from fieldpost.checkin.went_back import decode_went_back, verify_went_back
+from fieldpost.engines.carried import carry, receive
 from fieldpost.engines.verification import read_post
 from fieldpost.errors import (
     Malformed,
@@ -35,6 +36,7 @@ from fieldpost.identity.outcome import read_outcome
 from fieldpost.identity.report import open_report, verify_report
 from fieldpost.identity.status import read_status
 from fieldpost.ledger.batch import apply_batch
+from fieldpost.ledger.payloads import decode_ahead
 from fieldpost.node.manifests import NamedRelease, verify_upload
 from fieldpost.posts.attestation import decode_maker_attest
 from fieldpost.posts.blob import decode_blob_gone
@@ -171,6 +173,12 @@ def _apply(data: bytes) -> object:
     return batch
 
 
+def _decode_ahead(data: bytes) -> object:
+    """A post's payload as a verifying process decodes it and hands it over, or None."""
+    statement = decode_post(data).statement
+    return receive(carry([decode_ahead(statement.kind, statement.payload)]))
+
+
 def _verify_signature(data: bytes) -> None:
     for row in seeds.vectors("keys")["keys"]:
         key = keys.decode_key(bytes.fromhex(row["cose_key"]))
@@ -215,6 +223,7 @@ TARGETS: Final[dict[str, Target]] = {
         lambda d: read_post(d, seeds.world().state.map), "live post"
     ),
     "ledger.batch.apply_batch": Target(_apply, "live post"),
+    "ledger.payloads.decode_ahead": Target(_decode_ahead, "live post"),
     "posts.release.decode_release_floor": Target(decode_release_floor, "release.floor"),
     "posts.release.decode_release_sign": Target(decode_release_sign, "release.sign"),
     "posts.release.decode_release_withdraw": Target(decode_release_withdraw, "release.withdraw"),

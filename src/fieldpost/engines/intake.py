@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where posts wait: bounded, in the order they came, read and verified on the way.
 
-    submit ─► arrivals ─► reading thread (decode, find keys) ─► ready ─► collect
-                                    └─► verifiers ──verdicts──────┘
+    submit ─► arrivals ─► reading thread (decode, find keys) ─────► ready ─► collect
+                                    └─► verifiers ──verdicts, records──┘
 
 So signatures of the next batch are verified while the disk works on this one. `collect` gives a
 lone post at once; after a recent batch it waits for more, but no longer than the pace allows.
@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from fieldpost.engines.base import Answer, Receipt
-from fieldpost.engines.verification import ReadPost, checks_of, read_post, valid_of
+from fieldpost.engines.verification import Asked, ReadPost, read_post
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Unavailable
 from fieldpost.journal import tell
@@ -63,8 +63,7 @@ class _Chunk:
     """Posts that were read together; their signatures are being verified."""
 
     posts: list[Waiting]
-    checks: list[SignatureCheck]
-    verdicts: Future[Sequence[bool]]
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ class Intake:
         patience = most_s
         while len(batch.posts) < MOST_IN_BATCH and (chunk := self._take(patience)) is not None:
             batch.posts.extend(chunk.posts)
-            batch.valid.extend(valid_of(chunk.checks, chunk.verdicts.result()))
+            batch.valid.extend(chunk.asked.valid())
             pace = self._began + PACE_S - time.monotonic()
             patience = min(max(pace, 0), _QUIET_S)
         self._began = time.monotonic()
@@ -194,7 +193,7 @@ class Intake:
                 self._drained = True
                 return None
         try:
-            chunk.verdicts.result(max(end - time.monotonic(), 0))
+            chunk.asked.wait(max(end - time.monotonic(), 0))
         except TimeoutError:
             self._next_chunk = chunk
             return None
@@ -228,9 +227,7 @@ class Intake:
             for entries, request in taken
             for place, entry in enumerate(entries)
         ]
-        checks = checks_of(waiting.read for waiting in posts)
-        verdicts = self._verifiers.verify([(c.key, c.message, c.signature) for c in checks])
-        return _Chunk(posts, checks, verdicts)
+        return _Chunk(posts, Asked((waiting.read for waiting in posts), self._verifiers))
 
 
 def resolving(future: Future[Receipt]) -> Done:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A long log replayed with its signatures verified ahead, by the processes beside this one.
 
-    read a chunk ──checks──► verifiers ──verdicts──┐
-    apply the chunk before  ◄──────────────────────┘
+    read a chunk ──checks──► verifiers ──verdicts, records──┐
+    apply the chunk before  ◄───────────────────────────────┘
 
 What is judged, and how, is `ledger.replay`: what was found valid ahead is only remembered, and
 whatever is not remembered is verified when the rule asks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from fieldpost.engines.verification import Memory, ReadPost, checks_of, read_post, valid_of
+from fieldpost.engines.verification import Asked, Memory, ReadPost, read_post
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Untrusted
 from fieldpost.ledger.batch import Batch, LedgerState
@@ -44,10 +43,10 @@ class _Chunk:
 
     entries: Sequence[bytes]
     reads: Sequence[ReadPost]
-    verdicts: Future[Sequence[bool]]
+    asked: Asked
 
     def memory(self) -> Memory:
-        return Memory(self.reads, valid_of(checks_of(self.reads), self.verdicts.result()))
+        return Memory(self.reads, self.asked.valid())
 
 
 def replay_ahead(
@@ -88,8 +87,7 @@ def _cut(entries: Iterable[bytes]) -> Iterator[list[bytes]]:
 def _read(chunk: list[bytes], state: LedgerState | None, verifiers: Verifiers) -> _Chunk:
     map_ = StateMap.empty() if state is None else state.map
     reads = [read_post(entry, map_) for entry in chunk if not is_state_leaf(entry)]
-    checks = [(check.key, check.message, check.signature) for check in checks_of(reads)]
-    return _Chunk(chunk, reads, verifiers.verify(checks))
+    return _Chunk(chunk, reads, Asked(reads, verifiers))
 
 
 def _apply(state: LedgerState | None, chunk: _Chunk, versions: Versions) -> Iterator[Replayed]:

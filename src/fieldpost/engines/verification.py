@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Posts read before the ledger asks, where that does not hold up the engine's thread.
 
-Decoding a post, finding its keys and verifying its signatures needs no order among posts, so it is
-done ahead, against the newest map. Whatever was found is only a memory of `decode_post` and
-`verify_signature`: the ledger asks the same questions, and what is not remembered is answered
-then. No rule is decided here.
+    read_post ─► Asked ─► verifying processes ─verdicts, records─► valid ─► Memory
+
+Decoding a post, finding its keys, verifying its signatures and decoding its payload need no order
+among posts, so all of it is done ahead, against the newest map, and the last two, which take most
+of the time, by other processes. Whatever was found is only a memory of `decode_post`,
+`verify_signature` and the payload's decoder: the ledger asks the same questions, and what is not
+remembered is answered then. No rule is decided here.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from hashlib import sha256
+from typing import Final, NamedTuple
 
+from fieldpost.engines.verifier import Question
+from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed
 from fieldpost.ledger.context import Reader
+from fieldpost.ledger.payloads import DECODERS
 from fieldpost.ledger.preverify import SignatureCheck, remembering, signature_checks
 from fieldpost.posts.envelope import Post, decode_post
 
+# Larger payloads are rare, and answers stay small.
+_MOST_CARRIED_BYTES: Final = 4_096
 
-@dataclass(frozen=True, slots=True)
-class ReadPost:
+
+class ReadPost(NamedTuple):
     """An entry, its SHA-256, what it decodes to, and the signatures that a rule will ask for."""
 
     entry: bytes
@@ -37,14 +45,46 @@ def read_post(entry: bytes, read: Reader) -> ReadPost:
     return ReadPost(entry, digest, post, signature_checks(read, post))
 
 
-def checks_of(posts: Iterable[ReadPost]) -> list[SignatureCheck]:
-    """All signatures of some posts, in order."""
-    return [check for post in posts for check in post.checks]
+class Asked:
+    """Posts whose signatures are being verified, and their payloads decoded."""
+
+    def __init__(self, reads: Iterable[ReadPost], verifiers: Verifiers) -> None:
+        self._checks: list[SignatureCheck] = []
+        # Who asks for a record, by the place of the question.
+        self._posts: list[Post | None] = []
+        questions = []
+        for read in reads:
+            post: Post | None = None if isinstance(read.post, Malformed) else read.post
+            for check in read.checks:
+                questions.append(_question(check, post))
+                self._checks.append(check)
+                self._posts.append(post)
+                post = None  # one signature is enough to ask by
+        self._verdicts = verifiers.verify_posts(questions)
+
+    def wait(self, most_s: float) -> None:
+        """Wait for the answers. Raises TimeoutError after `most_s` seconds."""
+        self._verdicts.result(most_s)
+
+    def valid(self) -> list[SignatureCheck]:
+        """The valid ones, once all were verified; from now on the posts know their records."""
+        found = []
+        for check, post, (valid, record) in zip(
+            self._checks, self._posts, self._verdicts.result(), strict=True
+        ):
+            if valid:
+                found.append(check)
+            if record is not None and post is not None:
+                post.records[DECODERS[post.statement.kind]] = record
+        return found
 
 
-def valid_of(checks: Sequence[SignatureCheck], verdicts: Sequence[bool]) -> list[SignatureCheck]:
-    """The checks that were found valid."""
-    return [check for check, valid in zip(checks, verdicts, strict=True) if valid]
+def _question(check: SignatureCheck, post: Post | None) -> Question:
+    if post is not None:
+        kind, size = post.statement.kind, len(post.statement.payload)
+        if size <= _MOST_CARRIED_BYTES and kind in DECODERS:
+            return Question(*check, kind, size)
+    return Question(*check)
 
 
 class Memory:

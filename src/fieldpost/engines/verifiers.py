@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an engine has signatures verified: here while there are few, in other processes beyond.
+"""Where an engine has posts verified: here while there are few, in other processes beyond.
 
 The first large request starts the processes (`engines.verifier`), one for each processor but one;
 until they are ready, and whenever one fails, the caller's thread does the work. One that does not
 answer in time, because it hangs or was stopped, is killed and its work done here, so that no post
-waits for it longer than that. An idle board has none of them. What comes back says only which
-signatures are valid, and missing answers cost nothing but time: the ledger verifies what it is not
-told about.
+waits for it longer than that. An idle board has none of them. What comes back says which signatures
+are valid, and what payloads decode to; missing answers cost nothing but time: the ledger verifies
+and decodes what it is not told about.
 """
 
 import logging
@@ -22,13 +22,24 @@ from contextlib import suppress
 from typing import IO, Final
 
 from fieldpost.engines.quick_yes import Accepts
-from fieldpost.engines.verifier import READY, Check, encode_request, is_valid
+from fieldpost.engines.verifier import (
+    HEAD,
+    READY,
+    Check,
+    Question,
+    Verdict,
+    decode_answer,
+    encode_request,
+    is_valid,
+)
 from fieldpost.journal import tell
 
 FEW: Final = 16
 MOST_PROCESSES: Final = 4
 # A hundred posts take a tenth of a second; a busy machine may need far longer.
 ANSWER_S: Final = 5.0
+# For a question; its payload is smaller by far (engines.verification).
+_MOST_ANSWER_BYTES: Final = 65_536
 _START_S: Final = 30.0
 _END_S: Final = 5.0
 COMMAND: Final = (sys.executable, "-m", "fieldpost.engines.verifier")
@@ -61,15 +72,24 @@ class Verifiers:
     def verify(self, checks: Sequence[Check]) -> Future[Sequence[bool]]:
         """Whether each is valid, in order."""
         done: Future[Sequence[bool]] = Future()
-        if len(checks) >= FEW and self._count:
+        asked = self.verify_posts([Question(*check) for check in checks])
+        asked.add_done_callback(
+            lambda _: done.set_result([valid for valid, _ in asked.result()]),
+        )
+        return done
+
+    def verify_posts(self, questions: Sequence[Question]) -> Future[Sequence[Verdict]]:
+        """A verdict on each, in order. Records come from other processes alone."""
+        if len(questions) >= FEW and self._count:
             if not self._processes:
                 self._processes = [
                     _Process(self._command, self._answer_s) for _ in range(self._count)
                 ]
             ready = [process for process in self._processes if process.is_ready]
             if ready:
-                return _verify_in(ready, checks)
-        done.set_result([is_valid(check, self._quick_yes) for check in checks])
+                return _ask(ready, questions)
+        done: Future[Sequence[Verdict]] = Future()
+        done.set_result(_alone(questions, self._quick_yes))
         return done
 
     def close(self) -> None:
@@ -79,30 +99,35 @@ class Verifiers:
         self._processes = []
 
 
-def _verify_in(ready: Sequence["_Process"], checks: Sequence[Check]) -> Future[Sequence[bool]]:
+def _ask(ready: Sequence["_Process"], questions: Sequence[Question]) -> Future[Sequence[Verdict]]:
     """Spread over processes; each takes its requests in order."""
     if len(ready) == 1:
-        return ready[0].verify(checks)
-    share = -(-len(checks) // len(ready))
+        return ready[0].ask(questions)
+    share = -(-len(questions) // len(ready))
     parts = [
-        process.verify(checks[start : start + share])
-        for process, start in zip(ready, range(0, len(checks), share), strict=False)
+        process.ask(questions[start : start + share])
+        for process, start in zip(ready, range(0, len(questions), share), strict=False)
     ]
-    done: Future[Sequence[bool]] = Future()
+    done: Future[Sequence[Verdict]] = Future()
     left = len(parts)
     lock = threading.Lock()
 
-    def finished(_: Future[Sequence[bool]]) -> None:
+    def finished(_: Future[Sequence[Verdict]]) -> None:
         nonlocal left
         with lock:
             left -= 1
             if left:
                 return
-        done.set_result([valid for part in parts for valid in part.result()])
+        done.set_result([verdict for part in parts for verdict in part.result()])
 
     for part in parts:
         part.add_done_callback(finished)
     return done
+
+
+def _alone(questions: Sequence[Question], quick_yes: Accepts | None = None) -> Sequence[Verdict]:
+    """Verified on this thread. To decode ahead would save nothing: a rule does it when it asks."""
+    return [(is_valid(question[:3], quick_yes), None) for question in questions]
 
 
 class _Process:
@@ -113,12 +138,13 @@ class _Process:
         self._command = command
         self._answer_s = answer_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = 0
         self._thread = ThreadPoolExecutor(1, "fieldpost-verify")
         self._thread.submit(self._start)
 
-    def verify(self, checks: Sequence[Check]) -> Future[Sequence[bool]]:
-        """Whether each is valid; by this thread's own work where the process is gone."""
-        return self._thread.submit(self._verify, checks)
+    def ask(self, questions: Sequence[Question]) -> Future[Sequence[Verdict]]:
+        """A verdict on each; by this thread's own work where the process is gone."""
+        return self._thread.submit(self._ask, questions)
 
     def close(self) -> None:
         """Let it finish, and wait for its end."""
@@ -136,15 +162,25 @@ class _Process:
         except (OSError, EOFError) as error:
             self._give_up(error)
 
-    def _verify(self, checks: Sequence[Check]) -> Sequence[bool]:
+    def _ask(self, questions: Sequence[Question]) -> Sequence[Verdict]:
         try:
             if self.is_ready:
-                until = _deadline(self._answer_s)
-                self._write(encode_request(checks), until)
-                return [verdict == 1 for verdict in self._read(len(checks), until)]
+                return self._answer(questions)
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine needs an answer
             self._give_up(error)
-        return [is_valid(check) for check in checks]
+        return _alone(questions)
+
+    def _answer(self, questions: Sequence[Question]) -> Sequence[Verdict]:
+        until = _deadline(self._answer_s)
+        count, number = len(questions), self._asked
+        # So that no answer passes for that of another request.
+        self._asked = (number + 1) % 2**32
+        self._write(encode_request(number, questions), until)
+        head = self._read(HEAD.size, until)
+        _, size, _ = HEAD.unpack(head)
+        if size > (count + 1) * _MOST_ANSWER_BYTES:
+            raise ValueError("its answer is too long")
+        return decode_answer(number, count, head, self._read(size, until))
 
     def _give_up(self, error: Exception) -> None:
         tell(_log, "verifies-alone", error=error)

@@ -10,8 +10,7 @@ are the many keys of `maker.register`, which strangers may send: the rule judges
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from fieldpost.errors import FieldpostError
 from fieldpost.keys import PublicKey, verify_signature
@@ -24,9 +23,11 @@ from fieldpost.records.maker import Role, decode_maker_record
 _OPERATORS_SIGN: Final = frozenset({"board.set", "maker.attest", "blob.gone"})
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureCheck:
-    """One question to `keys.verify_signature`; equal questions have equal answers."""
+class SignatureCheck(NamedTuple):
+    """One question to `keys.verify_signature`; equal questions have equal answers.
+
+    A tuple, as there is one for each signature of each post: made and hashed in half of the time.
+    """
 
     key: PublicKey
     message: bytes

@@ -9,13 +9,13 @@ is exactly what the ledger judged.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol, TypeVar
+from typing import Final, cast
 
 from fieldpost import cbor
-from fieldpost.errors import Malformed
 from fieldpost.keys import PublicKey
 from fieldpost.ledger.codes import Code, refusal
 from fieldpost.ledger.context import Reader
+from fieldpost.ledger.payloads import P, decode_in_one_form
 from fieldpost.posts.envelope import Post
 from fieldpost.records import map_keys
 from fieldpost.records.board import BoardRecord, decode_board_record
@@ -28,20 +28,12 @@ from fieldpost.records.release import ReleaseRecord, decode_release_record
 _CACHED: Final = 4_096
 
 
-class _Payload(Protocol):
-    def encode(self) -> bytes: ...
-
-
-P = TypeVar("P", bound=_Payload)
-
-
 def read_payload(post: Post, decode: Callable[[bytes], P]) -> P:
     """The post's payload. Raises Malformed unless it is what the record would encode to."""
-    payload = post.statement.payload
-    record = decode(payload)
-    if record.encode() != payload:
-        raise Malformed(f"the payload of {post.statement.kind} is not in its one form")
-    return record
+    ahead = post.records.get(decode)
+    if ahead is not None:
+        return cast("P", ahead)
+    return decode_in_one_form(post.statement.payload, decode, post.statement.kind)
 
 
 def check_claims(post: Post, *, issuer: str, subject: str) -> None:

@@ -11,7 +11,7 @@ tag 98, unprotected maps are empty, everything is deterministic CBOR: a post has
 set of signatures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,13 +70,17 @@ class PostSignature:
 class Post:
     """A statement with its signatures, sorted by kid. Nothing here says that they are valid.
 
-    `signed` is a memory of `signed_bytes` by kid, which decoding fills where it has them at hand.
-    A replaced post begins a new one.
+    `signed` is a memory of `signed_bytes` by kid, which decoding fills where it has them at hand;
+    `records` one of what the payload is by a decoder, in its one form, filled by whoever decodes
+    ahead of a rule. A replaced post begins new ones.
     """
 
     statement: Statement
     signatures: tuple[PostSignature, ...]
     signed: dict[bytes, bytes] = field(default_factory=dict, init=False, compare=False, repr=False)
+    records: dict[Callable[[bytes], object], object] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if len(self.signatures) == 1:

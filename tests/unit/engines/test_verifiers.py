@@ -7,13 +7,25 @@ import signal
 import sys
 from collections.abc import Iterator
 from subprocess import PIPE, Popen
+from zlib import crc32
 
 import pytest
 
 from fieldpost.engines.quick_yes import find_quick_yes
-from fieldpost.engines.verifier import READY, Check, encode_request, is_valid, serve
+from fieldpost.engines.verifier import (
+    HEAD,
+    READY,
+    Check,
+    Question,
+    Verdict,
+    decode_answer,
+    encode_request,
+    is_valid,
+    serve,
+)
 from fieldpost.engines.verifiers import COMMAND, FEW, Verifiers
 from fieldpost.keys import Algorithm
+from fieldpost.posts.blob import BlobGone
 from fieldpost.testing.signers import DeterministicSigner
 
 WAIT_S = 60
@@ -45,6 +57,31 @@ DIES_AT_WORK = READY_THEN + (
     "sys.stdin.buffer.read(8); sys.stdout.buffer.write(bytes(3)); sys.stdout.flush(); "
     "os.kill(os.getpid(), signal.SIGKILL)"
 )
+# It answers each request truly, but for what is done to the answer.
+ANSWERS_BUT = (
+    "import io, sys; from zlib import crc32; "
+    "from fieldpost.engines.carried import carry; "
+    "from fieldpost.engines.verifier import HEAD, serve; "
+    "out = sys.stdout.buffer; out.write(b'+'); out.flush(); read = sys.stdin.buffer.read\n"
+    "while head := read(12):\n"
+    "    number, count, size = HEAD.unpack(head)\n"
+    "    told = io.BytesIO(); serve(io.BytesIO(head + read(size)), told)\n"
+    "    body = told.getvalue()[13:]\n"
+    "    {lie}\n"
+    "    out.write(HEAD.pack(number, len(body), crc32(body)) + body); out.flush()\n"
+)
+LIES = {
+    "of another request": "number += 1",
+    "for too few": "body = body[:count - 1]",
+    "with records for too many": "body = body[:count] + carry([None] * (count + 1))",
+    "with records for too few": "body = body[:count] + carry([None])",
+    "with no pickle": "body = body[:count] + b'garbage'",
+    "with what is no record": "body = body[:count] + b'cos\\nsystem\\n.'",
+    "cut off": "out.write(HEAD.pack(number, len(body), crc32(body)) + body[:-1]); break",
+    "damaged": "out.write(HEAD.pack(number, len(body), crc32(body) ^ 1) + body); break",
+    "without an end": "out.write(HEAD.pack(number, 2**32 - 1, 0))",
+    "of noise": "out.write(bytes(range(256)) * 64)",
+}
 
 
 def processes_of(verifiers: Verifiers) -> list[Popen[bytes]]:
@@ -55,22 +92,108 @@ def processes_of(verifiers: Verifiers) -> list[Popen[bytes]]:
 
 def start(verifiers: Verifiers) -> None:
     """Start the processes, and wait until they are ready."""
+    # Nothing is ready yet, so this is done here.
     verifiers.verify(checks(FEW)).result(WAIT_S)
     for process in verifiers._processes:
         process._thread.submit(lambda: None).result(WAIT_S)
         assert process.is_ready
 
 
-def test_a_process_answers_for_every_check_in_order() -> None:
-    asked, answers = checks(9), io.BytesIO()
-    serve(io.BytesIO(encode_request(asked[:5]) + encode_request(asked[5:])), answers)
-    assert answers.getvalue() == READY + bytes(is_valid(check) for check in asked)
+def questions(count: int) -> list[Question]:
+    """The same, each with a payload at its end: half of them decode to a record."""
+    asked = []
+    for number, (key, _message, _signature) in enumerate(checks(count)):
+        gone = BlobGone(nonce=number + 1, digest=bytes(32), reason="court order")
+        payload = gone.encode() if number % 2 else b"no record"
+        signer = SIGNERS[number % len(SIGNERS)]
+        message = b"before it" + payload
+        signature = signer.sign(message + b"!" * (number % 3 == 0))
+        asked.append(Question(key, message, signature, "blob.gone", len(payload)))
+    return asked
+
+
+def verdicts(count: int) -> list[Verdict]:
+    """What is to be said of `questions`."""
+    return [
+        (
+            number % 3 != 0,
+            BlobGone(nonce=number + 1, digest=bytes(32), reason="court order")
+            if number % 2
+            else None,
+        )
+        for number in range(count)
+    ]
+
+
+def answered(number: int, asked: list[Question]) -> bytes:
+    """A request, and the answer of a process to it."""
+    answers = io.BytesIO()
+    serve(io.BytesIO(encode_request(number, asked)), answers)
+    assert answers.getvalue()[:1] == READY
+    return answers.getvalue()[1:]
+
+
+def test_a_process_answers_for_every_question_in_order() -> None:
+    asked = questions(9)
+    told = answered(7, asked)
+    assert decode_answer(7, 9, told[: HEAD.size], told[HEAD.size :]) == verdicts(9)
+    plain = [Question(*check) for check in checks(9)]
+    told = answered(8, plain)
+    assert told[HEAD.size :] == bytes(is_valid(check) for check in checks(9))
+
+
+def test_an_answer_counts_for_its_own_request_and_whole_alone() -> None:
+    told = answered(7, questions(9))
+    head, body = told[: HEAD.size], told[HEAD.size :]
+    for wrong in (
+        (8, 9, head, body),
+        (7, 8, head, body),
+        (7, 10, head, body),
+        (7, 9, head, body[:-1]),
+        (7, 9, head, body[:-1] + bytes((body[-1] ^ 1,))),
+        (7, 9, HEAD.pack(7, 8, crc32(body[:8])), body[:8]),
+    ):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - what a pickle raises is its own affair
+            decode_answer(*wrong)
+    assert decode_answer(7, 9, head, body)
+
+
+def test_of_a_kind_that_is_unknown_only_the_signature_is_judged() -> None:
+    asked = [questions(2)[1]._replace(kind="unknown")]
+    told = answered(0, asked)
+    assert decode_answer(0, 1, told[: HEAD.size], told[HEAD.size :]) == [(True, None)]
 
 
 def test_a_cut_off_request_has_no_answer() -> None:
-    request, answers = encode_request(checks(3)), io.BytesIO()
+    request, answers = encode_request(0, questions(3)), io.BytesIO()
     serve(io.BytesIO(request[:-1]), answers)
     assert answers.getvalue() == READY
+
+
+@pytest.mark.parametrize("count", [FEW, FEW + 1, 100])
+def test_processes_give_verdicts_and_records_in_order(two: Verifiers, count: int) -> None:
+    start(two)
+    assert two.verify_posts(questions(count)).result(WAIT_S) == verdicts(count)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_an_answer_that_is_none_ends_the_process_and_its_work_is_done_here(lie: str) -> None:
+    program = ANSWERS_BUT.replace("{lie}", LIES[lie])
+    verifiers = Verifiers(1, command=(sys.executable, "-c", program), answer_s=WAIT_S)
+    start(verifiers)
+    here = [(valid, None) for valid, _ in verdicts(40)]
+    assert verifiers.verify_posts(questions(40)).result(WAIT_S) == here
+    assert not processes_of(verifiers)
+    verifiers.close()
+
+
+def test_control_the_same_program_without_a_lie_is_believed() -> None:
+    program = ANSWERS_BUT.replace("{lie}", "pass")
+    verifiers = Verifiers(1, command=(sys.executable, "-c", program), answer_s=WAIT_S)
+    start(verifiers)
+    assert verifiers.verify_posts(questions(40)).result(WAIT_S) == verdicts(40)
+    assert processes_of(verifiers)
+    verifiers.close()
 
 
 @pytest.mark.parametrize("count", [0, 1, FEW - 1, FEW, FEW + 1, 100])
@@ -144,7 +267,7 @@ def test_a_program_that_is_no_verifier_is_never_asked() -> None:
     verifiers.close()
 
 
-@pytest.mark.parametrize("asked", [b"", encode_request(checks(3))])
+@pytest.mark.parametrize("asked", [b"", encode_request(0, questions(3))])
 def test_a_process_whose_engine_is_gone_ends_without_a_word(asked: bytes) -> None:
     """Before it could say that it is ready, or in the middle of a request."""
     reading, writing = os.pipe()

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from fieldpost.engines.quick_yes import find_quick_yes
-from fieldpost.engines.verification import Memory, ReadPost, checks_of, read_post, valid_of
+from fieldpost.engines.verification import Asked, Memory, ReadPost, read_post
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed
 from fieldpost.ledger.preverify import SignatureCheck
@@ -57,9 +57,7 @@ class SeenPosts:
             # Whose keys were unknown may be known by now.
             if found is None or not found[0].checks
         ]
-        checks = checks_of(fresh)
-        verdicts = self._verifiers.verify([(c.key, c.message, c.signature) for c in checks])
-        valid = valid_of(checks, verdicts.result())
+        valid = Asked(fresh, self._verifiers).valid()
         self.remember(fresh, valid)
         again = iter(fresh)
         posts: list[ReadPost] = []
