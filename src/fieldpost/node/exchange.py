@@ -41,15 +41,15 @@ class Exchange:
     """The state that uvicorn asks for, what was announced, and the body so far."""
 
     __slots__ = (
-        *("announced", "body", "disconnected", "followed", "heard", "keep_alive", "message_event"),
-        *("more_body", "response_complete", "started", "timer"),
+        *("_body", "announced", "disconnected", "followed", "heard", "keep_alive", "left"),
+        *("message_event", "response_complete", "started", "timer"),
     )
 
     def __init__(self, followed: Followed, announced: Announced, now: float) -> None:
         self.followed = followed
         self.announced = announced
-        self.body = bytearray()
-        self.more_body = True
+        self._body = bytearray()
+        self.left = announced.length
         self.started = self.heard = now
         self.timer: asyncio.TimerHandle | None = None
         self.disconnected = False
@@ -59,7 +59,8 @@ class Exchange:
 
     def hear(self, body: bytes, now: float) -> None:
         """A piece of the body came."""
-        self.body += body
+        self._body += body
+        self.left -= len(body)
         self.heard = now
 
     def patience(self, limits: Limits, now: float) -> float:
@@ -68,11 +69,12 @@ class Exchange:
 
     def finish_body(self) -> bytes:
         """The body is whole: nothing is waited for any more."""
-        self.more_body = False
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        return bytes(self.body)
+        # This may stay for as long as the connection; the body goes to who takes it.
+        body, self._body = bytes(self._body), bytearray()
+        return body
 
 
 def find_announced(short: ShortWay, path: bytes, headers: Headers) -> Announced | None:

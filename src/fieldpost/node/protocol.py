@@ -45,21 +45,27 @@ class LimitedProtocol(GuardedProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         self._prepared: bytes | None = None
+        # A request of the short way, as the parser is in its body; one that the parser never saw.
         self._exchange: Exchange | None = None
+        self._unparsed: Exchange | None = None
         # Whether the next byte begins a message; what the last one said, if that may be kept.
         self._is_between = True
         self._messages = 0
         self._asked: Asked | None = None
-        self._announced: Announced | None = None
+        self._begun: Exchange | None = None
         self._last_answer = -inf
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came. What was parsed before is not parsed again."""
+        if self._unparsed is not None:
+            data = self._hear_unparsed(self._unparsed, data)
+            if not data:
+                return
         began_here = self._is_between
         if began_here and self._is_known(data):
             return
-        self._messages, self._asked, self._announced = 0, None, None
+        self._messages, self._asked = 0, None
         super().data_received(data)
         if began_here:
             self._remember(data)
@@ -74,24 +80,26 @@ class LimitedProtocol(GuardedProtocol):
         return self._take_again(data) if asked is None else self._answer_again(asked)
 
     def _remember(self, data: bytes) -> None:
-        if self._messages != 1 or not self._is_between:
+        """Keep what the parser made of this, if it began one message and was all of its header."""
+        begun, self._begun = self._begun, None
+        if self._messages != 1:
             return
-        if self._asked is not None:
+        if self._asked is not None and self._is_between:
             self.asked.keep(data, self._asked)
-        elif self._announced is not None:
+        elif begun is not None:
+            # What the parser took for the body, so far, is the end of this: the rest is the header.
             end = data.find(_HEADER_END) + len(_HEADER_END)
-            # One message, whose body was so long: then all before it, and no less, is its header.
-            if len(data) - end == self._announced.length:
-                self.announced.keep(data[:end], self._announced)
+            if len(data) - end == begun.announced.length - begun.left:
+                self.announced.keep(data[:end], begun.announced)
 
     def _take_again(self, data: bytes) -> bool:
-        """Have a body taken whose header was parsed before, if it is here, whole, and no more.
+        """Have a body taken whose header was parsed before, as `_is_plain` and `begin` did before.
 
-        As `_is_plain` and `begin` did before, if they would do so now.
+        Not if they would not do so now, or if more came than the body.
         """
         end = data.find(_HEADER_END, 0, MOST_BYTES) + len(_HEADER_END)
         announced = self.announced.find(data[:end])
-        if announced is None or len(data) - end != announced.length or self._is_busy():
+        if announced is None or len(data) - end > announced.length or self._is_busy():
             return False
         now = self.loop.time()
         if not self.gate.admits(self._peer, 1.0, now):
@@ -99,8 +107,27 @@ class LimitedProtocol(GuardedProtocol):
         self._header_arrived()
         self.crowd.serve(self)
         exchange = self._begin_exchange(announced, self.client, (), now)
-        announced.taker.take(announced.kind, data[end:], partial(self._finish, exchange))
+        if len(data) - end == announced.length:
+            self._have_taken(exchange, data[end:])
+        else:
+            exchange.hear(data[end:], now)
+            self._is_between, self._unparsed = False, exchange
+            self._await_body(exchange)
         return True
+
+    def _hear_unparsed(self, exchange: Exchange, data: bytes) -> bytes:
+        """More of a body whose header was known; what comes after it."""
+        missing = exchange.left
+        exchange.hear(data[:missing], self.loop.time())
+        if not exchange.left:
+            self._is_between, self._unparsed = True, None
+            self._have_taken(exchange, exchange.finish_body())
+        return data[missing:]
+
+    def _have_taken(self, exchange: Exchange, body: bytes) -> None:
+        if not exchange.response_complete:
+            announced = exchange.announced
+            announced.taker.take(announced.kind, body, partial(self._finish, exchange))
 
     def _answer_again(self, asked: Asked) -> bool:
         """Answer what `_is_plain` and `_find_prepared` took before, if they would do so now."""
@@ -150,6 +177,7 @@ class LimitedProtocol(GuardedProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._is_between = False
+        self._messages += 1
         super().on_message_begin()
 
     def begin(self) -> None:
@@ -173,16 +201,13 @@ class LimitedProtocol(GuardedProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._is_between = True
-        self._messages += 1
         exchange, self._exchange = self._exchange, None
         if self._prepared is not None:
             self.transport.write(self._prepared)
             self._prepared = None
             self._answered(self.loop.time())
         elif exchange is not None:
-            body, announced = exchange.finish_body(), exchange.announced
-            if not exchange.response_complete:
-                announced.taker.take(announced.kind, body, partial(self._finish, exchange))
+            self._have_taken(exchange, exchange.finish_body())
         else:
             super().on_message_complete()
 
@@ -212,10 +237,11 @@ class LimitedProtocol(GuardedProtocol):
         announced = find_announced(self.short, self.url, self.headers)
         if announced is None or not self.admits(1.0):
             return None
+        client, now = self.scope["client"], self.loop.time()
+        exchange = self._begin_exchange(announced, client, self.headers, now)
         if _EACH_TIME.isdisjoint([name for name, _ in self.headers]):
-            self._announced = announced
-        client = self.scope["client"]
-        return self._begin_exchange(announced, client, self.headers, self.loop.time())
+            self._begun = exchange
+        return exchange
 
     def _begin_exchange(
         self, announced: Announced, client: Sequence[Any] | None, headers: Headers, now: float
@@ -234,7 +260,7 @@ class LimitedProtocol(GuardedProtocol):
             exchange.timer = self.loop.call_later(left, self._await_body, exchange)
             return
         exchange.keep_alive = False
-        slow = TooSlow(f"the body stopped after {len(exchange.body)} bytes")
+        slow = TooSlow(f"the body stopped after {exchange.announced.length - exchange.left} bytes")
         self._finish(exchange, problem_response(slow))
 
     def _finish(self, exchange: Exchange, response: Response) -> None:

@@ -88,16 +88,56 @@ def test_what_differs_from_request_to_request_is_read_each_time(field: bytes) ->
     assert desk.taken == [b"one"]
 
 
-def test_only_a_header_with_its_whole_body_and_no_more_is_remembered() -> None:
+def test_a_body_may_come_after_its_known_header_in_pieces() -> None:
+    protocol, transport, loop, desk = posting()
+    whole = post(b"one")
+    protocol.data_received(whole)
+    deafen(protocol)
+    for sent in (whole[:-3], b"t", b"wo", whole[:-2], b"ix", post(b"ten")):
+        protocol.data_received(sent)
+    assert desk.taken == [b"one", b"two", b"oix", b"ten"]
+    assert without_ids(transport.written) == _ANSWER * 4
+    timers = [timer for delay, _, timer in loop.timers if delay < KEEP_ALIVE_S]
+    assert all(timer.cancelled for timer in timers)
+
+
+def test_a_header_is_known_after_it_came_alone_and_what_follows_a_body_is_the_next() -> None:
+    protocol, transport, _, desk = posting()
+    whole = post(b"one")
+    for sent in (whole[:-3], b"one"):
+        protocol.data_received(sent)
+    assert len(protocol.announced) == 1
+    protocol.data_received(whole[:-3])
+    protocol.data_received(b"two" + post(b"1234") + whole[:-1])
+    protocol.data_received(b"x")
+    assert desk.taken == [b"one", b"two", b"1234", b"onx"]
+    assert without_ids(transport.written) == _ANSWER * 4
+
+
+def test_a_body_that_stops_after_a_known_header_is_answered_and_cut_off() -> None:
+    protocol, transport, loop, desk = posting()
+    whole = post(b"one")
+    protocol.data_received(whole)
+    protocol.data_received(whole[:-1])
+    (delay, look, timer) = loop.timers[-1]
+    assert delay == protocol.limits.body_silence_s
+    loop.now += delay
+    look(protocol.cycle)
+    assert desk.taken == [b"one"]
+    assert not timer.cancelled
+    assert transport.written[-1].startswith(b"HTTP/1.1 408 ")
+    assert b"after 2 bytes" in transport.written[-1]
+    assert transport.closing
+
+
+def test_only_one_whole_header_is_remembered() -> None:
     protocol, _, _, desk = posting()
     whole = post(b"one")
-    for sent in (whole[:9], whole[9:], whole[:-1], whole[-1:], whole + whole[:-3], whole[-3:]):
+    for sent in (whole[:9], whole[9:], whole[:-5], whole[-5:], whole + whole[:-3], whole[-3:]):
         protocol.data_received(sent)
     protocol.data_received(whole + whole)
-    protocol.data_received(b"\r\n" + whole[:-1])
-    protocol.data_received(whole[-1:])
     assert len(protocol.announced) == 0
-    assert desk.taken == [b"one"] * 7
+    assert desk.taken == [b"one"] * 6
 
 
 def smuggle(protocol: LimitedProtocol) -> None:
@@ -210,8 +250,12 @@ _REQUESTS = st.one_of(
 
 @given(st.lists(_REQUESTS, max_size=8), st.lists(st.integers(1, 400), max_size=8))
 def test_what_is_remembered_changes_nothing(requests: list[bytes], cuts: list[int]) -> None:
-    """The same bytes in the same pieces: requests whole at first, then cut anywhere."""
-    data, pieces = b"".join(requests), list(requests)
+    """The same bytes in the same pieces: whole, in two at the header's end, together, anyhow."""
+    data = b"".join(requests)
+    pieces = [*requests, data]
+    for request in requests:
+        header, end, body = request.partition(b"\r\n\r\n")
+        pieces += [header + end, body]
     for cut in cuts:
         pieces.append(data[:cut])
         data = data[cut:]
