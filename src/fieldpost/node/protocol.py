@@ -1,138 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guarded protocol with a short way for hot answers.
+"""What a server speaks: the short way for small bodies, and one for answers that lie ready.
 
 A prepared answer (`fieldpost.node.fast`) is written once the request is parsed whole, if nothing
-else on the connection is under way. So is the answer of whoever takes a small body
-(`fieldpost.node.taking`), once there is one. The same request, and the same header before another
-body, are parsed once (`fieldpost.node.asked`). Limits hold for them as for all.
+else on the connection is under way; the same bytes are parsed once (`fieldpost.node.asked`).
+Limits hold for it as for all.
 """
 
 import asyncio
-from collections.abc import Sequence
-from functools import partial
-from math import inf
 from typing import Any, Final
 
-from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
-from fieldpost.node.api.problems import TooSlow, problem_response
-from fieldpost.node.asked import MOST_BYTES, Asked, SaidBefore
+from fieldpost.node.asked import Asked, SaidBefore
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
-from fieldpost.node.exchange import UNUSUAL, Announced, Exchange, find_announced, render
+from fieldpost.node.exchange import UNUSUAL
 from fieldpost.node.fast import FastAnswers
-from fieldpost.node.following import Headers
 from fieldpost.node.gate import PREPARED_COST, Gate
-from fieldpost.node.guarded import FORWARDED, GuardedProtocol
+from fieldpost.node.guarded import FORWARDED
+from fieldpost.node.short_way import ShortWayProtocol
 from fieldpost.node.taking import ShortWay
 
 # A request with one of these asks for more than prepared bytes.
 _UNUSUAL: Final = UNUSUAL | {b"content-length"}
-# What is another with each request; by X-Forwarded-For and Forwarded another client is charged.
-_EACH_TIME: Final = FORWARDED | {b"x-request-id"}
-_HEADER_END: Final = b"\r\n\r\n"
 
 
-class LimitedProtocol(GuardedProtocol):
+class LimitedProtocol(ShortWayProtocol):
     """One connection, whose answers may be ready."""
 
     fast: FastAnswers | None = None
-    short: ShortWay | None = None
     asked: SaidBefore[Asked]
-    announced: SaidBefore[Announced]
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
         self._prepared: bytes | None = None
-        # A request of the short way, as the parser is in its body; one that the parser never saw.
-        self._exchange: Exchange | None = None
-        self._unparsed: Exchange | None = None
-        # Whether the next byte begins a message; what the last one said, if that may be kept.
-        self._is_between = True
-        self._messages = 0
         self._asked: Asked | None = None
-        self._begun: Exchange | None = None
-        self._last_answer = -inf
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came. What was parsed before is not parsed again."""
-        if self._unparsed is not None:
-            data = self._hear_unparsed(self._unparsed, data)
-            if not data:
+        """Bytes came. A request that was asked before is not parsed again."""
+        if self._is_between:
+            asked = self.asked.find(data)
+            if asked is not None and self._answer_again(asked):
                 return
-        began_here = self._is_between
-        if began_here and self._is_known(data):
-            return
-        self._messages, self._asked = 0, None
         super().data_received(data)
-        if began_here:
-            self._remember(data)
-        exchange = self._exchange
-        if exchange is not None and exchange.timer is None:
-            # Most bodies come with their header, and then cost no timer.
-            self._await_body(exchange)
 
-    def _is_known(self, data: bytes) -> bool:
-        """Whether this was known, and is served."""
-        asked = self.asked.find(data)
-        return self._take_again(data) if asked is None else self._answer_again(asked)
-
-    def _remember(self, data: bytes) -> None:
-        """Keep what the parser made of this, if it began one message and was all of its header."""
-        begun, self._begun = self._begun, None
-        if self._messages != 1:
-            return
-        if self._asked is not None and self._is_between:
-            self.asked.keep(data, self._asked)
-        elif begun is not None:
-            # What the parser took for the body, so far, is the end of this: the rest is the header.
-            end = data.find(_HEADER_END) + len(_HEADER_END)
-            if len(data) - end == begun.announced.length - begun.left:
-                self.announced.keep(data[:end], begun.announced)
-
-    def _take_again(self, data: bytes) -> bool:
-        """Have a body taken whose header was parsed before, as `_is_plain` and `begin` did before.
-
-        Not if they would not do so now, or if more came than the body.
-        """
-        end = data.find(_HEADER_END, 0, MOST_BYTES) + len(_HEADER_END)
-        announced = self.announced.find(data[:end])
-        if announced is None or len(data) - end > announced.length or self._is_busy():
-            return False
-        now = self.loop.time()
-        if not self.gate.admits(self._peer, 1.0, now):
-            return False
-        self._header_arrived()
-        self.crowd.serve(self)
-        exchange = self._begin_exchange(announced, self.client, (), now)
-        if len(data) - end == announced.length:
-            self._have_taken(exchange, data[end:])
-        else:
-            exchange.hear(data[end:], now)
-            self._is_between, self._unparsed = False, exchange
-            self._await_body(exchange)
-        return True
-
-    def _hear_unparsed(self, exchange: Exchange, data: bytes) -> bytes:
-        """More of a body whose header was known; what comes after it."""
-        missing = exchange.left
-        exchange.hear(data[:missing], self.loop.time())
-        if not exchange.left:
-            self._is_between, self._unparsed = True, None
-            self._have_taken(exchange, exchange.finish_body())
-        return data[missing:]
-
-    def _have_taken(self, exchange: Exchange, body: bytes) -> None:
-        if not exchange.response_complete:
-            announced = exchange.announced
-            announced.taker.take(announced.kind, body, partial(self._finish, exchange))
+    def remember(self, data: bytes) -> None:
+        """Keep what the parser made of this, in which one message began."""
+        asked, self._asked = self._asked, None
+        if asked is None:
+            super().remember(data)
+        elif self._is_between:
+            self.asked.keep(data, asked)
 
     def _answer_again(self, asked: Asked) -> bool:
         """Answer what `_is_plain` and `_find_prepared` took before, if they would do so now."""
         fast = self.fast
-        if fast is None or self._is_busy():
+        if fast is None or self.is_busy():
             return False
         now = self.loop.time()
         answer = fast.find(
@@ -146,137 +68,30 @@ class LimitedProtocol(GuardedProtocol):
             return False
         self._header_arrived()
         self.transport.write(answer)
-        self._answered(now)
+        self.answered(now)
         return True
-
-    def _answered(self, now: float) -> None:
-        """What `on_response_complete` does, without a timer for each answer."""
-        if self.pipeline or self.transport.is_closing():
-            self.on_response_complete()
-            return
-        self.server_state.total_requests += 1
-        self.crowd.wait(self)
-        # The timer runs on, and looks at this when it is over.
-        self._last_answer = now
-        if self.timeout_keep_alive_task is None:
-            self._keep_alive(self.timeout_keep_alive)
-
-    def _keep_alive(self, rest_s: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(rest_s, self.timeout_keep_alive_handler)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """The connection may have been idle too long."""
-        rest_s = self._last_answer + self.timeout_keep_alive - self.loop.time()
-        if self._is_answering():
-            self.timeout_keep_alive_task = None  # the answer sets it again
-        elif rest_s > 0:
-            self._keep_alive(rest_s)
-        else:
-            super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
-        self._is_between = False
-        self._messages += 1
+        self._asked = None
         super().on_message_begin()
 
     def begin(self) -> None:
-        """Take the short way if there is one and the client may ask; else the application's."""
-        self._prepared = self._exchange = None
-        if self._is_plain():
-            self._prepared = self._find_prepared()
-            if self._prepared is not None and not self.admits(PREPARED_COST):
-                self._prepared = None
-            self._exchange = self._find_exchange()
-        if self._prepared is None and self._exchange is None:
+        """Give the prepared answer if there is one and the client may ask."""
+        prepared = self._find_prepared() if self.is_plain() else None
+        self._prepared = prepared if prepared is not None and self.admits(PREPARED_COST) else None
+        if self._prepared is None:
             super().begin()
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        if self._exchange is None:
-            super().on_body(body)
-        else:
-            self._exchange.hear(body, self.loop.time())
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self._is_between = True
-        exchange, self._exchange = self._exchange, None
-        if self._prepared is not None:
-            self.transport.write(self._prepared)
-            self._prepared = None
-            self._answered(self.loop.time())
-        elif exchange is not None:
-            self._have_taken(exchange, exchange.finish_body())
-        else:
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
             super().on_message_complete()
-
-    def _is_plain(self) -> bool:
-        """Whether this request may be served here: nothing else is under way."""
-        return not (
-            self._is_busy()
-            or self.parser.get_http_version() != "1.1"
-            or not self.parser.should_keep_alive()
-        )
-
-    def _is_busy(self) -> bool:
-        return bool(
-            self.pipeline
-            or self.flow.write_paused
-            or self._is_answering()
-            or self.transport.is_closing()
-        )
-
-    def _is_answering(self) -> bool:
-        before: RequestResponseCycle | Exchange | None = self.cycle
-        return before is not None and not before.response_complete
-
-    def _find_exchange(self) -> Exchange | None:
-        if self.short is None or self.parser.get_method() != b"POST":
-            return None
-        announced = find_announced(self.short, self.url, self.headers)
-        if announced is None or not self.admits(1.0):
-            return None
-        client, now = self.scope["client"], self.loop.time()
-        exchange = self._begin_exchange(announced, client, self.headers, now)
-        if _EACH_TIME.isdisjoint([name for name, _ in self.headers]):
-            self._begun = exchange
-        return exchange
-
-    def _begin_exchange(
-        self, announced: Announced, client: Sequence[Any] | None, headers: Headers, now: float
-    ) -> Exchange:
-        assert self.short is not None
-        followed = self.short.follower.begin(client[0] if client else "unknown", headers)
-        exchange = Exchange(followed, announced, now)
-        self.cycle = exchange  # type: ignore[assignment]
-        return exchange
-
-    def _await_body(self, exchange: Exchange) -> None:
-        """Look again when it may be too late: after a silence, or at the end of its time."""
-        now = self.loop.time()
-        left = exchange.patience(self.limits, now)
-        if left > 0:
-            exchange.timer = self.loop.call_later(left, self._await_body, exchange)
             return
-        exchange.keep_alive = False
-        slow = TooSlow(f"the body stopped after {exchange.announced.length - exchange.left} bytes")
-        self._finish(exchange, problem_response(slow))
-
-    def _finish(self, exchange: Exchange, response: Response) -> None:
-        assert self.short is not None
-        follower, followed, path = self.short.follower, exchange.followed, exchange.announced.path
-        status = response.status_code
-        more = follower.answered(followed, "POST", path, status)
-        follower.ended(followed, "POST", path, status, len(response.body))
-        exchange.response_complete = True
-        if exchange.disconnected or self.transport.is_closing():
-            return
-        general = self.server_state.default_headers
-        self.transport.write(render(response, general, more, keep_alive=exchange.keep_alive))
-        if not exchange.keep_alive:
-            self.transport.close()
-        self._answered(self.loop.time())
+        self._is_between = True
+        self.transport.write(prepared)
+        self.answered(self.loop.time())
 
     def _find_prepared(self) -> bytes | None:
         fast = self.fast
