@@ -12,6 +12,7 @@ import pytest
 from fieldpost.client.publisher import is_stored, upload_blob
 from fieldpost.errors import Malformed, NotFound, Unavailable, Untrusted
 from fieldpost.keys import Algorithm
+from fieldpost.node import uploads
 from fieldpost.records.maker import Role, RoleKey, Scope
 from fieldpost.testing import maker_posts
 from fieldpost.testing.defences import Defence, without
@@ -212,6 +213,22 @@ def test_at_the_reserve_of_the_disk_uploads_end_and_all_else_goes_on(tmp_path: P
             send(node, release, release.image, release.permit)
         assert refused.value.retry_after_s == 600
         assert is_served(node, world)
+
+
+@pytest.mark.parametrize("rooms", [[10_000], [1_000_000, 9_100]], ids=["at first", "later"])
+def test_an_upload_is_refused_when_the_whole_of_it_and_when_its_next_piece_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rooms: list[int]
+) -> None:
+    """Another upload may have taken the room that was there when this one began."""
+    left = list(rooms)
+    with running(tmp_path / "data", replace(LIMITS, reserve_bytes=9_000)) as node:
+        release = publish(node, with_class(node), 10, 2_000)
+        monkeypatch.setattr(
+            uploads, "free_bytes", lambda _: left.pop(0) if len(left) > 1 else left[0]
+        )
+        with pytest.raises(Unavailable, match="of its disk free"):
+            send(node, release, release.image[:600], release.permit)
+        assert left == rooms[-1:]
 
 
 def test_without_a_reserve_an_upload_takes_the_last_room(tmp_path: Path) -> None:

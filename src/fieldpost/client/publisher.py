@@ -22,6 +22,7 @@ from fieldpost.errors import Conflict, Malformed, NotFound, Rejected, Unavailabl
 POSTS_PER_REQUEST: Final = 100
 PIECE_BYTES: Final = 4 * MIB
 _RECEIPT_BYTES: Final = 512 * 1024
+_MOST_PAUSE_S: Final = 60
 _TEXT: Final = "text/plain"
 _JSON: Final = "application/json"
 
@@ -112,7 +113,8 @@ def upload_blob(
     `permit` is the maker's, for this blob (`fieldpost.posts.permit.sign_permit`).
     `progress` is called with advances in bytes, what the node has already included. After a
     network failure it asks how far the node got and goes on, `attempts` times without progress,
-    with growing pauses. Raises NotFound if no release names the digest, Unavailable, Conflict.
+    with growing pauses, or those that the node asks for, of a minute at most. Raises NotFound if no
+    release names the digest, Unavailable, Conflict.
     """
     reached = failures = 0
     with path.open("rb") as file:
@@ -133,9 +135,11 @@ def upload_blob(
                 return
             except (Unavailable, Conflict) as error:
                 failures += 1
-                if failures >= attempts:
+                pause = getattr(error, "retry_after_s", None) or 0.2 * 2**failures
+                # Whoever is told to come back much later (a full disk) says so, instead of waiting.
+                if failures >= attempts or pause > _MOST_PAUSE_S:
                     raise
-                wait(getattr(error, "retry_after_s", None) or 0.2 * 2**failures)
+                wait(pause)
 
 
 def is_stored(http: HttpClient, digest: bytes) -> bool:

@@ -113,6 +113,16 @@ def test_a_lost_answer_costs_nothing_but_time(tmp_path: Path) -> None:
         assert node.http.fetch(blob_path(release)) == release.image
 
 
+def test_a_publisher_that_is_told_to_come_back_much_later_says_so_at_once(tmp_path: Path) -> None:
+    """A maker would take minutes of silence for a program that hangs."""
+    with running(tmp_path / "data", replace(LIMITS, reserve_bytes=2**50)) as node:
+        release = publish(node, with_class(node))
+        digest, path, waits = sha256(release.image).digest(), write(tmp_path, release.image), [0.0]
+        with pytest.raises(Unavailable, match="of its disk free"):
+            upload_blob(node.http, path, digest=digest, permit=release.permit, wait=waits.append)
+        assert waits == [0.0]
+
+
 def test_a_blob_that_no_release_names_is_not_taken(node: Running) -> None:
     world = with_class(node)
     free = replace(publish(node, world), image=b"free hosting")

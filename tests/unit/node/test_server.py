@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server itself: limits on what a connection may cost, and a calm end."""
 
+import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from fieldpost.client.transport import HttpClient
@@ -19,22 +21,46 @@ from fieldpost.node.api.requests import read_body
 from fieldpost.node.config import Limits
 from fieldpost.node.server import Server
 
+FOREVER_S = 600.0
 LIMITS = Limits(header_s=0.2, header_bytes=2_000, body_silence_s=0.2, body_s=0.4, drain_s=5)
 
 
 async def echo(request: Request) -> Response:
-    body = await read_body(request, most_bytes=10, silence_s=0.2, total_s=0.4)
+    body = await read_body(request, most_bytes=10, silence_s=0.2, total_s=FOREVER_S)
     return PlainTextResponse(body.decode())
 
 
+async def total(request: Request) -> Response:
+    await read_body(request, most_bytes=10_000, silence_s=FOREVER_S, total_s=0.4)
+    raise AssertionError("nobody sends all of it")
+
+
+async def patient(request: Request) -> Response:
+    await read_body(request, most_bytes=10, silence_s=FOREVER_S, total_s=FOREVER_S)
+    raise AssertionError("nobody sends all of it")
+
+
+async def half(_: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"half"
+        await asyncio.Event().wait()
+
+    return StreamingResponse(pieces())
+
+
 @contextmanager
-def running() -> Iterator[Server]:
+def running(limits: Limits = LIMITS) -> Iterator[Server]:
     app = Starlette(
-        routes=[Route("/echo", echo, methods=["GET", "POST"])],
+        routes=[
+            Route("/echo", echo, methods=["GET", "POST"]),
+            Route("/total", total, methods=["POST"]),
+            Route("/patient", patient, methods=["POST"]),
+            Route("/half", half),
+        ],
         exception_handlers={FieldpostError: problems.answer_error},
     )
     ready = threading.Event()
-    server = Server(app, listen=[("127.0.0.1", 0)], limits=LIMITS, on_ready=ready.set)
+    server = Server(app, listen=[("127.0.0.1", 0)], limits=limits, on_ready=ready.set)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -42,7 +68,7 @@ def running() -> Iterator[Server]:
         yield server
     finally:
         server.stop()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 
@@ -77,7 +103,8 @@ def test_a_header_that_never_ends_is_not_waited_for(sent: bytes) -> None:
 
 
 def test_a_header_without_end_fills_no_memory() -> None:
-    with running() as server, closing(connect(server)) as connection:
+    limits = replace(LIMITS, header_s=FOREVER_S)
+    with running(limits) as server, closing(connect(server)) as connection:
         connection.sendall(b"GET /echo HTTP/1.1\r\n")
         try:
             for _ in range(1_000):
@@ -100,6 +127,41 @@ def test_a_body_that_stops_is_not_waited_for() -> None:
         connection.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n")
         connection.sendall(b"Connection: close\r\n\r\nhel")
         assert read_to_end(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_that_drips_is_not_waited_for() -> None:
+    with running() as server, closing(connect(server)) as connection:
+        connection.sendall(b"POST /total HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n")
+        connection.settimeout(0.1)
+        answer = b""
+        for _ in range(1_000):
+            connection.sendall(b"x")
+            try:
+                answer = connection.recv(65_536)
+                break
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_request_that_never_ends_does_not_keep_the_server_from_ending() -> None:
+    with running(replace(LIMITS, drain_s=1)) as server:
+        stuck = connect(server)
+        stuck.sendall(b"POST /patient HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n")
+        stuck.sendall(b"Expect: 100-continue\r\n\r\n")
+        assert stuck.recv(100).startswith(b"HTTP/1.1 100 "), "it waits for the body now"
+    stuck.close()
+
+
+def test_what_is_no_request_gets_no_answer_in_the_middle_of_another() -> None:
+    """The 400 would be taken for a part of the body before."""
+    with running(replace(LIMITS, drain_s=1)) as server, closing(connect(server)) as connection:
+        connection.sendall(b"GET /half HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while b"half" not in answer:
+            answer += connection.recv(65_536)
+        connection.sendall(b"\x00 no request\r\n\r\n")
+        assert b"400" not in read_to_end(connection)
 
 
 def test_after_the_end_nobody_is_accepted() -> None:
