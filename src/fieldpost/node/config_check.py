@@ -98,4 +98,7 @@ def _data(data: Path) -> Iterator[str]:
         what = "write to" if here == data else f"make {data} in"
         yield f"data: this user may not {what} {here}; change its owner, or run as the node's user"
     elif (free := shutil.disk_usage(here).free) < LEAST_FREE_BYTES:
-        yield f"data: {here} has {free // 2**20} MiB left, and posts need 64 MiB: make room"
+        yield (
+            f"data: {here} has {free // 2**20} MiB left, and a node is not ready below "
+            f"{LEAST_FREE_BYTES // 2**20} MiB: make room"
+        )

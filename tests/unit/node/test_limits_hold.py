@@ -14,12 +14,13 @@ import pytest
 from starlette.types import Message
 
 from fieldpost.client.publisher import submit_post, upload_manifest
-from fieldpost.errors import Malformed, Unavailable
+from fieldpost.errors import Conflict, Malformed, Unavailable
+from fieldpost.node import uploads
 from fieldpost.node.app import open_node
 from fieldpost.node.catalog import Catalog
 from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.spool import Spool
-from fieldpost.node.uploads import Uploads
+from fieldpost.node.uploads import DiskFull, Uploads
 from fieldpost.store.blobs import FileBlobs
 from tests.unit.node.running_node import LIMITS, NOW, publish, running, with_class
 from tests.unit.node.test_node_fleet import enrol, put_leaves, send_report
@@ -79,6 +80,16 @@ def test_a_device_that_reports_is_answered_in_time_and_may_send_the_same_again(
         summary = node.http.send("GET", f"/v1/fleet/{world.maker.class_id('tracker').hex()}").json()
         assert isinstance(summary, dict)
         assert summary["never_seen"] == 2
+
+
+def test_a_short_body_that_stops_is_answered_long_before_its_total(folder: Path) -> None:
+    limits = replace(LIMITS, body_silence_s=0.2, body_s=600.0)
+    with running(folder, limits) as node:
+        port = int(node.url.rpartition(":")[2])
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as stopped:
+            stopped.sendall(b"POST /v1/posts HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n")
+            stopped.sendall(b"Content-Type: application/cose\r\n\r\nhalf")
+            assert stopped.recv(65_536).startswith(b"HTTP/1.1 408 ")
 
 
 def test_an_idle_connection_ends_after_its_time(folder: Path) -> None:
@@ -148,6 +159,17 @@ def test_one_maker_has_only_so_many_uploads_and_leaves_room_for_others(folder: P
         stack.enter_context(some.running(b"4", b"third"))
 
 
+def test_a_maker_does_not_send_one_blob_twice_at_once(folder: Path) -> None:
+    folder.mkdir()
+    catalog = Catalog(folder / "catalog.db", lambda _start, _end: (), board="b", size=0)
+    some = Uploads(FileBlobs(folder), catalog, limits=Limits(), root=folder)
+    with closing(catalog), some.running(b"1", b"maker"):
+        with pytest.raises(Conflict, match="ask again with HEAD"), some.running(b"1", b"maker"):
+            pass
+        with some.running(b"1", b"another"):
+            pass
+
+
 def test_only_so_many_lots_are_taken_at_once(folder: Path) -> None:
     spool = Spool(folder, Limits(lots_at_once=2, lots_per_client=1))
     with ExitStack() as stack:
@@ -160,6 +182,24 @@ def test_only_so_many_lots_are_taken_at_once(folder: Path) -> None:
 
 
 # --- sizes ---
+
+
+def test_leaves_that_wait_on_the_disk_leave_its_reserve_when_they_begin_and_when_they_grow(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [10_000]
+    monkeypatch.setattr(uploads, "free_bytes", lambda _: free[0])
+    spool = Spool(folder, Limits(reserve_bytes=9_000))
+    with pytest.raises(DiskFull, match="of its disk free"):
+        spool.begin(2_000)
+    spooled = spool.begin(500)
+    spooled.append(b"x" * 400)
+    free[0] = 9_100
+    with pytest.raises(DiskFull, match="of its disk free"):
+        spooled.append(b"x" * 101)
+    spooled.append(b"x" * 100)
+    spooled.discard()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_manifest_a_report_and_leaves_above_their_limits_are_refused(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fieldpost.durable import OS
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.errors import Unavailable
+from fieldpost.node import readiness
 from fieldpost.node.api.problems import problem_document
 from fieldpost.node.callers import Callers, network_of, noun_of
 from fieldpost.node.readiness import Readiness
@@ -91,6 +92,15 @@ def test_a_full_disk_costs_no_post_that_was_acknowledged_and_says_what_to_do(
     assert subject.engine.submit(post).result(WAIT_S).index == receipt.size
     assert subject.engine.submit(first).result(WAIT_S) == receipt
     subject.readiness.check()
+
+
+def test_little_room_is_told_before_there_is_none_and_posts_are_still_taken(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "LEAST_FREE_BYTES", 2**70)
+    with pytest.raises(Unavailable, match="MiB left: free some space"):
+        subject.readiness.check()
+    assert subject.engine.submit(subject.board.maker.registration()).result(WAIT_S).index == 2
 
 
 @pytest.mark.parametrize(("ahead", "ready"), [(0, True), (120, True), (100_000, False)])
