@@ -22,6 +22,7 @@ from fieldpost.node.api.problems import PROBLEMS
 from fieldpost.node.app import open_node
 from fieldpost.node.comet_vitals import announce_cometbft
 from fieldpost.node.config import NodeConfig
+from fieldpost.node.vitals import announce_certificate
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _NOW = 1_800_000_000
@@ -93,6 +94,7 @@ def render() -> dict[Path, str]:
         open_node(NodeConfig(data=Path(folder)), clock=lambda: _NOW) as node,
     ):
         # Only a node with CometBFT has these; nothing is asked of one here.
+        announce_certificate(node.metrics, lambda: _NOW)
         announce_cometbft(node.metrics, NodeConfig(data=Path(folder)).cometbft.rpc_listen)
         metrics = "".join(
             f"| `{name}` | {kind} | {text} |\n" for name, kind, text in node.metrics.described()

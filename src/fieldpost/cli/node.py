@@ -64,7 +64,7 @@ def run_node(sources: Sources, *, as_json: bool) -> None:
             )
 
         if certificate is not None:
-            announce_certificate(node.metrics, certificate)
+            announce_certificate(node.metrics, lambda: certificate.expires)
         scrape: str | None = None
         for address in private:
             shown = MetricsServer(address, node.metrics, node.check_ready, node.details)

@@ -15,10 +15,8 @@ from fieldpost.engines.base import Engine
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
-from fieldpost.node.tls import Certificate
 from fieldpost.node.witnesses import Witnesses
 
-CERTIFICATE_METRIC: Final = "fieldpost_certificate_expires_seconds"
 _PAGE_BYTES: Final = resource.getpagesize()
 
 
@@ -92,12 +90,12 @@ def announce_witnesses(metrics: Metrics, witnesses: Witnesses, clock: Callable[[
     )
 
 
-def announce_certificate(metrics: Metrics, certificate: Certificate) -> None:
-    """Until when strangers will believe the address."""
+def announce_certificate(metrics: Metrics, expires: Callable[[], float]) -> None:
+    """Until when strangers will believe the address, in Unix seconds."""
     metrics.gauge(
-        CERTIFICATE_METRIC,
-        "Unix time at which the TLS certificate in use ends.",
-        lambda: certificate.expires,
+        "fieldpost_certificate_expires_seconds",
+        "Unix time at which the TLS certificate in use ends; of a node with one.",
+        expires,
     )
 
 
