@@ -90,10 +90,13 @@ class Owed(Generic[Fate]):
         loop = asyncio.get_running_loop()
         now = loop.time()
         late = takewhile(lambda debt: debt[1][0] <= now, list(self._debts.items()))
-        for respond, (_, count) in late:
-            self.pay(respond, self._late(count))
-        first = next(iter(self._debts.values()), None)
-        self._timer = None if first is None else loop.call_later(first[0] - now, self._look)
+        try:
+            for respond, (_, count) in late:
+                self.pay(respond, self._late(count))
+        finally:
+            # Also where one cannot be answered: the others hear in the loop's next turn.
+            first = next(iter(self._debts.values()), None)
+            self._timer = None if first is None else loop.call_later(first[0] - now, self._look)
 
 
 async def taken(taker: Taker, kind: str, body: bytes) -> Response:

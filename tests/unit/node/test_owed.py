@@ -5,6 +5,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import pytest
 from starlette.responses import Response
 
 from fieldpost.node.taking import Owed, Respond
@@ -79,6 +80,22 @@ def test_who_is_late_hears_so_in_his_turn_and_one_timer_does_for_all() -> None:
     on(loop, loop.timers[1][1])
     assert (first, second, paid) == ([b"late: 7"], [b"late: 1"], [b"done"])
     assert len(loop.timers) == 2, "nobody is owed anything"
+
+
+def test_one_who_cannot_be_answered_keeps_no_other_waiting() -> None:
+    debtor, loop = Debtor(), Loop()
+    heard, respond = hearing()
+
+    def broken(_response: Response) -> None:
+        raise RuntimeError("a bug")
+
+    on(loop, lambda: debtor.owed.owe(broken))
+    on(loop, lambda: debtor.owed.owe(respond))
+    loop.now += MOST_S
+    with pytest.raises(RuntimeError):
+        on(loop, loop.timers[0][1])
+    on(loop, loop.timers[1][1])
+    assert heard == [b"late: 1"]
 
 
 def test_what_comes_too_late_is_neither_settled_nor_said() -> None:
