@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -98,12 +98,12 @@ class Campaign:
         self._say(f"killed in {', '.join(states)}; then updated")
 
 
-def once(device: Path) -> "subprocess.Popen[bytes]":
-    """One run of an agent process."""
+def once(device: Path, more: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """One run of an agent process, with `more` in its environment."""
     return subprocess.Popen(
         [sys.executable, "-m", "fieldpost.cli", "agent", "once", "--home", str(device), "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(more or {})},
     )

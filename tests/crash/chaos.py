@@ -23,7 +23,8 @@ from fieldpost.testing.paper_node import PaperNode
 from tests.crash import agent_kills, node_kills
 from tests.crash.cluster_campaign import Campaign
 from tests.crash.cluster_faults import FAULTS
-from tests.crash.recorded_node import Judge, Lives
+from tests.crash.recorded_cuts import RecordedCuts
+from tests.crash.recorded_node import Lives
 from tests.crash.recording import Recorder
 
 
@@ -96,16 +97,16 @@ def cut_writes(*, cuts: int, seed: int) -> None:
             sys.exit(f"writes: nothing was tried: {why}")
         lives.live()
         lives.recorder.check_complete()
-        judge = Judge(lives, left)
-        total = len(judge.calls)
+        made = RecordedCuts(lives.recorder, left, lives.judge, told=lives.told)
+        total = len(made.calls)
         chosen = sorted(chance.sample(range(1, total + 1), min(cuts, total)))
         say(f"writes: {len(chosen)} cuts at {total} calls")
         for number, count in enumerate(chosen, 1):
-            judge.cut(count, chance=chance)
-            if judge.failures:
-                sys.exit(judge.failures[0])
+            made.cut(count, chance=chance)
+            if made.failures:
+                sys.exit(made.failures[0])
             if number % 20 == 0 or number == len(chosen):
-                say(f"  {number} cuts, {judge.judged} disks")
+                say(f"  {number} cuts, {made.judged} disks")
 
 
 def harm_cluster(folder: Path, wanted: argparse.Namespace) -> None:

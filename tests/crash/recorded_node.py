@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from random import Random
-from shutil import rmtree
 from typing import Final
 
 from fieldpost import cbor
@@ -38,7 +36,6 @@ from fieldpost.node.app import open_node
 from fieldpost.node.config import NodeConfig
 from fieldpost.testing.mirror import MirroredBoard
 from fieldpost.testing.signers import DeterministicSigner
-from fieldpost.testing.survivors import Survivor, survivors_of
 from fieldpost.testing.volatile_disk import VolatileDisk
 from fieldpost.watch import fsck
 from tests.crash.node_kills import READY_S, read_log
@@ -190,69 +187,18 @@ class Lives:
                 promise(kept)
         return kept
 
+    def told(self, count: int) -> int:
+        """How many promises had been made by then."""
+        return sum(at <= count for at, _ in self.promises)
 
-def _keep_report(kept: Kept, *, device: bytes, order: tuple[int, int]) -> None:
-    kept.reports[device] = order
-
-
-class Judge:
-    """Judges what cuts leave of a node that lived. `judged` counts states, `failures` tells."""
-
-    def __init__(
-        self, lives: Lives, folder: Path, *, forget: Callable[[str], bool] = lambda _: False
-    ) -> None:
-        self.judged = 0
-        self.failures: list[str] = []
-        self.calls = lives.recorder.calls()
-        self.replay = lives.recorder.replay(forget=forget)
-        self._lives = lives
-        self._folder = folder
-        self._seen: set[tuple[bytes, int]] = set()
-
-    def cut_some(self, share: int, *, chance: Random, most: int) -> None:
-        """Cuts at every answer, and at one of `share` other calls, until something is lost."""
-        for count, call in enumerate(self.calls, 1):
-            if call.what == "a" or chance.randrange(share) == 0:
-                self.cut(count, chance=chance, most=most)
-            if self.failures:
-                return
-
-    def cut(self, count: int, *, chance: Random, most: int | None = None) -> None:
-        """Judge what a cut after so many calls may leave: all of it, or `most` drawn from it."""
-        self.replay.go_to(count)
-        kept = self._lives.kept(count)
-        promised = sum(at <= count for at, _ in self._lives.promises)
-        found = list(survivors_of(self.replay.tree, chance=chance, by_lot=2))
-        if most is not None and len(found) > most:
-            # The first is the worst for what was answered: nothing that was not fsynced.
-            found = [found[0], *chance.sample(found[1:], most - 1)]
-        for survivor in found:
-            state = survivor.digest, promised
-            if state not in self._seen:
-                self._seen.add(state)
-                self._judge(count, survivor, kept)
-
-    def _judge(self, count: int, survivor: Survivor, kept: Kept) -> None:
-        self.judged += 1
-        left = self._folder / str(self.judged)
-        survivor.write_to(left)
-        try:
-            self._restart(left, kept)
-        except Exception as error:  # noqa: BLE001 - whatever it is, this state was not right
-            last = self.calls[count - 1]
-            self.failures.append(
-                f"cut {count}, after {last.what!r} {last.first[:80]!r}, of which there is "
-                f"{survivor.how}: {type(error).__name__}: {error}"
-            )
-        else:
-            rmtree(left)
-
-    def _restart(self, left: Path, kept: Kept) -> None:
+    def judge(self, left: Path, count: int) -> None:
+        """A whole start in what a cut left. Raises if a promise is broken."""
+        kept = self.kept(count)
         line = NodeLine(left, VolatileDisk(left))
-        line.time, line.promises = self._lives.time, kept.node
+        line.time, line.promises = self.time, kept.node
         if kept.node.board:
             # Whoever was not answered sends again, also what nobody took yet.
-            line.sent = self._lives.posts[: len(kept.node.receipts) + 1]
+            line.sent = self.posts[: len(kept.node.receipts) + 1]
         for _ in judge(line, left):
             pass
         with open_node(NodeConfig(data=left), clock=lambda: line.time):
@@ -262,6 +208,10 @@ class Judge:
             left, lambda path: (left / "log" / path).read_bytes(), progress=_silently
         )
         assert not report.damaged, [f"{one.file}: {one.what}" for one in report.damaged]
+
+
+def _keep_report(kept: Kept, *, device: bytes, order: tuple[int, int]) -> None:
+    kept.reports[device] = order
 
 
 @contextmanager

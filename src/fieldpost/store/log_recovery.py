@@ -35,7 +35,6 @@ from fieldpost.tlog.tiles import (
 )
 from fieldpost.tlog.tree import CompactRange, read_compact_range
 
-_BUNDLES_AT_MOST: Final = MAX_BATCH_ENTRIES // FULL_WIDTH + 2
 _WHAT_TO_DO: Final = (
     "nothing was changed. Copy the log directory again from a mirror, a peer or a backup that has "
     "at least this size; never delete the checkpoint, or the node may sign a second history"
@@ -113,7 +112,8 @@ def bundles_behind(root: Path, size: int) -> Iterator[list[bytes]]:
 
 
 def _widest_bundle(root: Path, index: int) -> list[bytes] | None:
-    for width in (FULL_WIDTH, *sorted(_partial_widths(root, Tile(0, index)), reverse=True)):
+    widths = _partial_widths(root, entries_path(Tile(0, index)))
+    for width in (FULL_WIDTH, *sorted(widths, reverse=True)):
         try:
             return read_bundle(root, Tile(0, index, width))
         except (NotFound, Malformed):
@@ -122,8 +122,8 @@ def _widest_bundle(root: Path, index: int) -> list[bytes] | None:
     return None
 
 
-def _partial_widths(root: Path, full: Tile) -> list[int]:
-    directory = root / f"{entries_path(full)}.p"
+def _partial_widths(root: Path, full: str) -> list[int]:
+    directory = root / f"{full}.p"
     names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
     return [int(name) for name in names if name.isdecimal() and 0 < int(name) < FULL_WIDTH]
 
@@ -131,28 +131,32 @@ def _partial_widths(root: Path, full: Tile) -> list[int]:
 def _remove_torn(root: Path, signed: int, size: int, disk: Disk) -> None:
     """Remove the files of a batch that begins at `size` and was never finished."""
     # Renames may reach the disk in any order, so there may be gaps; a batch is only so long.
-    first = size // FULL_WIDTH
-    for index in range(first, first + _BUNDLES_AT_MOST):
-        _remove_beyond(root, index, size, disk)
+    for tile in _tiles_behind(size):
+        width = (size >> 8 * tile.level) - tile.index * FULL_WIDTH
+        for full in _paths_of(tile):
+            for beyond in (w for w in _partial_widths(root, full) if w > width):
+                remove(root / f"{full}.p" / str(beyond), disk=disk)
+            if width < FULL_WIDTH:
+                remove(root / full, disk=disk)
     for path in dict.fromkeys(_directories_behind(root, signed)):
         if path.is_dir():
             remove_leftovers(path, disk=disk)
 
 
-def _remove_beyond(root: Path, index: int, size: int, disk: Disk) -> None:
-    full = Tile(0, index)
-    widths = [w for w in _partial_widths(root, full) if w > size - index * FULL_WIDTH]
-    for path in (entries_path(Tile(0, index, width)) for width in (*widths, FULL_WIDTH)):
-        remove(root / path, disk=disk)
+def _tiles_behind(size: int) -> Iterator[Tile]:
+    """Every full tile of which a batch that begins at `size` may have written a part."""
+    last = size + MAX_BATCH_ENTRIES
+    for level in range(last.bit_length() // 8 + 1):
+        for index in range(size >> 8 * (level + 1), (last >> 8 * (level + 1)) + 1):
+            yield Tile(level, index)
+
+
+def _paths_of(full: Tile) -> list[str]:
+    return [tile_path(full)] + ([entries_path(full)] if full.level == 0 else [])
 
 
 def _directories_behind(root: Path, size: int) -> Iterator[Path]:
     """Where a torn batch may have left temporary files."""
-    for level in range((size + MAX_BATCH_ENTRIES).bit_length() // 8 + 1):
-        first = size >> 8 * (level + 1)
-        last = (size + MAX_BATCH_ENTRIES) >> 8 * (level + 1)
-        for tile in (Tile(level, index) for index in range(first, last + 1)):
-            paths = [tile_path(tile)] + ([entries_path(tile)] if level == 0 else [])
-            for path in paths:
-                yield (root / path).parent
-                yield root / f"{path}.p"
+    for path in (path for tile in _tiles_behind(size) for path in _paths_of(tile)):
+        yield (root / path).parent
+        yield root / f"{path}.p"

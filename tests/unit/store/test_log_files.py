@@ -147,6 +147,23 @@ def test_a_whole_batch_counts_even_if_its_tiles_are_lost(tmp_path: Path) -> None
     assert again.read_tile(Tile(0, 1)) == log.read_tile(Tile(0, 1))
 
 
+@pytest.mark.parametrize("posts", [5, 600])
+def test_hashes_of_a_batch_whose_entries_are_lost_are_removed(tmp_path: Path, posts: int) -> None:
+    """Each may reach the disk without the other; left over, they would be no part of any log."""
+    log, entries = filled(tmp_path, 200)
+    sign(log)
+    whole = names(tmp_path)
+    log.append(batch(len(entries), posts))
+    for path in names(tmp_path) - whole:
+        if path.startswith("tile/entries/"):
+            (tmp_path / path).unlink()
+    assert names(tmp_path) > whole
+
+    again = open_log(tmp_path)
+
+    assert (again.size, names(tmp_path)) == (201, whole)
+
+
 def test_a_log_that_does_not_hash_to_its_checkpoint_is_refused(tmp_path: Path) -> None:
     log, _ = filled(tmp_path, 9)
     sign(log, root=bytes(32))
