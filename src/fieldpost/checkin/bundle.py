@@ -116,18 +116,21 @@ def _read_cosignatures(data: bytes, at: int) -> tuple[tuple[Cosignature, ...], i
     count, at = cbor.read_head(data, at, 4)
     if count > limits.MAX_COSIGNATURES:
         raise Malformed(f"a bundle has at most {limits.MAX_COSIGNATURES} cosignatures")
-    found = []
-    for _ in range(count):
+    # Those of the usual form, which nearly always are all; from the first other one, one by one.
+    found: list[Cosignature] = []
+    whole = len(data) - (len(data) - at) % _USUAL.size
+    for heads, key_id, width, timestamp, head, signature in _USUAL.iter_unpack(data[at:whole]):
+        if (heads, width, head) != _USUAL_HEADS or timestamp <= 0xFFFF or len(found) == count:
+            break
+        found.append(Cosignature(key_id, timestamp, signature))
+    at += len(found) * _USUAL.size
+    while len(found) < count:
         cosignature, at = _read_cosignature(data, at)
         found.append(cosignature)
     return tuple(found), at
 
 
 def _read_cosignature(data: bytes, at: int) -> tuple[Cosignature, int]:
-    if len(data) - at >= _USUAL.size:
-        heads, key_id, width, timestamp, head, signature = _USUAL.unpack_from(data, at)
-        if (heads, width, head) == _USUAL_HEADS and timestamp > 0xFFFF:
-            return Cosignature(key_id, timestamp, signature), at + _USUAL.size
     if data[at : at + 1] != _COSIGNATURE_HEAD:
         raise Malformed("a cosignature must be [key id, timestamp, signature]")
     key_id, at = _read_octets(data, at + 1)

@@ -11,6 +11,7 @@ lot id     first 16 bytes of SHA-256(CBOR ["fieldpost/lot", maker id, class id, 
 import re
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -41,6 +42,7 @@ def board_id(origin: str, genesis_leaf_hash: bytes) -> str:
     return f"{origin}#{genesis_leaf_hash[:16].hex()}"
 
 
+@lru_cache(maxsize=64)
 def origin_of(board: str) -> str:
     """The origin inside a board id. Raises Malformed."""
     match = _BOARD_ID.fullmatch(board)
