@@ -2,7 +2,7 @@
 """Hypothesis strategies for values that are almost right.
 
 `VALUES` is any CBOR. `damaged` takes a decoded record and changes one place of it, also into what
-looks equal in Python and is not (1, True).
+looks equal in Python and is not (1, True). `damaged_bytes` does so to encoded bytes.
 """
 
 from hypothesis import strategies as st
@@ -53,3 +53,13 @@ def damaged(draw: st.DrawFn, value: object) -> object:
     if isinstance(value, bytes) and draw(st.booleans()):
         return draw(st.sampled_from([value + b"\0", value[:-1], bytes(len(value))]))
     return draw(VALUES)
+
+
+@st.composite
+def damaged_bytes(draw: st.DrawFn, encoded: bytes) -> bytes:
+    """`encoded` cut off, or with something put in, written over or taken out in one place."""
+    at = draw(st.integers(0, len(encoded)))
+    new = draw(st.binary(max_size=9))
+    gone = draw(st.sampled_from([0, len(new), 1]) | st.integers(0, 40))
+    end = draw(st.sampled_from([len(encoded), len(encoded), at]))
+    return encoded[:at] + new + encoded[at + gone : end]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.records.state_leaf import PREFIX, StateLeaf, decode_state_leaf
+from tests.property.strategies_damage import damaged, damaged_bytes
 
 NUMBERS = st.integers(0, cbor.MAX_INT) | st.sampled_from(
     [0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, cbor.MAX_INT]
@@ -66,13 +67,8 @@ def test_every_leaf_is_read_as_it_was_written(leaf: StateLeaf) -> None:
 @given(leaves(), st.data())
 def test_what_is_taken_is_what_the_strict_codec_takes(leaf: StateLeaf, data: st.DataObject) -> None:
     encoded = leaf.encode()
-    at = data.draw(st.integers(0, len(encoded)))
-    for changed in (
-        encoded[:at],
-        encoded[:at] + data.draw(st.binary(min_size=1, max_size=9)) + encoded[at:],
-        encoded[:at] + data.draw(st.binary(min_size=1, max_size=9)) + encoded[at + 1 :],
-        encoded[:at] + encoded[at + data.draw(st.integers(1, 40)) :],
-    ):
-        taken = read(changed)
-        assert (taken is not None) == is_leaf_to_the_codec(changed)
-        assert taken is None or taken.encode() == changed
+    otherwise = cbor.encode(data.draw(damaged(cbor.decode(encoded))))
+    for mutated in (data.draw(damaged_bytes(encoded)), otherwise):
+        taken = read(mutated)
+        assert (taken is not None) == is_leaf_to_the_codec(mutated)
+        assert taken is None or taken.encode() == mutated
