@@ -125,11 +125,15 @@ _Y8: Final = 2707385501144840649318225287225658788936804267575313519463743609750
 _LOW_ORDER_Y: Final = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 
 
+Accepts = Callable[[bytes, bytes, bytes], bool]
+"""Whether an Ed25519 key (32 bytes), a message and a signature (64 bytes) are surely valid."""
+
+
 def verify_signature(
     key: PublicKey,
     message: bytes,
     signature: bytes,
-    quick_yes: Callable[[bytes, bytes, bytes], bool] | None = None,
+    quick_yes: Accepts | None = None,
 ) -> None:
     """Check one signature under the one rule. Returns nothing.
 
@@ -157,7 +161,7 @@ def _verify_ed25519(
     raw: bytes,
     message: bytes,
     signature: bytes,
-    quick_yes: Callable[[bytes, bytes, bytes], bool] | None,
+    quick_yes: Accepts | None,
 ) -> None:
     y = int.from_bytes(raw, "little") & (2**255 - 1)
     # Canonical A: y < p. (x = 0 with the sign bit set has y = ±1, which is of low order anyway.)

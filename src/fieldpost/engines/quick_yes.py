@@ -13,11 +13,11 @@ every operator keeps one verdict for every signature as long as a yes is never a
 Devices have no libsodium. A node without it verifies by OpenSSL alone.
 """
 
-from collections.abc import Callable
 from typing import Final
 
-Accepts = Callable[[bytes, bytes, bytes], bool]
-"""Whether an Ed25519 key (32 bytes), a message and a signature (64 bytes) are surely valid."""
+from fieldpost.keys import Accepts
+
+__all__ = ["Accepts", "agrees", "find_quick_yes"]
 
 _KEY: Final = "88ba9fa4ab8363f7271ba2f23ef3e29bc8736e4cd16c6b1d7733413efa6ca8d5"
 _MIXED_KEY: Final = "08f24be88f48c53ba106412c1829aca47cf5bf399a8ba5df970e083429e39b11"

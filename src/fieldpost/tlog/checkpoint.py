@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
-from fieldpost.keys import Algorithm, Signer, verify_signature
+from fieldpost.keys import Accepts, Algorithm, Signer, verify_signature
 from fieldpost.tlog.cosignature import parse_cosignature, verify_cosignature
 from fieldpost.tlog.hashing import EMPTY_ROOT
 from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, format_note, parse_note
@@ -64,13 +64,15 @@ def open_checkpoint(
     *,
     origin: str | None = None,
     extensions: bool = False,
+    quick_yes: Accepts | None = None,
 ) -> tuple[Checkpoint, tuple[VerifiedSignature, ...]]:
     """The checkpoint in a signed note, and the signatures of known keys, in the note's order.
 
-    At least one is there. Raises Malformed for bytes that are no checkpoint, Untrusted for
-    another origin than asked ("wrong-origin"), a bad signature by a known key
-    ("bad-signature"), none by a known key ("unknown-key"), an impossible empty root
-    ("bad-proof"); Misconfigured if two known keys share name and key id.
+    At least one is there. `quick_yes` is that of `verify_signature`.
+    Raises Malformed for bytes that are no checkpoint, Untrusted for another origin than asked
+    ("wrong-origin"), a bad signature by a known key ("bad-signature"), none by a known key
+    ("unknown-key"), an impossible empty root ("bad-proof"); Misconfigured if two known keys share
+    name and key id.
     """
     keys = index_keys(known)
     note = parse_note(note_bytes)
@@ -78,7 +80,7 @@ def open_checkpoint(
     if origin is not None and checkpoint.origin != origin:
         raise Untrusted("wrong-origin", f"{checkpoint.origin} where {origin} was expected")
     verified = tuple(
-        _verify(keys[signature.name, signature.key_id], checkpoint, signature)
+        _verify(keys[signature.name, signature.key_id], checkpoint, signature, quick_yes)
         for signature in note.signatures
         if (signature.name, signature.key_id) in keys
     )
@@ -129,15 +131,18 @@ def index_keys(known: Iterable[VerifierKey]) -> dict[tuple[str, bytes], Verifier
 
 
 def _verify(
-    key: VerifierKey, checkpoint: Checkpoint, signature: NoteSignature
+    key: VerifierKey,
+    checkpoint: Checkpoint,
+    signature: NoteSignature,
+    quick_yes: Accepts | None = None,
 ) -> VerifiedSignature:
     if key.type == ED25519:
         text = format_checkpoint(checkpoint).encode()
-        verify_signature(key.public_key, text, signature.payload)
+        verify_signature(key.public_key, text, signature.payload, quick_yes)
         return VerifiedSignature(key, None, signature)
     try:
         cosignature = parse_cosignature(signature)
     except Malformed as error:
         raise Untrusted("bad-signature", f"the payload by {key.name} is none") from error
-    verify_cosignature(key, checkpoint, cosignature, counted=False)
+    verify_cosignature(key, checkpoint, cosignature, counted=False, quick_yes=quick_yes)
     return VerifiedSignature(key, cosignature.timestamp, signature)

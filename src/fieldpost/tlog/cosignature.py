@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
-from fieldpost.keys import SIGNATURE_BYTES, Algorithm, PublicKey, Signer, verify_signature
+from fieldpost.keys import (
+    SIGNATURE_BYTES,
+    Accepts,
+    Algorithm,
+    PublicKey,
+    Signer,
+    verify_signature,
+)
 from fieldpost.tlog.note import (
     COSIGNATURE_ED25519,
     COSIGNATURE_MLDSA44,
@@ -108,10 +115,16 @@ def cosign(checkpoint: Checkpoint, *, name: str, signer: Signer, timestamp: int)
 
 
 def verify_cosignature(
-    key: VerifierKey, checkpoint: Checkpoint, cosignature: Cosignature, *, counted: bool = True
+    key: VerifierKey,
+    checkpoint: Checkpoint,
+    cosignature: Cosignature,
+    *,
+    counted: bool = True,
+    quick_yes: Accepts | None = None,
 ) -> Cosignature:
     """Check that `key` cosigned this checkpoint at the stated time; returns the cosignature.
 
+    `quick_yes` is that of `verify_signature`.
     Raises Untrusted: "unknown-key" for another key's id, "bad-signature", and "no-timestamp"
     for timestamp 0, unless `counted` is false (a valid statement, but no claim to be latest).
     """
@@ -120,7 +133,7 @@ def verify_cosignature(
     if counted and cosignature.timestamp == 0:
         raise Untrusted("no-timestamp", f"{key.name} does not say when")
     message = cosigned_message(key, checkpoint, cosignature.timestamp)
-    verify_signature(key.public_key, message, cosignature.signature)
+    verify_signature(key.public_key, message, cosignature.signature, quick_yes)
     return cosignature
 
 

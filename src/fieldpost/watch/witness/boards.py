@@ -15,6 +15,7 @@ from typing import Final
 from fieldpost.checkin.chains import MissingLinks, Tip, find_board_record, follow_board_links
 from fieldpost.checkin.views import view_board
 from fieldpost.errors import Untrusted
+from fieldpost.keys import Accepts
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.identifiers import origin_of
@@ -72,7 +73,7 @@ class FollowedBoard:
         return fresh
 
     def verify(
-        self, note: bytes, state: StateProof | None
+        self, note: bytes, state: StateProof | None, quick_yes: Accepts | None = None
     ) -> tuple[Checkpoint, tuple[NoteSignature, ...], BoardPlace]:
         """The checkpoint, the lines that count, and the place of its state leaf.
 
@@ -89,7 +90,7 @@ class FollowedBoard:
         log = self._logs.get(place.link)
         if log is None:
             raise MissingLinks("board", self._epoch, place.link)
-        checkpoint, lines = log.verify(note)
+        checkpoint, lines = log.verify(note, quick_yes)
         state.verify(checkpoint)
         return checkpoint, lines, place
 

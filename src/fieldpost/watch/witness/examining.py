@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fieldpost.errors import NotFound
+from fieldpost.keys import Accepts
 from fieldpost.records.state_proof import decode_state_proof
 from fieldpost.tlog.checkpoint import Checkpoint, keep_valid, open_checkpoint
 from fieldpost.tlog.hashing import Hash
@@ -43,11 +44,15 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """The logs and boards that a witness knows, by origin, and the witness's own keys."""
+    """The logs and boards that a witness knows, by origin, and the witness's own keys.
+
+    `quick_yes` is asked first about signatures (engines.quick_yes).
+    """
 
     logs: Mapping[str, KnownLog]
     boards: Mapping[str, FollowedBoard]
     vkeys: tuple[VerifierKey, ...]
+    quick_yes: Accepts | None = None
 
     def examine(self, body: bytes, state: bytes | None) -> Examined:
         """Verify everything that needs no state.
@@ -89,11 +94,12 @@ class Examiner:
     ) -> tuple[Checkpoint, tuple[NoteSignature, ...], BoardPlace | None]:
         board = self.boards.get(origin)
         if board is not None:
-            return board.verify(note, None if state is None else decode_state_proof(state))
+            proof = None if state is None else decode_state_proof(state)
+            return board.verify(note, proof, self.quick_yes)
         log = self.logs.get(origin)
         if log is None:
             raise NotFound(f"{origin} is not witnessed here")
-        return (*log.verify(note), None)
+        return (*log.verify(note, self.quick_yes), None)
 
     def _own_time(self, note: Note, note_bytes: bytes, origin: str) -> int | None:
         if not own_signatures(note, self.vkeys):

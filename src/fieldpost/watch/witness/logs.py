@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from fieldpost.errors import Malformed, Misconfigured, Untrusted
+from fieldpost.keys import Accepts
 from fieldpost.tlog.checkpoint import Checkpoint, VerifiedSignature, open_checkpoint
 from fieldpost.tlog.note import ED25519, Note, NoteSignature, VerifierKey, parse_note, parse_vkey
 from fieldpost.tlog.policy import Policy
@@ -29,9 +30,12 @@ class KnownLog:
     url: str | None = None
     quorum: Policy | None = None
 
-    def verify(self, note_bytes: bytes) -> tuple[Checkpoint, tuple[NoteSignature, ...]]:
+    def verify(
+        self, note_bytes: bytes, quick_yes: Accepts | None = None
+    ) -> tuple[Checkpoint, tuple[NoteSignature, ...]]:
         """The checkpoint in a note that a key of the log signed, and the lines of known keys.
 
+        `quick_yes` is that of `verify_signature`.
         Raises Malformed and Untrusted as `open_checkpoint`, Untrusted("no-quorum"), and
         Inconsistent for a root that no empty tree has.
         """
@@ -39,7 +43,7 @@ class KnownLog:
         known = (*self.keys, *(witness.key for witness in others))
         try:
             checkpoint, verified = open_checkpoint(
-                note_bytes, known, origin=self.origin, extensions=True
+                note_bytes, known, origin=self.origin, extensions=True, quick_yes=quick_yes
             )
         except Untrusted as error:
             if error.reason == "bad-proof":  # an empty tree with a root that is not of nothing

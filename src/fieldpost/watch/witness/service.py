@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from fieldpost.durable import OS, Disk
+from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.errors import FieldpostError, Misconfigured, NotFound, Unavailable, Untrusted
 from fieldpost.journal import tell
 from fieldpost.tlog.note import NoteSignature
@@ -79,7 +80,7 @@ class WitnessService:
         self._db = db
         self._disk = disk
         self._boards = boards
-        self._examiner = Examiner(logs, boards, keys.vkeys())
+        self._examiner = Examiner(logs, boards, keys.vkeys(), find_quick_yes())
         self._clock = WitnessClock(clock, uptime)
         self._observe_commit = observe_commit
         self._heads = db.load_heads()
