@@ -6,6 +6,11 @@ keys and values, the receipts (digest of an entry -> index), the index of links,
 the batch replaced, and the size of the log that all this belongs to. So the file always describes
 the log at exactly one size. It can be deleted; the log rebuilds it.
 
+Keys are hashes, so the rows of a batch lie all over the table, nearly each in a page of its own,
+and most keys of a busy board are written again by the next batches. So a batch appends its writes
+to `later` as one value, and they go into the table together once they are many, and when the file
+is closed. To open it, or to read it, needs no room on the disk.
+
 Replaced values lead back to older maps: those of sizes that are not published yet, and of
 published ones that some device policy still needs. Of the latter the signed notes are kept too,
 since `log/checkpoint` has only the newest.
@@ -14,7 +19,7 @@ since `log/checkpoint` has only the newest.
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -24,15 +29,18 @@ from fieldpost import cbor
 from fieldpost.database import connect
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 
-STATE_DB_VERSION: Final = 3
+STATE_DB_VERSION: Final = 4
 _UPSERT: Final = (
     "INSERT INTO state VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 _ASKED_AT_ONCE: Final = 128
 # Of at most three values each, far below what SQLite takes in one statement.
 _ROWS_AT_ONCE: Final = 200
+# Keys that wait in `later`, of all batches: 30 ms of work when they go into the table.
+_MOST_LATER: Final = 8_192
 _SCHEMA: Final = """
 CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE later (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);
 CREATE TABLE receipt (digest BLOB PRIMARY KEY, position INTEGER NOT NULL, size INTEGER NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE link (record BLOB, epoch INTEGER, position INTEGER NOT NULL,
@@ -45,7 +53,6 @@ CREATE TABLE block (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT 
 INSERT INTO block VALUES (1, 0);
 """
 
-_ITEMS: Final = "SELECT key, value FROM state ORDER BY key"
 _SOME_ITEMS: Final = "SELECT key, value FROM state WHERE key > ? ORDER BY key LIMIT 4096"
 
 T = TypeVar("T")
@@ -81,6 +88,7 @@ class StateDb:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._later: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
         with _explained(path):
             self._db = connect(path)
@@ -91,7 +99,11 @@ class StateDb:
             raise
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. What waits goes into the table, if the disk lets it."""
+        if self._later:
+            with suppress(Unavailable, Misconfigured):
+                self._call(_settle)
+            self._later = {}
         with self._lock:
             self._db.close()
 
@@ -105,14 +117,20 @@ class StateDb:
 
     def items(self) -> list[tuple[bytes, bytes]]:
         """All map keys and values, sorted by key."""
-        return self._call(lambda db: db.execute(_ITEMS).fetchall())
+        return list(self.each_item())
 
     def each_item(self) -> Iterator[tuple[bytes, bytes]]:
         """`items`, some at a time: for a map that is not wanted twice in memory."""
+        waiting = sorted(self._later.items(), reverse=True)
         some = self._items_after(b"")
         while some:
-            yield from some
+            for item in some:
+                while waiting and waiting[-1][0] < item[0]:
+                    yield waiting.pop()
+                # What waits is newer than what stands in the table.
+                yield waiting.pop() if waiting and waiting[-1][0] == item[0] else item
             some = self._items_after(some[-1][0])
+        yield from reversed(waiting)
 
     def _items_after(self, key: bytes) -> list[tuple[bytes, bytes]]:
         return self._call(lambda db: db.execute(_SOME_ITEMS, (key,)).fetchall())
@@ -148,7 +166,7 @@ class StateDb:
         def read(db: sqlite3.Connection) -> dict[bytes, bytes | None]:
             old: dict[bytes, bytes | None] = {}
             for (vals,) in db.execute(query, (size,)):
-                old.update(_decode_replaced(vals))
+                old.update(_decode_pairs(vals))
             return old
 
         return self._call(read)
@@ -157,7 +175,7 @@ class StateDb:
         """All that `replaced_since` knows, by the size of the log after each batch."""
         query = "SELECT size, vals FROM replaced"
         return self._call(
-            lambda db: {size: _decode_replaced(vals) for size, vals in db.execute(query)}
+            lambda db: {size: dict(_decode_pairs(vals)) for size, vals in db.execute(query)}
         )
 
     def heads(self) -> dict[int, bytes]:
@@ -187,8 +205,20 @@ class StateDb:
     def _commit(self, db: sqlite3.Connection, changes: Sequence[StateChange], keep: int) -> None:
         with _transaction(db):
             db.execute("DELETE FROM replaced WHERE size <= ?", (keep,))
+            writes: dict[bytes, bytes] = {}
             for change in changes:
                 self._write(db, change, keep)
+                writes.update(change.writes)
+            are_many = len(self._later.keys() | writes.keys()) > _MOST_LATER
+            if are_many:
+                _put(db, self._later | writes)
+            elif writes:
+                row = changes[-1].size, _encode_pairs(writes)
+                db.execute("INSERT INTO later VALUES (?, ?)", row)
+        if are_many:
+            self._later = {}
+        else:
+            self._later.update(writes)
 
     def begin_with(self, changes: Iterable[StateChange], *, height: int) -> None:
         """Forget everything and know `changes` from size 0 on instead, in one transaction.
@@ -201,12 +231,14 @@ class StateDb:
         self, db: sqlite3.Connection, changes: Iterable[StateChange], height: int
     ) -> None:
         with _transaction(db):
-            for table in ("state", "receipt", "link", "replaced", "head"):
+            for table in ("state", "later", "receipt", "link", "replaced", "head"):
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
             db.execute("UPDATE log SET size = 0")
             for change in changes:
                 self._write(db, change, change.size)
+                _put(db, change.writes)
             db.execute("UPDATE block SET height = ?", (height,))
+        self._later = {}
 
     def _write(self, db: sqlite3.Connection, change: StateChange, keep: int) -> None:
         moved = db.execute("UPDATE log SET size = ? WHERE size = ?", (change.size, change.before))
@@ -216,13 +248,12 @@ class StateDb:
             db.execute("UPDATE block SET height = ?", (change.height,))
         if change.size == change.before:
             return
-        _insert(db, _UPSERT, sorted(change.writes.items()))
         receipts = sorted((digest, index, change.size) for digest, index in change.receipts)
         _insert(db, "INSERT INTO receipt VALUES {}", receipts)
         db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
         if change.size > keep:
-            vals = cbor.encode(list(chain.from_iterable(change.replaced.items())))
-            db.execute("INSERT INTO replaced VALUES (?, ?)", (change.size, vals))
+            row = change.size, _encode_pairs(change.replaced)
+            db.execute("INSERT INTO replaced VALUES (?, ?)", row)
 
     def _prepare(self) -> None:
         version = self._call(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
@@ -234,6 +265,7 @@ class StateDb:
                 f"{self._path} is of version {version}, this program knows {STATE_DB_VERSION}: "
                 "`fieldpost node rebuild` makes it anew from the log"
             )
+        self._later = self._call(_read_later)
 
     def _call(self, query: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock, _explained(self._path):
@@ -251,6 +283,32 @@ def _explained(path: Path) -> Iterator[None]:
             f"{path} is damaged ({error}): stop the node and run `fieldpost node rebuild`, which "
             "makes it anew from the log"
         ) from error
+
+
+def _read_later(db: sqlite3.Connection) -> dict[bytes, bytes]:
+    later: dict[bytes, bytes] = {}
+    for (vals,) in db.execute("SELECT vals FROM later ORDER BY size"):
+        for key, value in _decode_pairs(vals):
+            if value is None:
+                raise Malformed("no pairs of keys and values")
+            later[key] = value
+    return later
+
+
+def _settle(db: sqlite3.Connection) -> None:
+    """Put what waits into the table.
+
+    As the file has it: after a failed batch it was opened anew, and may know more than whoever
+    closes it later.
+    """
+    with _transaction(db):
+        _put(db, _read_later(db))
+
+
+def _put(db: sqlite3.Connection, writes: Mapping[bytes, bytes]) -> None:
+    """Put writes, and with them all that waits, into the table."""
+    _insert(db, _UPSERT, sorted(writes.items()))
+    db.execute("DELETE FROM later")
 
 
 def _find_receipts(
@@ -299,14 +357,16 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _decode_replaced(data: bytes) -> dict[bytes, bytes | None]:
-    """Key, old value, key, old value… Raises Malformed for what `commit` never wrote."""
+def _encode_pairs(pairs: Mapping[bytes, bytes] | Mapping[bytes, bytes | None]) -> bytes:
+    return cbor.encode(tuple(chain.from_iterable(pairs.items())))
+
+
+def _decode_pairs(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    """Key, value, key, value… Raises Malformed for what `commit` never wrote."""
     items = cbor.decode(data)
     if not isinstance(items, tuple) or len(items) % 2:
         raise Malformed("no pairs of keys and values")
-    old: dict[bytes, bytes | None] = {}
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not isinstance(key, bytes) or not isinstance(value, bytes | None):
             raise Malformed("no pairs of keys and values")
-        old[key] = value
-    return old
+        yield key, value

@@ -3,14 +3,21 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
+from fieldpost.store import state_db
+from fieldpost.store.sqlite_copy import copy_database
 from fieldpost.store.state_db import StateChange, StateDb
 
 A, B, C = (bytes([n]) * 32 for n in range(3))
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(2, "big") * 16
 
 
 @pytest.fixture
@@ -134,3 +141,70 @@ def test_a_batch_of_any_size_is_kept_whole(tmp_path: Path, count: int) -> None:
     assert db.find_receipt(b"\x01" + keys[-1][1:]) == (2 * count - 1, 2 * count)
     assert db.replaced_since(count) == dict.fromkeys(keys, b"old")
     db.close()
+
+
+@pytest.mark.parametrize("most", [0, 5, 8_192])
+def test_writes_that_wait_are_there_however_the_file_is_opened_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """After each batch a copy is opened, as after a power cut; at the end the file itself."""
+    monkeypatch.setattr(state_db, "_MOST_LATER", most)
+    path = tmp_path / "state.db"
+    db, expected = StateDb(path), dict[bytes, bytes]()
+    for size in range(1, 13):
+        writes = {key(n): bytes((size, n)) for n in {size, size // 2, 99}}
+        db.commit(change(size - 1, size, writes), keep=size)
+        expected |= writes
+        copy_database(path, tmp_path / "copy.db")
+        after_a_cut = StateDb(tmp_path / "copy.db")
+        assert after_a_cut.items() == sorted(expected.items())
+        after_a_cut.close()
+    assert list(db.each_item()) == sorted(expected.items())
+    db.commit(change(12, 13, {A: b"last"}), keep=13)
+    db.close()
+    with closing(sqlite3.connect(path)) as file:
+        rows = file.execute("SELECT key, value FROM state ORDER BY key").fetchall()
+        assert rows == sorted({**expected, A: b"last"}.items())
+        assert file.execute("SELECT count(*) FROM later").fetchone() == (0,)
+
+
+def test_a_batch_that_fails_half_way_leaves_what_waits_as_it_was(
+    db: StateDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused in the middle of its transaction, with and without the rest put into the table."""
+    db.commit(change(0, 2, {A: b"1", B: b"1"}), keep=0)
+    for most in (8_192, 0):
+        monkeypatch.setattr(state_db, "_MOST_LATER", most)
+        twice = StateChange(
+            before=2, size=4, writes={A: b"2"}, replaced={A: b"1"}, receipts=[(bytes(32), 2)]
+        )
+        with pytest.raises(Misconfigured, match="damaged"):
+            db.commit(twice, keep=2)
+    db.commit(change(2, 4, {C: b"3"}), keep=2)
+    assert db.items() == [(A, b"1"), (B, b"1"), (C, b"3")]
+
+
+def test_waiting_writes_that_are_damaged_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    db = StateDb(path)
+    db.commit(change(0, 2, {A: b"1"}), keep=0)
+    copy_database(path, tmp_path / "copy.db")
+    db.close()
+    with closing(sqlite3.connect(tmp_path / "copy.db", isolation_level=None)) as file:
+        file.execute("UPDATE later SET vals = x'8100'")
+    with pytest.raises(Misconfigured, match="fieldpost node rebuild"):
+        StateDb(tmp_path / "copy.db")
+
+
+def test_a_connection_that_is_closed_late_brings_nothing_old_back(tmp_path: Path) -> None:
+    """After a failed batch the board is opened anew before the old writer is closed."""
+    old = StateDb(tmp_path / "state.db")
+    old.commit(change(0, 2, {A: b"old", B: b"old"}), keep=0)
+    new = StateDb(tmp_path / "state.db")
+    new.commit(change(2, 4, {A: b"new"}), keep=2)
+    old.close()
+    assert new.items() == [(A, b"new"), (B, b"old")]
+    new.close()
+    again = StateDb(tmp_path / "state.db")
+    assert again.items() == [(A, b"new"), (B, b"old")]
+    again.close()
