@@ -66,6 +66,12 @@ EVENTS: Final[dict[str, Event]] = {
         "Mirrors know more than this node, and what is missing cannot be had.",
         ("error",),
     ),
+    "few-connections": Event(
+        logging.WARNING,
+        "The system lets this process open too few files for `limits.connections`: raise "
+        "`LimitNOFILE`.",
+        ("connections", "wanted"),
+    ),
     "verifies-alone": Event(
         logging.WARNING, "No process beside the node's own verifies signatures.", ("error",)
     ),

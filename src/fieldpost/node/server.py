@@ -21,6 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from fieldpost.errors import Misconfigured
+from fieldpost.journal import tell
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.gate import Gate
@@ -28,6 +29,7 @@ from fieldpost.node.protocol import limited_protocol
 from fieldpost.node.service_manager import READY, STOPPING, notify
 from fieldpost.node.tls import Certificate
 
+_log = logging.getLogger(__name__)
 _OTHER_FILES: Final = 512
 """Files that a node opens beside its connections: log, databases, blobs, files being sent."""
 _LOOK_S: Final = 60.0
@@ -179,7 +181,11 @@ def _take_places(wanted: int) -> int:
     if soft != resource.RLIM_INFINITY and soft < enough:
         resource.setrlimit(resource.RLIMIT_NOFILE, (enough, hard))
         soft = enough
-    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - _OTHER_FILES))
+    if soft == resource.RLIM_INFINITY or soft - _OTHER_FILES >= wanted:
+        return wanted
+    places = max(16, soft - _OTHER_FILES)
+    tell(_log, "few-connections", connections=places, wanted=wanted)
+    return places
 
 
 def _take_signals() -> Callable[[], None]:

@@ -2,6 +2,7 @@
 """The server itself: limits on what a connection may cost, and a calm end."""
 
 import asyncio
+import resource
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -162,6 +163,17 @@ def test_what_is_no_request_gets_no_answer_in_the_middle_of_another() -> None:
             answer += connection.recv(65_536)
         connection.sendall(b"\x00 no request\r\n\r\n")
         assert b"400" not in read_to_end(connection)
+
+
+@pytest.mark.parametrize(("files", "places"), [(600, 88), (100, 16), (5_000, 4_096)])
+def test_an_operator_is_told_when_the_system_allows_fewer_connections_than_the_settings(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: int, places: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    with running(Limits(connections=4_096)) as server, HttpClient(server.url) as http:
+        assert http.send("POST", "/echo", b"hello", content_type="text/plain").body == b"hello"
+    told = [f"few-connections connections={places} wanted=4096"] if places < 4_096 else []
+    assert [record.getMessage() for record in caplog.records] == told
 
 
 def test_after_the_end_nobody_is_accepted() -> None:
