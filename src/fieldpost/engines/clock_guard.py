@@ -7,6 +7,7 @@ lies more than ten minutes behind the last batch, stops writing until somebody l
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from fieldpost.errors import Unavailable
@@ -29,13 +30,15 @@ class ClockGuard:
         offset = now - self._uptime()
         if abs(offset - self._offset) > MOST_JUMP_S:
             raise Unavailable(
-                f"the clock jumped by {offset - self._offset:.0f} s against uptime: set it right, "
-                "or accept it by restarting the node"
+                f"the clock jumped by {(offset - self._offset) / 3_600:.1f} h against uptime: set "
+                "it right, or accept it by restarting the node"
             )
         if now < last - MOST_BEHIND_S:
             raise Unavailable(
-                f"the clock is {last - now} s behind the last batch: set it right; if it is right, "
-                "posts are taken again once it has come there, and no restart helps"
+                # No number that moves: whoever asks every second tells the same thing once.
+                "the clock is behind the last batch: set it right; if it is right, posts are taken "
+                f"again once it has come to {datetime.fromtimestamp(last, UTC):%FT%TZ}, and no "
+                "restart helps"
             )
         # Slow corrections of a clock are no jump, however far they add up.
         self._offset = offset

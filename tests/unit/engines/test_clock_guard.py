@@ -57,5 +57,19 @@ def test_corrections_of_less_than_a_day_are_taken() -> None:
 def test_a_clock_far_behind_the_last_batch_stops_writing() -> None:
     clocks = Clocks()
     assert clocks.guard.read(last=START + 600) == START
-    with pytest.raises(Unavailable, match="601 s behind"):
+    with pytest.raises(Unavailable, match="come to 2027-01-15T08:10:01Z, and"):
         clocks.guard.read(last=START + 601)
+
+
+@pytest.mark.parametrize("jump", [-DAY - 1, -3_600])
+def test_a_trouble_that_lasts_is_the_same_words_every_second(jump: int) -> None:
+    """The engine asks every second and tells its log what is new."""
+    clocks = Clocks()
+    clocks.move(jump, 0.0)
+    said = set()
+    for _ in range(100):
+        clocks.move(1, 1.001)
+        with pytest.raises(Unavailable) as refused:
+            clocks.guard.read(last=START)
+        said.add(str(refused.value))
+    assert len(said) == 1
