@@ -22,8 +22,9 @@ from fieldpost.ledger.payloads import DECODERS
 from fieldpost.ledger.preverify import SignatureCheck, remembering, signature_checks
 from fieldpost.posts.envelope import Post, decode_post
 
-# Larger payloads are rare, and answers stay small.
-_MOST_CARRIED_BYTES: Final = 4_096
+# Nearly all payloads are smaller, and posts that wait hold no more than some 30 times this: what
+# takes four bytes of a payload may be a tuple of integers.
+_MOST_CARRIED_BYTES: Final = 1_024
 
 
 class ReadPost(NamedTuple):

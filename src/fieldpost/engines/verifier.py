@@ -12,7 +12,8 @@ It holds no secret, decides nothing and remembers nothing: questions in, answers
                question 01 (valid) or 00; and, if any had a kind, the records (engines.carried)
 
 A question that names a kind asks as well for the record that the last bytes of its message are,
-the payload of such a post (ledger.payloads): none if it is no such record in its one form.
+the payload of such a post (ledger.payloads): none if it is no such record in its one form, or if
+the signature is bad, so that nobody but a maker has a node keep records in memory.
 
 It begins by writing one byte, and ends with its input, that is with the engine's process.
 """
@@ -129,7 +130,7 @@ def _verdicts(body: bytes, quick_yes: Accepts | None) -> Iterator[Verdict]:
             valid = is_valid(check, quick_yes)
         except Malformed:
             valid = False
-        yield valid, decode_ahead(kind.decode(), payload) if kind else None
+        yield valid, decode_ahead(kind.decode(), payload) if kind and valid else None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from fieldpost.engines.verification import Asked, Memory, ReadPost, read_post
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed
 from fieldpost.ledger.preverify import SignatureCheck
+from fieldpost.posts.envelope import Post
 from fieldpost.statemap import StateMap
 
 # More than a mempool and a block hold together; of 300 to 65,535 bytes each.
@@ -79,7 +80,7 @@ class SeenPosts:
             for digest in digests:
                 found = self._posts.pop(digest, None)
                 if found is not None:
-                    self._bytes -= len(found[0].entry)
+                    self._bytes -= _weight(found[0])
 
     def close(self) -> None:
         """End the verifying processes."""
@@ -88,12 +89,21 @@ class SeenPosts:
     def _keep(self, post: ReadPost, valid: tuple[SignatureCheck, ...]) -> None:
         old = self._posts.pop(post.digest, None)
         if old is not None:
-            self._bytes -= len(old[0].entry)
+            self._bytes -= _weight(old[0])
         self._posts[post.digest] = post, valid
-        self._bytes += len(post.entry)
+        self._bytes += _weight(post)
         while len(self._posts) > _MOST_POSTS or self._bytes > _MOST_BYTES:
             _, (gone, _valid) = self._posts.popitem(last=False)
-            self._bytes -= len(gone.entry)
+            self._bytes -= _weight(gone)
+
+
+def _weight(read: ReadPost) -> int:
+    """Bytes that count for a post; of a record, which it is kept with, as many as it may take."""
+    weight = len(read.entry)
+    if isinstance(read.post, Post) and read.post.records:
+        # Four bytes of a payload may be a tuple of integers.
+        weight += 32 * len(read.post.statement.payload)
+    return weight
 
 
 def is_admissible(post: ReadPost, valid: frozenset[SignatureCheck], board: str) -> bool:
