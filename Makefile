@@ -19,7 +19,7 @@ TESTS  ?=
 JOBS   ?= 2
 
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
-SOURCES   := src tests tools vectors
+SOURCES   := src tests tools vectors benchmarks
 
 .PHONY: help setup deploy-deps deploy-try system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos liars mutants check fmt docs vectors lock dist clean
 

@@ -19,7 +19,6 @@ from benchmarks.clusters import ClusterCrowd, RunningNode, cluster, has_cometbft
 from benchmarks.measure import Result
 from benchmarks.replicated import load
 from fieldpost.engines.cometbft.snapshots import CHUNK_BYTES
-from fieldpost.engines.cometbft.wiping import wipe_replica
 
 _MAKERS = 40
 # With eight channels each of these makes eleven keys.
@@ -42,9 +41,9 @@ def results() -> Iterator[Result]:
         with cluster(crowd) as nodes:
             for start in range(0, len(posts), _AT_ONCE):
                 load(nodes, posts[start : start + _AT_ONCE])
-            blocks, _ = _come_back(crowd, nodes)
+            blocks, _ = _come_back(nodes)
             _add_setting(crowd, len(nodes) - 1, f"state_sync = {json.dumps(_two(nodes))}")
-            snapshot, cpu = _come_back(crowd, nodes)
+            snapshot, cpu = _come_back(nodes)
         # Stopped, its database has everything in its tables.
         keys, size = _map_of(last)
         yield Result(what=f"snapshot of {keys} keys", unit="MB", ours=size / 1e6)
@@ -61,13 +60,12 @@ def results() -> Iterator[Result]:
         yield Result(what="  processor time, both processes", unit="s", ours=cpu)
 
 
-def _come_back(crowd: ClusterCrowd, nodes: Sequence[RunningNode]) -> tuple[float, float]:
+def _come_back(nodes: Sequence[RunningNode]) -> tuple[float, float]:
     """Seconds of the last operator from its start until it publishes what the others do; CPU."""
-    last, number = nodes[-1], len(nodes) - 1
+    last = nodes[-1]
     last.kill()
-    wipe_replica(last.data)
     # What this board began with is in no block: an operator copies it before anything else.
-    crowd.place_log(number)
+    last.wipe()
     size = nodes[0].size()
     began = time.perf_counter()
     last.spawn()
