@@ -73,7 +73,10 @@ EVENTS: Final[dict[str, Event]] = {
         ("connections", "wanted"),
     ),
     "verifies-alone": Event(
-        logging.WARNING, "No process beside the node's own verifies signatures.", ("error",)
+        logging.WARNING,
+        "A process that verified signatures beside the node's own is gone: the node does its work, "
+        "and starts another after a minute.",
+        ("error",),
     ),
     "batch-not-written": Event(
         logging.WARNING, "Posts were not written; their senders know.", ("posts", "error")

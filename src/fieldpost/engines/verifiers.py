@@ -2,11 +2,11 @@
 """Where an engine has posts verified: here while there are few, in other processes beyond.
 
 The first large request starts the processes (`engines.verifier`), one for each processor but one;
-until they are ready, and whenever one fails, the caller's thread does the work. One that does not
-answer in time, because it hangs or was stopped, is killed and its work done here, so that no post
-waits for it longer than that. An idle board has none of them. What comes back says which signatures
-are valid, and what payloads decode to; missing answers cost nothing but time: the ledger verifies
-and decodes what it is not told about.
+until they are ready, and for a minute after one fails, the caller's thread does the work. One that
+does not answer in time, because it hangs or was stopped, is killed and its work done here, so that
+no post waits for it longer than that. An idle board has none of them. What comes back says which
+signatures are valid, and what payloads decode to; missing answers cost nothing but time: the ledger
+verifies and decodes what it is not told about.
 """
 
 import logging
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO, Final
@@ -41,6 +41,7 @@ ANSWER_S: Final = 5.0
 # For a question; its payload is smaller by far (engines.verification).
 _MOST_ANSWER_BYTES: Final = 65_536
 _START_S: Final = 30.0
+AGAIN_S: Final = 60.0
 _END_S: Final = 5.0
 COMMAND: Final = (sys.executable, "-m", "fieldpost.engines.verifier")
 
@@ -50,7 +51,8 @@ _log = logging.getLogger(__name__)
 class Verifiers:
     """Verifies for one asking thread. `processes` 0 does everything on that thread.
 
-    Each runs `command` and has `answer_s` seconds for a request. What is done on the thread asks
+    Each runs `command` and has `answer_s` seconds for a request; in the place of one that failed
+    another is started, when a minute is over by `uptime`. What is done on the thread asks
     `quick_yes` first (engines.quick_yes).
     """
 
@@ -61,12 +63,14 @@ class Verifiers:
         command: Sequence[str] = COMMAND,
         answer_s: float = ANSWER_S,
         quick_yes: Accepts | None = None,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         spare = (os.cpu_count() or 1) - 1
         self._count = min(spare, MOST_PROCESSES) if processes is None else processes
         self._command = command
         self._answer_s = answer_s
         self._quick_yes = quick_yes
+        self._uptime = uptime
         self._processes: list[_Process] = []
 
     def verify(self, checks: Sequence[Check]) -> Future[Sequence[bool]]:
@@ -81,16 +85,29 @@ class Verifiers:
     def verify_posts(self, questions: Sequence[Question]) -> Future[Sequence[Verdict]]:
         """A verdict on each, in order. Records come from other processes alone."""
         if len(questions) >= FEW and self._count:
-            if not self._processes:
-                self._processes = [
-                    _Process(self._command, self._answer_s) for _ in range(self._count)
-                ]
+            self._start()
             ready = [process for process in self._processes if process.is_ready]
             if ready:
                 return _ask(ready, questions)
         done: Future[Sequence[Verdict]] = Future()
         done.set_result(_alone(questions, self._quick_yes))
         return done
+
+    def _start(self) -> None:
+        """Have a process in each place, one that failed a moment ago apart.
+
+        What made it fail may be over: a machine without memory, or a process that hung by chance.
+        """
+        if not self._processes:
+            self._processes = [self._new_process() for _ in range(self._count)]
+        for place, process in enumerate(self._processes):
+            failed = process.failed_at
+            if failed is not None and self._uptime() - failed >= AGAIN_S:
+                process.retire()
+                self._processes[place] = self._new_process()
+
+    def _new_process(self) -> "_Process":
+        return _Process(self._command, self._answer_s, self._uptime)
 
     def close(self) -> None:
         """End the processes."""
@@ -133,8 +150,12 @@ def _alone(questions: Sequence[Question], quick_yes: Accepts | None = None) -> S
 class _Process:
     """One verifying process, with the thread that talks to it."""
 
-    def __init__(self, command: Sequence[str], answer_s: float) -> None:
+    def __init__(
+        self, command: Sequence[str], answer_s: float, uptime: Callable[[], float]
+    ) -> None:
         self.is_ready = False
+        self.failed_at: float | None = None
+        self._uptime = uptime
         self._command = command
         self._answer_s = answer_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -150,6 +171,10 @@ class _Process:
         """Let it finish, and wait for its end."""
         self._thread.shutdown()
         self._end(_END_S)
+
+    def retire(self) -> None:
+        """It is gone: whatever waits for this thread is still done, and nothing more asked."""
+        self._thread.shutdown(wait=False)
 
     def _start(self) -> None:
         try:
@@ -186,6 +211,7 @@ class _Process:
         tell(_log, "verifies-alone", error=error)
         self.is_ready = False
         self._end(0)
+        self.failed_at = self._uptime()
 
     def _write(self, data: bytes, until: float) -> None:
         assert self._process is not None

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from subprocess import PIPE, Popen
 from zlib import crc32
 
@@ -23,7 +24,7 @@ from fieldpost.engines.verifier import (
     is_valid,
     serve,
 )
-from fieldpost.engines.verifiers import COMMAND, FEW, Verifiers
+from fieldpost.engines.verifiers import AGAIN_S, COMMAND, FEW, Verifiers
 from fieldpost.keys import Algorithm
 from fieldpost.posts.blob import BlobGone
 from fieldpost.testing.signers import DeterministicSigner
@@ -245,6 +246,37 @@ def test_a_process_that_dies_at_work_costs_time_and_nothing_else() -> None:
         assert verifiers.verify(asked).result(WAIT_S) == [is_valid(check) for check in asked]
     assert not processes_of(verifiers)
     verifiers.close()
+
+
+def test_in_the_place_of_a_process_that_failed_another_is_started_after_a_minute(
+    tmp_path: Path,
+) -> None:
+    """The first one dies at its first request; whichever follows it is a true one."""
+    now = 0.0
+    fails_once = tmp_path / "fails_once.py"
+    fails_once.write_text(
+        "import os, runpy\n"
+        "try:\n"
+        f"    os.open({str(tmp_path / 'failed')!r}, os.O_CREAT | os.O_EXCL)\n"
+        f"    exec({DIES_AT_WORK!r})\n"
+        "except FileExistsError:\n"
+        "    runpy.run_module('fieldpost.engines.verifier', run_name='__main__')\n"
+    )
+    verifiers = Verifiers(1, command=(sys.executable, str(fails_once)), uptime=lambda: now)
+    start(verifiers)
+    asked = checks(40)
+    right = [is_valid(check) for check in asked]
+    for later in (0.0, AGAIN_S - 1):
+        now = later
+        assert verifiers.verify(asked).result(WAIT_S) == right
+        assert not processes_of(verifiers)
+    now = AGAIN_S
+    start(verifiers)
+    assert verifiers.verify(asked).result(WAIT_S) == right
+    (process,) = processes_of(verifiers)
+    assert process.poll() is None
+    verifiers.close()
+    assert process.returncode == 0
 
 
 def test_a_stopped_process_keeps_nobody_waiting() -> None:
