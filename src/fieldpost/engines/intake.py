@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from fieldpost.engines.base import Answer, Receipt
+from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.verification import Asked, ReadPost, read_post
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Unavailable
@@ -95,7 +96,7 @@ class Intake:
         self._arrivals: SimpleQueue[tuple[Sequence[bytes], _Request] | None] = SimpleQueue()
         self._ready: SimpleQueue[_Chunk | None] = SimpleQueue()
         self._next_chunk: _Chunk | None = None
-        self._verifiers = Verifiers() if verifiers is None else verifiers
+        self._verifiers = Verifiers(quick_yes=find_quick_yes()) if verifiers is None else verifiers
         self._thread = threading.Thread(target=self._read, name="fieldpost-read", daemon=True)
         self._thread.start()
 

@@ -22,6 +22,7 @@ from fieldpost.engines.base import Engine
 from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.cometbft.light import LightData
 from fieldpost.engines.operator_keys import own_name
+from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.recovery import Watch
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import FieldpostError, Unavailable
@@ -116,7 +117,7 @@ def open_node(
             further_lines=witnesses.further_lines,
         )
         stack.callback(service.close)
-        verifiers = Verifiers()
+        verifiers = Verifiers(quick_yes=find_quick_yes())
         stack.callback(verifiers.close)
         fleet = FleetService(
             config.data / "fleet.db",

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import make_dirs
+from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.fleet.board_lots import BoardLots
 from fieldpost.fleet.service import FleetService
@@ -41,7 +42,7 @@ def open_fleet(
         nodes = [stack.enter_context(HttpClient(url)) for url in board_urls]
         belief = data / "belief.cbor"
         lots = BoardLots(*nodes, provisioning=provisioning, belief=belief, clock=clock)
-        verifiers = Verifiers()
+        verifiers = Verifiers(quick_yes=find_quick_yes())
         stack.callback(verifiers.close)
         fleet = FleetService(
             data / "fleet.db",
