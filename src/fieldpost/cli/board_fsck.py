@@ -80,8 +80,10 @@ def fsck(
             folder = Path(target)
             title = "Verified: every file is what the log makes it"
             report = checks.check_folder(folder, _reader(folder / "log"), progress=bars)
-        else:
+        elif any((Path(target) / part).exists() for part in ("checkpoint", "tile")):
             report = checks.check_log(_reader(Path(target)), progress=bars)
+        else:
+            raise Misconfigured(f"{target} holds no board: name a node's folder, or its log's")
     except Misbehaviour:
         raise
     except (Malformed, Untrusted) as error:
