@@ -209,7 +209,7 @@ class StateDb:
             for change in changes:
                 self._write(db, change, keep)
                 writes.update(change.writes)
-            are_many = len(self._later.keys() | writes.keys()) > _MOST_LATER
+            are_many = _are_many(self._later, writes)
             if are_many:
                 _put(db, self._later | writes)
             elif writes:
@@ -293,6 +293,12 @@ def _read_later(db: sqlite3.Connection) -> dict[bytes, bytes]:
                 raise Malformed("no pairs of keys and values")
             later[key] = value
     return later
+
+
+def _are_many(later: Mapping[bytes, bytes], writes: Mapping[bytes, bytes]) -> bool:
+    """Whether both have more keys than may wait; put together only where it could be so."""
+    at_most = len(later) + len(writes)
+    return at_most > _MOST_LATER and len(later.keys() | writes.keys()) > _MOST_LATER
 
 
 def _settle(db: sqlite3.Connection) -> None:
