@@ -5,7 +5,7 @@ Every kind of post has its words here; of a kind that this version does not know
 and nothing should be signed. Keys are named by the first half of their thumbprint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -14,45 +14,17 @@ from typing import Final
 
 from fieldpost.errors import Malformed
 from fieldpost.keys import PublicKey
-from fieldpost.posts.attestation import decode_maker_attest
-from fieldpost.posts.blob import decode_blob_gone
-from fieldpost.posts.device import decode_device_status
 from fieldpost.posts.envelope import Statement, decode_post
-from fieldpost.posts.fleet import decode_fleet_summary
-from fieldpost.posts.release import (
-    decode_release_floor,
-    decode_release_sign,
-    decode_release_withdraw,
-)
-from fieldpost.posts.rollout import decode_rollout_set
-from fieldpost.records.advisory import decode_advisory
-from fieldpost.records.board import decode_board_record
-from fieldpost.records.device_class import decode_class_record
-from fieldpost.records.lot import decode_lot_record
-from fieldpost.records.maker import KeySet, MakerRecord, decode_maker_record
+from fieldpost.posts.kinds import DECODERS as POSTS
+from fieldpost.records.maker import KeySet, MakerRecord
 from fieldpost.records.provisioning import decode_provisioning
 from fieldpost.records.release import decode_release_record
 from fieldpost.suit.envelope import manifest_digest
 from fieldpost.suit.manifest import decode_manifest
 from fieldpost.tlog.note import VerifierKey, format_vkey
 
-DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
-    "genesis": decode_board_record,
-    "board.set": decode_board_record,
-    "maker.register": decode_maker_record,
-    "maker.set": decode_maker_record,
-    "maker.attest": decode_maker_attest,
-    "class.set": decode_class_record,
-    "release.publish": decode_release_record,
-    "release.floor": decode_release_floor,
-    "release.sign": decode_release_sign,
-    "release.withdraw": decode_release_withdraw,
-    "rollout.set": decode_rollout_set,
-    "advisory.publish": decode_advisory,
-    "lot.enrol": decode_lot_record,
-    "device.status": decode_device_status,
-    "fleet.summary": decode_fleet_summary,
-    "blob.gone": decode_blob_gone,
+DECODERS: Final[Mapping[str, Callable[[bytes], object]]] = {
+    **POSTS,
     "provisioning": decode_provisioning,
 }
 _TIMES: Final = frozenset({"support_end", "not_before", "not_after", "least_time", "start", "end"})

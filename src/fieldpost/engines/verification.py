@@ -18,9 +18,9 @@ from fieldpost.engines.verifier import Question
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed
 from fieldpost.ledger.context import Reader
-from fieldpost.ledger.payloads import DECODERS
 from fieldpost.ledger.preverify import SignatureCheck, remembering, signature_checks
 from fieldpost.posts.envelope import Post, decode_post
+from fieldpost.posts.kinds import DECODERS
 
 # Nearly all payloads are smaller, and posts that wait hold no more than some 30 times this: what
 # takes four bytes of a payload may be a tuple of integers.

@@ -6,8 +6,9 @@ import pickle
 import pytest
 
 from fieldpost.engines.carried import carry, receive
-from fieldpost.ledger.payloads import DECODERS, decode_ahead
+from fieldpost.ledger.payloads import decode_ahead
 from fieldpost.posts.envelope import decode_post
+from fieldpost.posts.kinds import DECODERS
 from tests.unit.ledger.every_kind import every_kind
 
 POSTS = every_kind()

@@ -23,8 +23,9 @@ from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.keys import PublicKey
 from fieldpost.ledger.batch import apply_batch
-from fieldpost.ledger.payloads import DECODERS, decode_ahead
+from fieldpost.ledger.payloads import decode_ahead
 from fieldpost.posts.envelope import Post, decode_post
+from fieldpost.posts.kinds import DECODERS
 from fieldpost.records.maker import Role
 from fieldpost.testing.world import BoardWorld
 from tests.unit.ledger.every_kind import every_kind

@@ -9,10 +9,11 @@ import pytest
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.ledger.batch import Batch, Included, apply_batch
-from fieldpost.ledger.payloads import DECODERS, decode_ahead
+from fieldpost.ledger.payloads import decode_ahead
 from fieldpost.ledger.reading import read_payload
 from fieldpost.ledger.rules import RULES
 from fieldpost.posts.envelope import Post, decode_post
+from fieldpost.posts.kinds import DECODERS
 from fieldpost.posts.release import decode_release_floor
 from fieldpost.records.lot import LotRecord, decode_lot_record
 from tests.unit.ledger.every_kind import every_kind

@@ -3,8 +3,9 @@
 
 from fieldpost.engines.cometbft.seen import SeenPosts
 from fieldpost.engines.verification import ReadPost, read_post
-from fieldpost.ledger.payloads import DECODERS, decode_ahead
+from fieldpost.ledger.payloads import decode_ahead
 from fieldpost.posts.envelope import Post
+from fieldpost.posts.kinds import DECODERS
 from tests.unit.ledger.every_kind import every_kind
 
 LIVE = every_kind()["device.status"]
