@@ -62,7 +62,6 @@ def test_two_of_four_operators_publish_nothing(cluster: PaperCluster) -> None:
     cluster.block()
     exchange(cluster, 4, [0, 1])
     for operator in cluster.operators[:2]:
-        operator.publisher.wait_wanted("op9", 0.1)
         operator.publisher._show_newest()
         assert operator.publisher.heads is None
 
@@ -94,7 +93,7 @@ def test_a_wiped_operator_signs_no_second_history_whatever_the_others_tell_it(
     cluster: PaperCluster,
 ) -> None:
     victim = take_another_history(cluster)
-    victim.publisher.wait_wanted("op9", 0.1)
+    until(victim.publisher, lambda: victim.publisher.trouble is not None)
     with pytest.raises(NotFound):
         victim.publisher.note_of(4)
     assert victim.replica.root != cluster.operators[1].replica.root

@@ -272,7 +272,9 @@ class Publisher:
     def _tell_trouble(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self._trouble:
             tell(_log, "head-not-refreshed", error=trouble)
-        self._trouble = trouble
+        with self._wake:
+            self._trouble = trouble
+            self._wake.notify_all()
 
     def _show_newest(self) -> None:
         self._publish()

@@ -246,11 +246,7 @@ def test_a_clock_that_is_wrong_for_a_while_costs_no_size_its_signature(
     cluster.blocks.append(Block([], 2, right))
     for operator in cluster.operators:
         operator.take(cluster.blocks[-1])
-    for _ in range(600):
-        one.publisher.wait_wanted("op9", 0.1)
-        if one.publisher.trouble is not None:
-            break
-    assert "behind the last batch" in (one.publisher.trouble or "")
+    until(one.publisher, lambda: "behind the last batch" in (one.publisher.trouble or ""))
     with pytest.raises(NotFound):
         one.publisher.note_of(4)
     cluster.time = right
