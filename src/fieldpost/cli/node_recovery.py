@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from fieldpost.cli.console import json_option, progress, show
+from fieldpost.cli.console import json_option, note, progress, show
 from fieldpost.journal import configure
 
 data_option = click.option(
@@ -21,10 +21,13 @@ data_option = click.option(
 
 
 @contextmanager
-def entries_bar(*, as_json: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """What follows a rebuild: a bar on a terminal; None elsewhere, where the log has lines."""
+def entries_bar(*, as_json: bool) -> Iterator[Callable[[int, int], None]]:
+    """What follows a rebuild: a bar on a terminal; elsewhere log lines, and the service manager."""
     if as_json or not sys.stderr.isatty():
-        yield None
+        from fieldpost.engines.recovery import Words
+        from fieldpost.node.service_manager import Progress
+
+        yield Progress(Words())
         return
     with ExitStack() as stack:
         advance: Callable[[int], None] | None = None
@@ -50,12 +53,24 @@ def rebuild(*, data: Path, as_json: bool) -> None:
     shown. The old file is kept as state.db.aside until the next rebuild. A log that is damaged
     stops it; `fieldpost board fsck` names the file then.
 
+    An operator's of a board that several run is set aside, and made anew by the next start, which
+    applies CometBFT's blocks again.
+
     \b
     fieldpost node rebuild --data /var/lib/fieldpost
     """
-    from fieldpost.engines.rebuild import rebuild_board
+    from fieldpost.engines.rebuild import follows_blocks, leave_to_blocks, rebuild_board
 
     configure(form="logfmt", level="warning")
+    if follows_blocks(data):
+        kept = leave_to_blocks(data)
+        show({"kept_as": str(kept)}, as_json=as_json, title="state.db is set aside")
+        note("next: fieldpost operator run; it applies CometBFT's blocks again", as_json=as_json)
+        note(
+            "if it says folders-differ, its blocks begin with a snapshot: fieldpost operator wipe",
+            as_json=as_json,
+        )
+        return
     began = time.monotonic()
     with entries_bar(as_json=as_json) as watch:
         entries, keys = rebuild_board(data, watch=watch)

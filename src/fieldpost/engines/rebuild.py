@@ -16,9 +16,11 @@ def rebuild_board(data: Path, *, watch: Watch | None = None, disk: Disk = OS) ->
     """Make state.db anew from the log, every rule and signature judged again.
 
     Returns (entries of the log, keys of the state map). The old file stays as state.db.aside.
+    Not for an operator of a board that several run, whose blocks make it (`leave_to_blocks`).
     Raises Misconfigured where the old one knows more than the log, or a node runs here, and as
     `open_board`.
     """
+    assert not follows_blocks(data)
     lock = DirectoryLock(data)
     try:
         _set_aside(data, disk)
@@ -27,6 +29,24 @@ def rebuild_board(data: Path, *, watch: Watch | None = None, disk: Disk = OS) ->
             return writer.state.size, len(writer.state.map)
         finally:
             writer.close()
+    finally:
+        lock.release()
+
+
+def follows_blocks(data: Path) -> bool:
+    """Whether the board below `data` is made by CometBFT's blocks, which are beside it."""
+    return (data / "cometbft" / "config" / "genesis.json").exists()
+
+
+def leave_to_blocks(data: Path, *, disk: Disk = OS) -> Path:
+    """Move an operator's state.db away, and say where to: the next start applies all blocks again.
+
+    The log alone cannot make it, since it does not tell of which block the state is. Raises
+    Misconfigured where a node runs here.
+    """
+    lock = DirectoryLock(data)
+    try:
+        return set_aside(data / "state.db", disk=disk)
     finally:
         lock.release()
 

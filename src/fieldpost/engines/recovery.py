@@ -3,7 +3,7 @@
 
 log longer than state.db     replayed forward, every rule and signature judged again
 state.db missing             rebuilt from the log
-state.db of another version  set aside, and rebuilt from the log
+state.db of another version  brought up to this one, or set aside and rebuilt from the log
 state.db longer than the log, a log that is not what was signed, keys of another board
                              refused, with what to do; nothing is changed
 
@@ -40,7 +40,7 @@ from fieldpost.records.state_leaf import decode_state_leaf
 from fieldpost.statemap import StateMap
 from fieldpost.store.log_files import LogFiles
 from fieldpost.store.log_recovery import open_log
-from fieldpost.store.state_db import STATE_DB_VERSION, StateChange, StateDb
+from fieldpost.store.state_db import STATE_DB_VERSION, STEPS, StateChange, StateDb
 from fieldpost.store.state_files import set_aside, state_db_version
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.hashing import leaf_hash
@@ -82,7 +82,7 @@ def open_board(
         mark.check_log(log)
     if log.size == 0:
         raise Misconfigured(f"there is no board in {data}: create one first")
-    set_aside_other_version(data / "state.db", log, disk)
+    set_aside_unknown_version(data / "state.db", log, disk)
     db = StateDb(data / "state.db")
     try:
         state = load_ledger(log, db, watch)
@@ -104,10 +104,10 @@ def open_board(
         raise
 
 
-def set_aside_other_version(path: Path, log: LogFiles, disk: Disk) -> None:
-    """Move a state.db that another version wrote out of the way. Raises Misconfigured."""
+def set_aside_unknown_version(path: Path, log: LogFiles, disk: Disk) -> None:
+    """Move a state.db of a version that cannot be opened out of the way. Raises Misconfigured."""
     found = state_db_version(path)
-    if found is None or found[0] == STATE_DB_VERSION:
+    if found is None or found[0] == STATE_DB_VERSION or found[0] in STEPS:
         return
     version, size = found
     check_not_ahead(size, log)
@@ -124,7 +124,7 @@ def check_not_ahead(size: int, log: LogFiles) -> None:
         )
 
 
-class _Words:
+class Words:
     """A `Watch` for nobody in particular: a line in the log every 10 seconds."""
 
     def __init__(self) -> None:
@@ -132,6 +132,7 @@ class _Words:
         self._first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
+        """See Watch."""
         now = time.monotonic()
         if self._first is None:
             self._first = done
@@ -163,7 +164,7 @@ def replay_log(
     The state there, and, if it began with nothing, what the entries hash to. Raises Misconfigured,
     saying what to do, for what does not fit together; Unavailable.
     """
-    watch = watch or _Words()
+    watch = watch or Words()
     end = log.size if until is None else until
     with _without_collection():
         state = load_state(log, db)

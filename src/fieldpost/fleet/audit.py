@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from fieldpost.errors import FieldpostError
+from fieldpost.errors import FieldpostError, Misconfigured
 from fieldpost.fleet.migrations import migrate
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.lot import LotTree
@@ -24,13 +24,17 @@ LotAt = Callable[[int], LotRecord | None]
 
 
 def wrong_fleet(path: Path, lot_at: LotAt, board: str) -> Iterator[str]:
-    """What is wrong in a copy of fleet.db that nobody writes, in words."""
-    with closing(sqlite3.connect(path)) as db:
+    """What is wrong in a copy of fleet.db that is the caller's to change, in words.
+
+    The copy is brought to this program's version first, as the next start would bring the file.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
         try:
             for row in db.execute("PRAGMA integrity_check").fetchall():
                 if row != ("ok",):
                     yield f"SQLite says: {row[0]}"
                     return
+            migrate(db, Path("fleet.db"))
             if _tables(db) != _tables_of_today():
                 yield "its tables are not those of this program"
                 return
@@ -40,6 +44,8 @@ def wrong_fleet(path: Path, lot_at: LotAt, board: str) -> Iterator[str]:
             yield from _wrong_ends(db, board)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             yield f"SQLite says: {error}"
+        except Misconfigured as error:
+            yield str(error)
 
 
 def _tables(db: sqlite3.Connection) -> list[tuple[str, str, str]]:

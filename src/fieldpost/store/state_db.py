@@ -38,9 +38,10 @@ _ASKED_AT_ONCE: Final = 128
 _ROWS_AT_ONCE: Final = 200
 # Keys that wait in `later`, of all batches: 30 ms of work when they go into the table.
 _MOST_LATER: Final = 8_192
-_SCHEMA: Final = """
+_LATER: Final = "CREATE TABLE later (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);"
+_SCHEMA: Final = (
+    """
 CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE later (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);
 CREATE TABLE receipt (digest BLOB PRIMARY KEY, position INTEGER NOT NULL, size INTEGER NOT NULL)
     WITHOUT ROWID;
 CREATE TABLE link (record BLOB, epoch INTEGER, position INTEGER NOT NULL,
@@ -52,6 +53,11 @@ INSERT INTO log VALUES (1, 0);
 CREATE TABLE block (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL);
 INSERT INTO block VALUES (1, 0);
 """
+    + _LATER
+)
+STEPS: Final = {3: _LATER}
+"""Older versions, and what makes each one the newest. Whoever opens the file compares its values
+with the log in any case; to make them anew takes minutes for a board with 10^6 entries."""
 
 _SOME_ITEMS: Final = "SELECT key, value FROM state WHERE key > ? ORDER BY key LIMIT 4096"
 
@@ -257,8 +263,9 @@ class StateDb:
 
     def _prepare(self) -> None:
         version = self._call(lambda db: db.execute("PRAGMA user_version").fetchone()[0])
-        if version == 0:
-            script = f"BEGIN; {_SCHEMA} PRAGMA user_version = {STATE_DB_VERSION}; COMMIT;"
+        if version == 0 or version in STEPS:
+            change = STEPS.get(version, _SCHEMA)
+            script = f"BEGIN; {change} PRAGMA user_version = {STATE_DB_VERSION}; COMMIT;"
             self._call(lambda db: db.executescript(script))
         elif version != STATE_DB_VERSION:
             raise Misconfigured(

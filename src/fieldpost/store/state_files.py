@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """state.db as files: which version it is, and moving it out of the way so that it is built anew.
 
-Everything in it follows from the log, so a file of another version is not converted: it is set
+Everything in it follows from the log, so a file of a version that StateDb does not open is set
 aside and rebuilt. What must survive that is one fact that the log cannot tell: a database that
 knows more entries than the log says that the log lost its end.
 """

@@ -28,7 +28,7 @@ from fieldpost.engines.recovery import (
     check_not_ahead,
     load_heads,
     load_ledger,
-    set_aside_other_version,
+    set_aside_unknown_version,
 )
 from fieldpost.engines.replaying import Replayed
 from fieldpost.engines.writer import change_of
@@ -80,7 +80,7 @@ class BoardCopy:
     def _open(self) -> None:
         self.log: LogFiles = open_log(log_directory(self.data), disk=self._disk)
         path = self.data / "state.db"
-        set_aside_other_version(path, self.log, self._disk)
+        set_aside_unknown_version(path, self.log, self._disk)
         known = state_db_version(path)
         if known is not None:
             check_not_ahead(known[1], self.log)

@@ -12,6 +12,7 @@ import pytest
 from fieldpost.engines.board_files import log_directory
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.rebuild import rebuild_board
+from fieldpost.engines.recovery import open_board
 from fieldpost.errors import Misconfigured
 from fieldpost.store.state_db import STATE_DB_VERSION, StateDb
 from fieldpost.testing.boards import BoardOnDisk
@@ -53,6 +54,37 @@ def test_a_state_database_of_another_version_is_set_aside_and_built_anew(
     aside = board.data / "state.db.aside"
     with closing(sqlite3.connect(aside)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (STATE_DB_VERSION + 1,)
+
+
+def test_a_database_of_the_version_before_is_used_as_it_is(
+    board: BoardOnDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Version 3, which the first boards have: no minutes of applying the log again."""
+    before = items(board)
+    path = board.data / "state.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        tables = db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        db.execute("DROP TABLE later")
+        db.execute("PRAGMA user_version = 3")
+    told: list[tuple[int, int]] = []
+    open_board(board.data, watch=lambda *now: told.append(now)).close()
+    assert told == []
+    assert items(board) == before
+    assert "state-db-set-aside" not in caplog.text
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (STATE_DB_VERSION,)
+        assert tables == db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def test_a_wrong_database_of_the_version_before_is_refused_as_any_wrong_one_is(
+    board: BoardOnDisk,
+) -> None:
+    with closing(sqlite3.connect(board.data / "state.db", isolation_level=None)) as db:
+        db.execute("DROP TABLE later")
+        db.execute("PRAGMA user_version = 3")
+        db.execute("UPDATE state SET value = x'00'")
+    with pytest.raises(Misconfigured, match="does not hash to the log's state"):
+        board.open()
 
 
 def test_a_database_of_another_version_that_knows_more_than_the_log_is_kept(

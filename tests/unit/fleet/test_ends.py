@@ -16,6 +16,7 @@ from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End, Period
 from fieldpost.fleet.service import FleetService
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import ReportedComponent
+from fieldpost.store.sqlite_copy import copy_database
 from fieldpost.tlog.hashing import EMPTY_ROOT, leaf_hash
 from fieldpost.tlog.proof import verify_inclusion
 from fieldpost.tlog.tree import MemoryTree
@@ -209,3 +210,22 @@ def test_a_row_that_says_another_thing_than_its_newest_report_is_found(
         db.execute(f"UPDATE seen SET {column} = ?", (value,))  # noqa: S608 - names of our own
     found = list(wrong_fleet(path, {posted.entry: posted.record}.get, BOARD))
     assert bool(found) is is_found
+
+
+def test_a_file_of_another_version_is_judged_as_the_next_start_would_have_it(
+    fleet: FleetService, tmp_path: Path
+) -> None:
+    """Whoever runs `board fsck` between install and restart is not told to put a backup back."""
+    take(fleet, report(0))
+    path, posted = tmp_path / "fleet.db", Posted().read(LOT)
+    older, newer = tmp_path / "older.db", tmp_path / "newer.db"
+    copy_database(path, older)
+    copy_database(path, newer)
+    with closing(sqlite3.connect(older, isolation_level=None)) as db:
+        db.executescript("ALTER TABLE seen DROP COLUMN size; PRAGMA user_version = 5")
+    with closing(sqlite3.connect(newer, isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 99")
+    lots = {posted.entry: posted.record}.get
+    assert list(wrong_fleet(older, lots, BOARD)) == []
+    (found,) = wrong_fleet(newer, lots, BOARD)
+    assert "is of version 99, this program knows" in found

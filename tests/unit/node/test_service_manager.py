@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldpost.node.service_manager import READY, STOPPING, notify
+from fieldpost.node.service_manager import READY, STOPPING, Progress, notify
 from tests.unit.node.running_node import running
 
 
@@ -43,3 +43,27 @@ def test_an_address_without_a_file_is_spoken_to(
 def test_without_a_manager_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     notify(READY)
+
+
+def test_a_long_start_is_told_once_a_second_and_not_ended_for_being_long(
+    manager: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    times = iter((0.0, 2.0, 2.5, 10.0, 900.0))
+    passed_on: list[tuple[int, int]] = []
+    progress = Progress(lambda *step: passed_on.append(step), uptime=lambda: next(times))
+    for done in (4_000, 6_000, 20_000, 999_000):
+        progress(done, 1_000_000)
+    longer = "\nEXTEND_TIMEOUT_USEC=120000000"
+    word = "STATUS=applies the log again:"
+    for text in (
+        f"{word} 4,000 of 1,000,000 entries",
+        f"{word} 20,000 of 1,000,000 entries, about 10 min left",
+        f"{word} 999,000 of 1,000,000 entries",
+    ):
+        assert manager.recv(200).decode() == text + longer
+    assert passed_on == [(n, 1_000_000) for n in (4_000, 6_000, 20_000, 999_000)]
+    manager.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        manager.recv(200)

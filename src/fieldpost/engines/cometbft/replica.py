@@ -22,7 +22,7 @@ from typing import Final
 from fieldpost.durable import OS, Disk
 from fieldpost.engines.base import Receipt
 from fieldpost.engines.board_files import log_directory
-from fieldpost.engines.recovery import load_state, replay_log
+from fieldpost.engines.recovery import load_state, replay_log, set_aside_unknown_version
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import change_of
 from fieldpost.errors import Misconfigured, NotFound
@@ -170,10 +170,12 @@ class Replica:
 def open_replica(data: Path, base: Base, *, disk: Disk = OS) -> Replica:
     """The replica below `data`, whose log has at least the base. Nothing is signed here.
 
-    Raises Misconfigured, saying what to do; Unavailable.
+    Without a state.db that can be used it stands at the base, and CometBFT, which is told so,
+    brings all its blocks again. Raises Misconfigured, saying what to do; Unavailable.
     """
     log = open_log(log_directory(data), disk=disk)
     check_base(log, base)
+    set_aside_unknown_version(data / "state.db", log, disk)
     db = StateDb(data / "state.db")
     try:
         if db.size() == 0:

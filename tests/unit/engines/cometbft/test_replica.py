@@ -2,13 +2,17 @@
 """Blocks move every replica alike, and none is moved by anything else."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fieldpost import cbor
+from fieldpost.cli.main import fieldpost
 from fieldpost.engines.base import Receipt
 from fieldpost.engines.cometbft.replica import MOST_POSTS, validator_updates
 from fieldpost.engines.embedded import EmbeddedEngine
@@ -120,6 +124,32 @@ def test_without_a_state_database_everything_is_replayed_over_the_log(
     assert (one.replica.height, one.replica.state.size) == (0, 2)
     assert one.replay(cluster.blocks) == wanted
     assert one.replica.log.read_entries(0, one.replica.log.size) == entries
+
+
+@pytest.mark.parametrize("how", ["another version", "node rebuild"])
+def test_a_state_database_that_is_set_aside_is_made_anew_by_blocks(
+    cluster: PaperCluster, how: str
+) -> None:
+    """The log alone cannot tell of which block it is."""
+    cluster.block(cluster.maker.registration())
+    wanted = cluster.block(cluster.maker.class_set())
+    one = cluster.operators[0]
+    one.crash()
+    if how == "node rebuild":
+        genesis = one.data / "cometbft" / "config" / "genesis.json"
+        genesis.parent.mkdir(parents=True, exist_ok=True)
+        genesis.touch()
+        rebuilt = CliRunner().invoke(fieldpost, ["node", "rebuild", "--data", str(one.data)])
+        assert rebuilt.exit_code == 0, rebuilt.output
+        assert "operator run" in rebuilt.output
+    else:
+        with closing(sqlite3.connect(one.data / "state.db", isolation_level=None)) as db:
+            db.execute("PRAGMA user_version = 99")
+    one.start()
+    assert (one.data / "state.db.aside").exists()
+    assert (one.replica.height, one.replica.state.size) == (0, 2)
+    assert one.replay(cluster.blocks) == wanted
+    assert one.replica.state.last == cluster.state.last
 
 
 def test_a_wiped_operator_comes_back_by_its_blocks_alone(cluster: PaperCluster) -> None:
