@@ -31,11 +31,15 @@ from tests.property.strategies_records import (
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One record's format: values, how they are written, how ledger and devices read them."""
+    """One record's format: values, how they are written, how ledger and devices read them.
+
+    `decode` is the decoder itself, which `read` calls.
+    """
 
     name: str
     values: st.SearchStrategy[object]
     encode: Callable[[object], bytes]
+    decode: Callable[..., object]
     read: Callable[[bytes], object]
     read_as_device: Callable[[bytes], object] | None = None
 
@@ -56,6 +60,7 @@ def _record(
         name,
         values,
         _encode,
+        decode,
         lambda data: decode(data, Reading.LEDGER),
         lambda data: decode(data, Reading.DEVICE),
     )
@@ -72,6 +77,6 @@ DEVICE_FACING = (
 )
 FORMATS = (
     *DEVICE_FACING,
-    Format("rollout", ROLLOUTS, _encode, decode_rollout_set),
-    Format("state leaf", state_leaves(), _encode, decode_state_leaf),
+    Format("rollout", ROLLOUTS, _encode, decode_rollout_set, decode_rollout_set),
+    Format("state leaf", state_leaves(), _encode, decode_state_leaf, decode_state_leaf),
 )

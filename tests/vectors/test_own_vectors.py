@@ -17,6 +17,7 @@ from fieldpost.identity.status import read_status
 from fieldpost.keys import check_key, decode_key, verify_signature
 from fieldpost.ledger.rules import RULES
 from fieldpost.posts.envelope import decode_post
+from fieldpost.posts.kinds import DECODERS
 from fieldpost.records import identifiers
 from fieldpost.records.board import decode_board_record
 from fieldpost.records.device_class import decode_class_record
@@ -39,7 +40,6 @@ from fieldpost.tlog.proof import root_from_edge, verify_consistency, verify_incl
 from fieldpost.tlog.tiles import Tile, entries_path, parse_tile_path, tile_path
 from fieldpost.tlog.tree import CompactRange
 from fieldpost.tlog.treehead import parse_checkpoint
-from tests.property.payload_formats import PAYLOADS
 from tests.vectors.own_vectors import Case, cases, load, many, octets, optional, reason_of
 from vectors import generate
 
@@ -279,7 +279,7 @@ def test_posts(case: Case) -> None:
 
 @cases("posts", "payloads")
 def test_payloads(case: Case) -> None:
-    decode, data = PAYLOADS[case["kind"]], octets(case["hex"])
+    decode, data = DECODERS[case["kind"]], octets(case["hex"])
     assert reason_of(lambda: decode(data)) == case["reason"]
     if case["reason"] is None:
         assert decode(data).encode() == data

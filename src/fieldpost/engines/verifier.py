@@ -117,20 +117,24 @@ def _answer(body: bytes, quick_yes: Accepts | None) -> bytes:
 def _verdicts(body: bytes, quick_yes: Accepts | None) -> Iterator[Verdict]:
     at = 0
     while at < len(body):
-        algorithm, *sizes, payload_bytes = _QUESTION.unpack_from(body, at)
-        at += _QUESTION.size
-        parts = []
-        for size in sizes:
-            parts.append(body[at : at + size])
-            at += size
-        key, signature, message, kind = parts
-        payload = message[len(message) - payload_bytes :]
+        algorithm, key_size, signature_size, message_size, kind_size, payload_size = (
+            _QUESTION.unpack_from(body, at)
+        )
+        # Where each part begins.
+        key = at + _QUESTION.size
+        signature = key + key_size
+        message = signature + signature_size
+        kind = message + message_size
+        at = kind + kind_size
         try:
-            check = PublicKey(Algorithm(algorithm), key), message, signature
-            valid = is_valid(check, quick_yes)
+            public_key = PublicKey(Algorithm(algorithm), body[key:signature])
+            valid = is_valid((public_key, body[message:kind], body[signature:message]), quick_yes)
         except Malformed:
             valid = False
-        yield valid, decode_ahead(kind.decode(), payload) if kind and valid else None
+        if valid and kind_size:
+            yield valid, decode_ahead(body[kind:at].decode(), body[kind - payload_size : kind])
+        else:
+            yield valid, None
 
 
 if __name__ == "__main__":

@@ -5,17 +5,27 @@ A rule names its decoder itself (`reading.read_payload`). What is decoded ahead 
 is what the rule would have made; by another one, of a later rule version, it is not looked at.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar, cast
 
 from fieldpost.errors import Malformed
 from fieldpost.posts.kinds import DECODERS, Payload
+from fieldpost.records.advisory import decode_advisory
+from fieldpost.records.advisory_shape import find_advisory
 
 P = TypeVar("P", bound=Payload)
+
+# By decoder: what gives the same record of a payload that it sees to be in its one form, or None.
+_AS_IT_STANDS: Final[Mapping[object, Callable[[bytes], Payload | None]]] = {
+    decode_advisory: find_advisory,
+}
 
 
 def decode_in_one_form(payload: bytes, decode: Callable[[bytes], P], kind: str) -> P:
     """A payload's record. Raises Malformed unless it is what the record would encode to."""
+    find = _AS_IT_STANDS.get(decode)
+    if find is not None and (found := find(payload)) is not None:
+        return cast("P", found)
     record = decode(payload)
     if record.encode() != payload:
         raise Malformed(f"the payload of {kind} is not in its one form")

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from fieldpost.engines.carried import carry, receive
+from fieldpost.ledger.batch import Included
 from fieldpost.ledger.payloads import decode_ahead
 from fieldpost.posts.envelope import decode_post
 from fieldpost.posts.kinds import DECODERS
@@ -28,6 +29,10 @@ def test_a_record_of_every_kind_is_carried_whole(kind: str) -> None:
 def test_what_is_no_record_keeps_its_place() -> None:
     record = decode_ahead("blob.gone", decode_post(POSTS["blob.gone"].entry).statement.payload)
     assert receive(carry([None, record, None, record])) == [None, record, None, record]
+
+
+def test_a_record_of_one_field_is_carried_as_any_other() -> None:
+    assert receive(carry([Included(7)])) == [Included(7)]
 
 
 class Calls:
