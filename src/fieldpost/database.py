@@ -37,6 +37,12 @@ def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
     return connection
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no room. A quota that is used up looks like any other failed write."""
+    # Errors of Python's own module have no code.
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 def check_durable(connection: sqlite3.Connection, mode: str, path: Path) -> None:
     """Check what the connection really does. Raises Misconfigured."""
     synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]

@@ -7,13 +7,15 @@ it in place by one atomic step, fsync the directory. What a call returned from i
 call that raised changed nothing, or has changed everything but may not be durable yet.
 
 Every system call goes through a `Disk`, so that tests can let any one of them fail. OSError
-becomes Unavailable with what to do; a path that is taken becomes Conflict.
+becomes Unavailable with what to do, DiskFull where only room is missing; a path that is taken
+becomes Conflict.
 """
 
 import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -35,6 +37,25 @@ _WHAT_TO_DO: Final = {
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.EIO: "the disk reports an input/output error: check its health",
 }
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(Unavailable):
+    """There is no room, or none that may be used up: nothing is wrong with the disk.
+
+    `retry_after_s` lets somebody make room first.
+    """
+
+    def __init__(self, detail: str, retry_after_s: int | None = 600) -> None:
+        super().__init__(detail, retry_after_s)
+
+
+def free_bytes(directory: Path) -> int:
+    """The room on the disk of a directory. Raises Unavailable."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError as error:
+        raise Unavailable(f"cannot ask for the room below {directory}: {error.strerror}") from error
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644, disk: Disk = OS) -> None:
@@ -281,7 +302,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         hint = _WHAT_TO_DO.get(error.errno or 0, error.strerror or str(error))
-        raise Unavailable(f"cannot change {path}: {hint}") from error
+        family = DiskFull if error.errno in _FULL else Unavailable
+        raise family(f"cannot change {path}: {hint}") from error
 
 
 def _temporary_beside(path: Path) -> Path:

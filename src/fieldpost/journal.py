@@ -81,6 +81,12 @@ EVENTS: Final[dict[str, Event]] = {
     "batch-not-written": Event(
         logging.WARNING, "Posts were not written; their senders know.", ("posts", "error")
     ),
+    "disk-full": Event(
+        logging.WARNING,
+        "No post and no report is taken before there is room; heads live on what is kept for them.",
+        ("reserve_bytes", "error"),
+    ),
+    "disk-has-room": Event(logging.INFO, "What `disk-full` said is over.", ()),
     "abci-connection-lost": Event(
         logging.WARNING, "CometBFT went away in the middle of a message.", ("error",)
     ),

@@ -46,6 +46,8 @@ from tests.unit.node.running_node import permit_of, release_of
 PLAIN: Final = (sys.executable, "-m", "fieldpost.cli")
 DEVICES: Final = [DeterministicSigner(Algorithm.ED25519, f"device/{n}") for n in range(3)]
 FIRST, LAST = 10, 11
+# The room for heads is one write, not one of megabytes that every survivor has to hold.
+SMALL: Final = {"PYTHONUNBUFFERED": "1", "FIELDPOST_NODE_LIMITS_HEAD_RESERVE_BYTES": "65536"}
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Lives:
             [*command, "--listen", "127.0.0.1:0", "--json"],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.recorder.environment},
+            env={**os.environ, **SMALL, **self.recorder.environment},
         ) as process:
             assert process.stdout is not None
             try:

@@ -13,6 +13,7 @@ from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Unavailable
 from fieldpost.testing.mirror import MirroredBoard
 from fieldpost.tlog.offline import parse_offline_proof
+from tests.crash.cluster_rig import wait_until
 from tests.crash.mounted import abort, fill, make_ext4, mounted, need
 from tests.crash.node_kills import end, read_log, running
 
@@ -29,10 +30,18 @@ class Client:
         self.world = MirroredBoard(lambda: read_log(data))
 
     def post(self, entry: bytes) -> Accepted:
-        with HttpClient(self.url, timeout_s=20) as http:
+        with HttpClient(self.url, timeout_s=60) as http:
             accepted = submit_post(http, entry)
         self.world.refresh()
         return accepted
+
+    def takes(self, entry: bytes) -> bool:
+        """Whether a post is taken now."""
+        try:
+            self.post(entry)
+        except Unavailable:
+            return False
+        return True
 
     def begin(self) -> bytes:
         """A maker with a class and a release; the release's post."""
@@ -45,13 +54,13 @@ class Client:
 
     def ready(self) -> None:
         """Ask as a load balancer does. Raises Unavailable, with the node's words."""
-        with HttpClient(self.url, timeout_s=20) as http:
+        with HttpClient(self.url, timeout_s=60) as http:
             http.fetch("/readyz", accept="application/json")
 
     def check_in(self) -> int:
         """The size of what a device is served."""
         path = f"/v1/checkin/{self.world.maker.class_id('tracker').hex()}/stable"
-        with HttpClient(self.url, timeout_s=20) as http:
+        with HttpClient(self.url, timeout_s=60) as http:
             return len(http.fetch(path, accept="application/vnd.fieldpost.checkin+cbor"))
 
 
@@ -73,12 +82,13 @@ def test_a_node_on_a_full_disk_refuses_posts_serves_devices_and_goes_on_when_the
                 client.ready()
             assert client.check_in() > 400
             ballast.unlink()
-            # The same process, the same bytes.
+            # The same process, the same bytes; the room for heads is made whole before.
+            wait_until(lambda: client.takes(entry))
             index = client.post(entry).index
             assert client.check_in() > 400
             end(process)
         with running(data) as (url, process):
-            with HttpClient(url, timeout_s=20) as http:
+            with HttpClient(url, timeout_s=60) as http:
                 assert parse_offline_proof(fetch_receipt(http, entry)).index == index
             end(process)
 

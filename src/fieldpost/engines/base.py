@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.errors import FieldpostError
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.policy import DevicePolicy
@@ -184,6 +185,11 @@ class WritingEngine(Engine, Protocol):
     @property
     def cosignable(self) -> "Cosignable":
         """Where outside witnesses' lines go."""
+        ...
+
+    @property
+    def reserve(self) -> HeadReserve:
+        """The room on the disk that is kept for heads."""
         ...
 
 

@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fieldpost.durable import OS, Disk
+from fieldpost.durable import OS, Disk, DiskFull
 from fieldpost.engines.base import Answer, CommittedHead, Cosignable, PublishedHead, Receipt
 from fieldpost.engines.clock_guard import ClockGuard
 from fieldpost.engines.exclusive import DirectoryLock
+from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.engines.intake import Collected, Done, Intake, Waiting, resolving
 from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.engines.publication import Publication
@@ -46,10 +47,6 @@ _GIVEN_AWAY_S: Final = 60
 _log = logging.getLogger(__name__)
 
 
-def _ignore(_seconds: float) -> None:
-    """Nobody observes."""
-
-
 def _whole_seconds() -> int:
     return int(time.time())
 
@@ -59,9 +56,9 @@ class EmbeddedEngine(PublishedReads):
 
     `clock` gives Unix seconds, `uptime` seconds since any moment, `watch` follows a rebuild.
     While `ask_mirrors` says that the node may be behind, what was published is shown, no post is
-    taken and nothing is signed; it is asked again every 10 s. Raises Misconfigured and Unavailable
-    as `open_board` does, what `ask_mirrors` raises, and Misconfigured if another process has the
-    directory.
+    taken and nothing is signed; it is asked again every 10 s. `reserve_bytes` of the disk are kept
+    for heads. Raises Misconfigured and Unavailable as `open_board` does, what `ask_mirrors` raises,
+    and Misconfigured if another process has the directory.
 
     Where the board's record demands witnesses, `add_cosignatures` publishes: whoever asks them
     hears of each size by `subscribe_committed`.
@@ -77,6 +74,7 @@ class EmbeddedEngine(PublishedReads):
         most_waiting: int = MOST_WAITING,
         watch: Watch | None = None,
         ask_mirrors: Callable[[], Caught] | None = None,
+        reserve_bytes: int = 0,
         disk: Disk = OS,
     ) -> None:
         self._open: Callable[..., BoardWriter] = partial(
@@ -93,12 +91,14 @@ class EmbeddedEngine(PublishedReads):
         self._behind: str | None = None
         self._asked = float("-inf")
         self._uptime = uptime
-        self._observe_commit: Callable[[float], None] = _ignore
+        self._observe_commit: Callable[[float], None] = lambda _: None
         self._directory = DirectoryLock(data)
+        self.reserve = HeadReserve(data, reserve_bytes, disk=disk)
         try:
             self._catch_up()
-            self._writer = self._open_first(watch)
+            self._writer = self.reserve.carry(lambda: self._open_first(watch))
             self._begin()
+            self.reserve.restore(uptime())
         except BaseException:
             self._directory.release()
             raise
@@ -159,7 +159,8 @@ class EmbeddedEngine(PublishedReads):
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """See Engine."""
         with self._writing:
-            head = self._publication.add_cosignatures(self._sound_writer(), size, lines)
+            writer, add = self._sound_writer(), self._publication.add_cosignatures
+            head = self.reserve.carry(lambda: add(writer, size, lines))
         # Not under the lock: whoever hears of it may come back.
         self._intake.answer(self._publication.release())
         return head
@@ -180,6 +181,7 @@ class EmbeddedEngine(PublishedReads):
         trouble = self._behind or self._trouble
         if trouble is not None:
             raise Unavailable(trouble)
+        self.reserve.check_whole()
         self._publication.check()
 
     @property
@@ -211,11 +213,15 @@ class EmbeddedEngine(PublishedReads):
     def _refresh(self, now: int) -> None:
         with self._writing:
             self._check_not_behind()
-            writer = self._sound_writer()
+            self.reserve.restore(self._uptime())
+            writer = self.reserve.carry(self._sound_writer)
             epoch_s = read_board(writer.state.map).epoch_s
             behind = writer.log.size > writer.signed_size
             if behind or now - (writer.signed_at or 0) >= epoch_s:
-                self._publication.publish(writer, now)
+                self._publish(writer, now)
+
+    def _publish(self, writer: BoardWriter, now: int) -> None:
+        self.reserve.carry(lambda: self._publication.publish(writer, now))
 
     def accept_clock(self) -> None:
         """Somebody looked at the clock that the engine refuses to write by, and it is right."""
@@ -315,6 +321,8 @@ class EmbeddedEngine(PublishedReads):
                     tell(_log, "board-given-away", error=error)
                 self._trouble = str(error)
                 answer = Unavailable(str(error), _GIVEN_AWAY_S)
+            except DiskFull as error:
+                answer = error  # told by the reserve, once
             except FieldpostError as error:
                 self._trouble = str(error)
                 tell(_log, "batch-not-written", posts=len(batch.posts), error=error)
@@ -334,12 +342,13 @@ class EmbeddedEngine(PublishedReads):
         if fresh:
             # Before anything is begun: a board that others write now is not opened again for it.
             writer.check_ours()
+            self.reserve.check_room(sum(len(read.entry) for read in fresh))
             memory = Memory(fresh, batch.valid)
             outcomes = self._commit(writer, [read.entry for read in fresh], memory, now)
             for read, outcome in zip(fresh, outcomes, strict=True):
                 answers[read.digest] = outcome
         if writer.log.size > writer.signed_size:
-            self._publication.publish(writer, now)
+            self._publish(writer, now)
         return self._publication.sort(
             [(waiting, answers[waiting.read.digest]) for waiting in batch.posts]
         )
@@ -364,11 +373,11 @@ class EmbeddedEngine(PublishedReads):
 
     def _begin(self) -> None:
         """Publish the newest size, or begin with the old ones where that cannot be signed."""
-        writer, publication = self._writer, self._publication
-        publication.heads = writer.heads
+        writer = self._writer
+        self._publication.heads = writer.heads
         try:
             self._check_not_behind()
-            publication.publish(writer, self._clock.read(last=writer.state.last.time))
+            self._publish(writer, self._clock.read(last=writer.state.last.time))
         except Unavailable as error:
             if writer.heads is None:
                 writer.close()

@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fieldpost.database import connect
+from fieldpost.database import connect, is_full
+from fieldpost.durable import DiskFull
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.fleet.at_hand import AtHand
 from fieldpost.fleet.devices import Place, Seen, load_places, load_seen
@@ -291,6 +292,5 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise Unavailable(
-            f"the fleet database failed: {error}; check disk and permissions"
-        ) from error
+        family = DiskFull if is_full(error) else Unavailable
+        raise family(f"the fleet database failed: {error}; check disk and permissions") from error

@@ -60,7 +60,12 @@ from fieldpost.node.service import NodeService
 from fieldpost.node.spool import Spool
 from fieldpost.node.start import open_engine
 from fieldpost.node.taking import ShortWay, Taker
-from fieldpost.node.vitals import announce_board, announce_process, announce_witnesses
+from fieldpost.node.vitals import (
+    announce_board,
+    announce_process,
+    announce_reserve,
+    announce_witnesses,
+)
 from fieldpost.node.witness_thread import WitnessState
 from fieldpost.node.witnesses import Witnesses, load_addresses
 from fieldpost.store.blobs import FileBlobs
@@ -105,6 +110,7 @@ def open_node(
         if config.engine == COMETBFT:
             stack.callback(announce_cometbft(metrics, config.cometbft.rpc_listen))
         announce_witnesses(metrics, witnesses, clock)
+        announce_reserve(metrics, engine.reserve)
         service = NodeService(
             engine=engine,
             blobs=FileBlobs(config.data / "blobs"),
@@ -137,6 +143,7 @@ def open_node(
             data=config.data,
             clock=clock,
             pass_on=relay.pass_on if config.engine == COMETBFT else None,
+            check_room=engine.reserve.check_whole,
             trusted_proxies=config.trusted_proxies,
             log_requests=config.log.access,
         )
@@ -165,10 +172,14 @@ def build(
     data: Path,
     clock: Callable[[], int],
     pass_on: Callable[[bytes], None] | None = None,
+    check_room: Callable[[], None] = lambda: None,
     trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
 ) -> Starlette:
-    """The application of a whole node over `data`; `pass_on` gets the reports of devices."""
+    """The application of a whole node over `data`; `pass_on` gets the reports of devices.
+
+    `check_room` raises DiskFull while none of them is to be stored.
+    """
     readiness = Readiness(engine, data, clock=clock, uptime=time.monotonic)
     announce_board(metrics, service, engine, readiness)
     app = _application(
@@ -180,6 +191,7 @@ def build(
         data=data,
         takers={posts.PATH.encode(): PostDesk(service)},
         pass_on=pass_on,
+        check_room=check_room,
         trusted_proxies=trusted_proxies,
         log_requests=log_requests,
     )
@@ -249,6 +261,7 @@ def _application(
     data: Path,
     takers: Mapping[bytes, Taker] | None = None,
     pass_on: Callable[[bytes], None] | None = None,
+    check_room: Callable[[], None] = lambda: None,
     trusted_proxies: tuple[str, ...] = LOOPBACK,
     log_requests: bool = False,
     further: Sequence[Middleware] = (),
@@ -289,7 +302,9 @@ def _application(
     if fleet is not None:
         app.state.fleet = fleet
         app.state.spool = Spool(data / "leaves", limits)
-        desks[reports.PATH.encode()] = ReportDesk(fleet, limits, pass_on=pass_on)
+        desks[reports.PATH.encode()] = ReportDesk(
+            fleet, limits, pass_on=pass_on, check_room=check_room
+        )
     app.state.short = ShortWay(desks, follower)
     app.state.gate = gate
     app.state.limits = limits

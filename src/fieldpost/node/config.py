@@ -94,6 +94,13 @@ class Limits:
         "bytes of the disk that uploads leave to the log and its state",
         most=1024 * 1024 * GIB,
     )
+    head_reserve_bytes: int = setting(
+        4 * MIB,
+        "bytes of the disk that are kept for heads alone: on a full disk each takes 16 KiB of them "
+        "at most, posts and reports wait",
+        least=64 * 1024,
+        most=GIB,
+    )
 
     def __post_init__(self) -> None:
         check_values(self, "limits.")

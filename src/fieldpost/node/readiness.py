@@ -114,7 +114,7 @@ class Readiness:
         except OSError as error:
             return Unavailable(f"cannot look at {self._data}: {error.strerror}")
         if free < LEAST_FREE_BYTES:
-            # Posts are still taken: at nothing left they are refused, and no head is cosigned.
+            # Posts are still taken: near nothing they are refused, and heads alone are written.
             return Unavailable(
                 f"{self._data} has {free // 2**20} MiB left: free some space; nothing that was "
                 "acknowledged is lost"

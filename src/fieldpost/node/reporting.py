@@ -19,7 +19,10 @@ REPORT: Final = "application/eat+cwt"
 
 
 class ReportDesk:
-    """A Taker of device reports. `pass_on` is told of each that a device brought, once stored."""
+    """A Taker of device reports. `pass_on` is told of each that a device brought, once stored.
+
+    `check_room` raises DiskFull while no report is to be stored.
+    """
 
     def __init__(
         self,
@@ -27,8 +30,10 @@ class ReportDesk:
         limits: Limits,
         *,
         pass_on: Callable[[bytes], None] | None = None,
+        check_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._fleet = fleet
+        self._check_room = check_room
         self._pass_on = pass_on
         self._limits = limits
         self._owed = Owed(limits.commit_s, settle=self._settle, late=_late)
@@ -40,6 +45,7 @@ class ReportDesk:
     def take(self, kind: str, body: bytes, respond: Respond) -> None:
         """See Taker."""
         try:
+            self._check_room()
             stored = self._fleet.take_report(body)
         except FieldpostError as error:
             respond(problem_response(error))

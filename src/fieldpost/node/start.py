@@ -36,7 +36,13 @@ def open_engine(
             create_board(config.data, now=clock(), origin=config.origin)
         except Malformed as error:
             raise Misconfigured(f"{error}; choose another --origin") from error
-    engine = EmbeddedEngine(config.data, clock=clock, watch=watch, ask_mirrors=ask_mirrors)
+    engine = EmbeddedEngine(
+        config.data,
+        clock=clock,
+        watch=watch,
+        ask_mirrors=ask_mirrors,
+        reserve_bytes=config.limits.head_reserve_bytes,
+    )
     if config.origin is not None and origin_of(engine.board) != config.origin:
         found = origin_of(engine.board)
         engine.close()

@@ -6,13 +6,13 @@ a maker that names it. What one artifact, one release and one maker may take of 
 and a reserve is never used up, so that posts, check-ins and reports go on when uploads cannot.
 """
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from fieldpost.durable import DiskFull, free_bytes
 from fieldpost.errors import Conflict, Malformed, NotFound, Unavailable
 from fieldpost.node.catalog import Catalog, Named
 from fieldpost.node.config import Limits
@@ -22,10 +22,6 @@ from fieldpost.store.blobs import BlobStore
 
 class TooMuch(Malformed):
     """A blob, release or maker with more bytes than this node keeps of one."""
-
-
-class DiskFull(Unavailable):
-    """The reserve of the disk is reached: no upload is taken until there is room again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +41,12 @@ class Upload:
     size: int
 
 
-def free_bytes(directory: Path) -> int:
-    """The room on the disk of a directory. Raises Unavailable."""
-    try:
-        return shutil.disk_usage(directory).free
-    except OSError as error:
-        raise Unavailable(f"cannot ask for the room below {directory}: {error.strerror}") from error
-
-
 def check_reserve(directory: Path, count: int, reserve: int) -> None:
     """Room for `count` more bytes is there beside the reserve. Raises DiskFull."""
     if free_bytes(directory) - count < reserve:
         raise DiskFull(
             f"this node keeps {reserve} bytes of its disk free, and {count} more would not "
-            "leave them",
-            600,
+            "leave them"
         )
 
 

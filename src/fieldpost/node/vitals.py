@@ -12,6 +12,7 @@ from typing import Final
 
 from fieldpost import __version__
 from fieldpost.engines.base import Engine
+from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
@@ -87,6 +88,15 @@ def announce_witnesses(metrics: Metrics, witnesses: Witnesses, clock: Callable[[
         "1 if an outside witness cosigned when it was asked last.",
         "witness",
         lambda: {one.name: float(one.state == "cosigns") for one in witnesses.states()},
+    )
+
+
+def announce_reserve(metrics: Metrics, reserve: HeadReserve) -> None:
+    """How long do heads go on, on a full disk?"""
+    metrics.gauge(
+        "fieldpost_head_reserve_bytes",
+        "What is left of limits.head_reserve_bytes; posts wait until it is whole again.",
+        lambda: reserve.held_bytes,
     )
 
 

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from fieldpost import cbor
-from fieldpost.database import connect
+from fieldpost.database import connect, is_full
+from fieldpost.durable import DiskFull
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 
 STATE_DB_VERSION: Final = 4
@@ -284,7 +285,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
-        raise Unavailable(f"cannot use {path}: {error}") from error
+        family = DiskFull if is_full(error) else Unavailable
+        raise family(f"cannot use {path}: {error}") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, Malformed, TypeError) as error:
         raise Misconfigured(
             f"{path} is damaged ({error}): stop the node and run `fieldpost node rebuild`, which "

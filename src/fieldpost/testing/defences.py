@@ -36,7 +36,7 @@ from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
 from fieldpost.checkin.views import view_head
-from fieldpost.engines import clock_guard, published, signed_mark, writer
+from fieldpost.engines import clock_guard, embedded, published, signed_mark, writer
 from fieldpost.engines.cometbft import restoring
 from fieldpost.engines.cometbft.application import Application
 from fieldpost.fleet import at_hand, reports
@@ -218,6 +218,7 @@ class Defence(Enum):
     UPLOAD_PERMIT = (service, "verify_permit", lenient.any_permit)
     MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
     DISK_RESERVE = (uploads.Uploads, "check_room", _pass)
+    HEAD_RESERVE = (embedded, "HeadReserve", lenient.keep_no_reserve)
     LEAVES_RESERVE = (spool, "check_reserve", _pass)
     LEAVES_ON_DISK = (lots, "_fill", lenient.hold_in_memory)
     LEAVES_OF_THE_LOT = (fleet_service, "most_leaves_bytes", lambda _count: 2**31)

@@ -16,6 +16,7 @@ from fieldpost.agent import states
 from fieldpost.agent.download import unpack
 from fieldpost.agent.states import Do, Event, State
 from fieldpost.engines.clock_guard import ClockGuard
+from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.identity.report import Report, verify_report
 from fieldpost.ledger import authority, domains
 from fieldpost.ledger.context import Context, Reader, Writes
@@ -32,6 +33,11 @@ from fieldpost.records.device_class import Encoding
 from fieldpost.records.head import Offer
 from fieldpost.tlog.hashing import Hash
 from fieldpost.tlog.proof import root_from_edge
+
+
+def keep_no_reserve(data: Path, _wanted_bytes: int, **named: Any) -> HeadReserve:
+    """Nothing is kept for heads."""
+    return HeadReserve(data, 0, **named)
 
 
 def any_nonce(_read: Reader, key: bytes, nonce: int) -> Writes:

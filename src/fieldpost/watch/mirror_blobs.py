@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.client.transport import HttpClient
+from fieldpost.durable import DiskFull
 from fieldpost.errors import FieldpostError, Malformed, NotFound, Unavailable
 from fieldpost.journal import tell
 from fieldpost.node.config import Limits
 from fieldpost.node.service import NodeService
-from fieldpost.node.uploads import DiskFull, check_reserve
+from fieldpost.node.uploads import check_reserve
 from fieldpost.records import map_keys
 from fieldpost.records.release import decode_release_record
 from fieldpost.store.blobs import BlobStore

@@ -2,25 +2,30 @@
 """Limits of a node that no other test is about: each holds, and says what to do."""
 
 import asyncio
+import json
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.types import Message
 
 from fieldpost.client.publisher import submit_post, upload_manifest
+from fieldpost.durable import DiskFull
+from fieldpost.engines import head_reserve
 from fieldpost.errors import Conflict, Malformed, Unavailable
 from fieldpost.node import uploads
 from fieldpost.node.app import open_node
 from fieldpost.node.catalog import Catalog
 from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.spool import Spool
-from fieldpost.node.uploads import DiskFull, Uploads
+from fieldpost.node.uploads import Uploads
 from fieldpost.store.blobs import FileBlobs
 from tests.unit.node.running_node import LIMITS, NOW, publish, running, with_class
 from tests.unit.node.test_node_fleet import enrol, put_leaves, send_report
@@ -200,6 +205,37 @@ def test_leaves_that_wait_on_the_disk_leave_its_reserve_when_they_begin_and_when
     spooled.append(b"x" * 100)
     spooled.discard()
     assert list(folder.iterdir()) == []
+
+
+def test_while_the_room_for_heads_is_not_whole_no_post_and_no_report_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(head_reserve, "free_bytes", lambda _: 0)
+        with running(folder) as node:
+            entry = node.world().maker.registration()
+            for send in (lambda: submit_post(node.http, entry), lambda: send_report(node)):
+                with pytest.raises(Unavailable, match="kept for heads") as refused:
+                    send()
+                assert refused.value.retry_after_s
+            status, problem = raw_post(node.url, entry)
+            assert (status, problem["title"]) == (507, "The disk is full")
+            with pytest.raises(Unavailable, match="kept for heads"):
+                node.http.fetch("/readyz", accept="application/json")
+            assert "fieldpost_head_reserve_bytes 0\n" in node.metrics.render()
+            assert len(node.entries()) == 2, "what is there is served"
+    with running(folder) as node:
+        submit_post(node.http, entry)
+        assert f"fieldpost_head_reserve_bytes {4 * 2**20}\n" in node.metrics.render()
+
+
+def raw_post(url: str, entry: bytes) -> tuple[int, dict[str, object]]:
+    """Status and problem document, as any program sees them."""
+    address = urlsplit(url)
+    with closing(HTTPConnection(address.hostname or "", address.port, timeout=60)) as line:
+        line.request("POST", "/v1/posts", entry, {"Content-Type": "application/cose"})
+        answer = line.getresponse()
+        return answer.status, json.loads(answer.read())
 
 
 def test_a_manifest_a_report_and_leaves_above_their_limits_are_refused(folder: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_full_disk_costs_no_post_that_was_acknowledged_and_says_what_to_do(
         with pytest.raises(Unavailable, match="free some space") as refused:
             subject.engine.submit(post).result(WAIT_S)
         document = problem_document(refused.value)
-        assert (document["status"], bool(document["next"])) == (503, True)
+        assert (document["status"], bool(document["next"])) == (507, True)
         assert refused.value.retry_after_s
         assert subject.engine.published().map.root == root, "what was there is served"
     subject.up += 10

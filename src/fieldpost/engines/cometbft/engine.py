@@ -32,6 +32,7 @@ from fieldpost.engines.cometbft.sending import Ordering, Sending
 from fieldpost.engines.cometbft.snapshots import Snapshots
 from fieldpost.engines.cometbft.witnessed import Witnessed
 from fieldpost.engines.exclusive import DirectoryLock
+from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.engines.intake import Done, Intake, resolving
 from fieldpost.engines.operator_keys import check_keys
 from fieldpost.engines.published import PublishedHeads
@@ -88,6 +89,8 @@ class CometEngine(PublishedReads):
         self._fault: str | None = None
         self._fatal: str | None = None
         self._closing = threading.Event()
+        # Nothing is kept for heads: CometBFT ends on a full disk, and the other operators go on.
+        self.reserve = HeadReserve(data, 0)
         self._before_close: list[Callable[[], None]] = []
         self._directory = DirectoryLock(data)
         try:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from fieldpost.durable import DiskFull
 from fieldpost.errors import (
     Conflict,
     FieldpostError,
@@ -28,7 +29,7 @@ from fieldpost.errors import (
     Unavailable,
     Untrusted,
 )
-from fieldpost.node.uploads import DiskFull, TooMuch
+from fieldpost.node.uploads import TooMuch
 
 CONTENT_TYPE: Final = "application/problem+json"
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fieldpost.database import connect
+from fieldpost.database import connect, is_full
+from fieldpost.durable import DiskFull
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.watch.witness.judging import BoardPlace, Cosigned
 
@@ -154,4 +155,5 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise Unavailable(f"the witness's database: {error}") from error
+        family = DiskFull if is_full(error) else Unavailable
+        raise family(f"the witness's database: {error}") from error

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Room on the disk that is kept for heads, so that a full disk costs posts and not freshness.
+
+    DATA/reserve        random bytes, which no file system can make smaller
+
+Devices call a board stale whose head is not cosigned for their maker's `max_age`; a post can wait.
+So posts end before the disk does, and where something else fills it to the last byte, every head
+that cannot be written gets a piece of this file's room. A file holds against other writers and
+against quotas, which a look at the free room would not see. It is made whole again once there is
+room for it and for a batch; until then no post is taken.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from fieldpost.durable import OS, Disk, DiskFull, free_bytes, open_partial, remove, write_file
+from fieldpost.errors import Unavailable
+from fieldpost.journal import tell
+
+NAME: Final = "reserve"
+# More than a checkpoint with post-quantum cosignatures, so that one piece is enough for a head.
+PIECE_BYTES: Final = 16 * 1024
+# A batch is in the log, in tiles that are written anew, and in the write-ahead log of state.db.
+_LEAST_COPIES: Final = 4
+_LEAST_BYTES: Final = 1024 * 1024
+_AGAIN_S: Final = 10.0
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class HeadReserve:
+    """The file below `data`, of `wanted_bytes`; 0 for none. For whoever writes the board."""
+
+    def __init__(self, data: Path, wanted_bytes: int, *, disk: Disk = OS) -> None:
+        self._path = data / NAME
+        self._wanted = wanted_bytes
+        self._disk = disk
+        self._is_told = False
+        self._not_before = float("-inf")
+        self.held_bytes = self._path.stat().st_size if self._path.exists() else 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it was given up."""
+        return self.held_bytes >= self._wanted
+
+    def check_whole(self) -> None:
+        """Raises DiskFull while a part of it is given up."""
+        if not self.is_whole:
+            raise DiskFull(
+                f"the disk is full: what room there is is kept for heads ({self.held_bytes} of "
+                f"{self._wanted} bytes are left); free some space, it goes on by itself"
+            )
+
+    def check_room(self, batch_bytes: int) -> None:
+        """It is whole, and there is room for a batch beside it. Raises DiskFull, Unavailable."""
+        if not self._wanted:
+            return
+        try:
+            self.check_whole()
+            needed = _LEAST_BYTES + _LEAST_COPIES * batch_bytes
+            if (free := free_bytes(self._path.parent)) < needed:
+                raise DiskFull(
+                    f"the disk is full: {free} bytes are free, and a batch needs {needed}; free "
+                    "some space, it goes on by itself"
+                )
+        except DiskFull as error:
+            self._tell_full(error)
+            raise
+
+    def carry(self, work: Callable[[], T]) -> T:
+        """What `work` returns; while the disk is too full for it, pieces are given up for it.
+
+        Raises what `work` raises, Unavailable of a full disk too once nothing is left.
+        """
+        while True:
+            try:
+                return work()
+            except Unavailable as error:
+                if not self.held_bytes or not self._is_for_room(error):
+                    raise
+                self._tell_full(error)
+                self._cut(max(self.held_bytes - PIECE_BYTES, 0))
+
+    def restore(self, now: float) -> None:
+        """Make it whole, if there is room for all of it and for a batch; else it stays as it is.
+
+        `now`: seconds since any moment; after a failure it is tried again 10 s later.
+        """
+        missing = self._wanted - self.held_bytes
+        if now < self._not_before or not (missing or self._is_told):
+            return
+        self._not_before = now + _AGAIN_S
+        with suppress(Unavailable):
+            if missing < 0:
+                self._cut(self._wanted)
+            elif free_bytes(self._path.parent) >= missing + _LEAST_BYTES:
+                if missing:
+                    self._fill(self.held_bytes)
+                if self._is_told:
+                    self._is_told = False
+                    tell(_log, "disk-has-room")
+
+    def _fill(self, held: int) -> None:
+        try:
+            with open_partial(self._path, mode=0o600, disk=self._disk) as file:
+                # The batch's room too, for a moment: a quota is seen by nothing else.
+                file.append(os.urandom(self._wanted + _LEAST_BYTES - held))
+                file.sync()
+                file.truncate(self._wanted)
+        except Unavailable:
+            self._cut(held)
+            raise
+        self.held_bytes = self._wanted
+
+    def _is_for_room(self, error: Unavailable) -> bool:
+        """Whether room would help. SQLite does not tell a quota from a broken disk: then try."""
+        if isinstance(error, DiskFull):
+            return True
+        if not isinstance(error.__cause__, sqlite3.Error):
+            return False
+        probe = self._path.with_name("writable")
+        try:
+            write_file(probe, bytes(_LEAST_BYTES), disk=self._disk)
+            remove(probe, disk=self._disk)
+        except DiskFull:
+            return True
+        return False
+
+    def _cut(self, size: int) -> None:
+        with open_partial(self._path, mode=0o600, disk=self._disk) as file:
+            file.truncate(size)
+        self.held_bytes = size
+
+    def _tell_full(self, error: Unavailable) -> None:
+        if not self._is_told:
+            self._is_told = True
+            tell(_log, "disk-full", reserve_bytes=self.held_bytes, error=error)
