@@ -90,7 +90,8 @@ def found_in(data: Path) -> str:
 
 def files(data: Path) -> Iterator[Path]:
     for path in sorted(data.rglob("*")):
-        if path.is_file():
+        # Whatever the room for heads is filled with means nothing.
+        if path.is_file() and path.name != "reserve":
             yield path.relative_to(data)
 
 
