@@ -19,6 +19,7 @@ TESTS  ?=
 JOBS   ?= 2
 
 PIP_FLAGS := --quiet --disable-pip-version-check --no-input
+WRITTEN_IN := from fieldpost.statemap import writing as w; print('the state map is written in', w.WRITTEN_IN)
 SOURCES   := src tests tools vectors benchmarks
 
 .PHONY: help setup deploy-deps deploy-try system-deps cluster-deps witness-deps demo test bench bench-cluster fuzz chaos liars mutants check fmt docs vectors lock dist clean
@@ -29,7 +30,7 @@ help: ## this list
 
 setup: $(STAMP) ## the virtual environment .venv with everything locked by hash
 
-$(STAMP): requirements/dev.lock pyproject.toml
+$(STAMP): requirements/dev.lock pyproject.toml tools/build_writing.py src/fieldpost/statemap/_writing.c
 	@command -v $(PYTHON) >/dev/null || { echo "setup: there is no $(PYTHON) here; name one: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) tools/check_python.py
 	@echo "setup: virtual environment in $(VENV)" >&2
@@ -38,6 +39,7 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements/dev.lock
 	@echo "setup: fieldpost itself, editable" >&2
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-build-isolation --no-deps -e .
+	@$(BIN)/python -c "$(WRITTEN_IN)" >&2
 	@touch $@
 
 system-deps: ## Debian packages that tests and benchmarks use (requirements/system.txt)
@@ -83,6 +85,7 @@ check: $(STAMP) ## style, types, import contracts, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
+	$(BIN)/python tools/build_writing.py --check
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/draw_architecture.py --check
 	$(BIN)/python tools/draw_agent_states.py --check
@@ -117,16 +120,20 @@ lock: ## resolve the dependencies again into requirements/dev.lock
 	  --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra node --extra sbom --extra pkcs11 --extra cometbft --group dev pyproject.toml -o requirements/dev.lock
 
-dist: $(STAMP) ## wheel and sdist in dist/, the wheel tried in a clean environment
+dist: $(STAMP) ## sdist and wheels in dist/, each wheel tried in a clean environment
 	@rm -rf dist .cache/dist && mkdir -p .cache/dist
-	@echo "dist: building (the wheel is built from the sdist)"
-	@$(BIN)/python -m build --no-isolation --outdir dist . > .cache/dist/build.log 2>&1 \
-	  || { cat .cache/dist/build.log; exit 1; }
-	@echo "dist: installing the wheel alone, with what a device needs"
+	@echo "dist: building (a wheel with the state map's writer in C, from the sdist; and one for every system)"
+	@{ $(BIN)/python -m build --no-isolation --outdir dist . \
+	  && HATCH_BUILD_NO_HOOKS=true $(BIN)/python -m build --no-isolation --wheel --outdir dist . ; } \
+	  > .cache/dist/build.log 2>&1 || { cat .cache/dist/build.log; exit 1; }
 	@sed -n 's/^\([A-Za-z0-9_.-]*==[^ ;\\]*\).*/\1/p' requirements/dev.lock > .cache/dist/versions.txt
+	@echo "dist: installing the wheel for every system, with what a device needs"
 	@$(PYTHON) -m venv .cache/dist/venv
-	@.cache/dist/venv/bin/python -m pip install $(PIP_FLAGS) -c .cache/dist/versions.txt dist/*.whl
+	@.cache/dist/venv/bin/python -m pip install $(PIP_FLAGS) -c .cache/dist/versions.txt dist/*-none-any.whl
 	@cd .cache/dist && venv/bin/python -c "import fieldpost" && venv/bin/fieldpost --version
+	@echo "dist: installing the one that pip takes here"
+	@.cache/dist/venv/bin/python -m pip install $(PIP_FLAGS) --no-index --no-deps --force-reinstall --find-links dist fieldpost
+	@cd .cache/dist && venv/bin/fieldpost --version && venv/bin/python -c "$(WRITTEN_IN)"
 	@ls -l dist
 
 clean: ## remove what the other targets made

@@ -5,10 +5,13 @@
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from fieldpost.testing.map_writers import LANGUAGES, map_written_in, writer_in_c
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -32,3 +35,12 @@ def shared_vectors() -> Path:
     if not folder.is_dir():
         pytest.skip("outside vectors are absent: expected ../shared/vectors beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def each_map_writer(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The state map written in C, then in Python; skips where the one in C was not built."""
+    if request.param == "c" and writer_in_c() is None:
+        pytest.skip("the writer in C was not built: run  make setup  with a C compiler")
+    with map_written_in(request.param):
+        yield

@@ -31,7 +31,11 @@ class Event:
 
 
 EVENTS: Final[dict[str, Event]] = {
-    "node-ready": Event(logging.INFO, "The node serves.", ("urls", "board", "labels", "metrics")),
+    "node-ready": Event(
+        logging.INFO,
+        "The node serves; it writes its state map in `c`, or in `python`, which is slower.",
+        ("urls", "board", "labels", "metrics", "state_map"),
+    ),
     "node-stopping": Event(logging.INFO, "Running requests are finished; the data is closed.", ()),
     "node-stopped": Event(logging.INFO, "All that was acknowledged is on the disk.", ()),
     "not-ready": Event(logging.WARNING, "Posts cannot be written, or the head ages.", ("error",)),

@@ -61,8 +61,7 @@ def _make_base() -> None:
 
 def _build(context: Path) -> None:
     """As the file's first lines say, in a context of what it copies."""
-    (context / "dist").mkdir()
-    shutil.copy(machine.wheel(), context / "dist")
+    shutil.copytree(REPOSITORY / "dist", context / "dist")
     (context / "requirements").mkdir()
     shutil.copy(REPOSITORY / "requirements" / "dev.lock", context / "requirements")
     here = ("--isolation", "chroot", "--pull-never", "--volume", f"{machine.wheels()}:/wheels:ro")

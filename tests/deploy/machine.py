@@ -67,11 +67,11 @@ def call(*words: str | Path, timeout: float = 600, **settings: str) -> str:
 
 
 def wheel() -> Path:
-    """The wheel that `make dist` built. Raises Failed."""
-    found = sorted((REPOSITORY / "dist").glob("*.whl"))
+    """The wheel for every system that `make dist` built. Raises Failed."""
+    found = list((REPOSITORY / "dist").glob("*-none-any.whl"))
     if not found:
         raise Failed("there is no wheel: run  make dist")
-    return found[-1]
+    return found[0]
 
 
 def base() -> Path:
@@ -97,6 +97,9 @@ def wheels() -> Path:
     wanted = f"{wheel()}[node,pkcs11,cometbft]"
     pip = (sys.executable, "-m", "pip", "--quiet")
     call(*pip, "download", "--dest", WHEELS, "-c", constraints, wanted)
+    # Where there is one for this kind of system, pip takes that.
+    for made in (REPOSITORY / "dist").glob("*.whl"):
+        shutil.copy(made, WHEELS)
     return WHEELS
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from fieldpost.errors import Malformed, Untrusted
 from fieldpost.statemap import StateMap, root_from_proof, verify_proof
 
+pytestmark = pytest.mark.usefixtures("each_map_writer")
+
 Pairs = dict[bytes, bytes]
 Writes = dict[bytes, bytes | None]
 

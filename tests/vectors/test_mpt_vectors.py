@@ -7,6 +7,8 @@ import pytest
 
 from fieldpost.statemap import StateMap, verify_proof
 
+pytestmark = pytest.mark.usefixtures("each_map_writer")
+
 
 @pytest.fixture(scope="module")
 def trees(shared_vectors: Path) -> list[tuple[dict[bytes, bytes], bytes]]:

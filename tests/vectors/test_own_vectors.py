@@ -215,6 +215,7 @@ def test_map_keys(case: Case) -> None:
     assert sha256(octets(case["preimage"])).hexdigest() == case["key"]
 
 
+@pytest.mark.usefixtures("each_map_writer")
 @cases("state-map", "roots")
 def test_map_roots(case: Case) -> None:
     items = [
@@ -224,6 +225,7 @@ def test_map_roots(case: Case) -> None:
     assert StateMap.build(items).root.hex() == case["root"]
 
 
+@pytest.mark.usefixtures("each_map_writer")
 @cases("state-map", "proofs")
 def test_map_proofs(case: Case) -> None:
     def verify() -> None:

@@ -50,6 +50,7 @@ def run_node(sources: Sources, *, as_json: bool) -> None:
     from fieldpost.node.server import Server, check_free
     from fieldpost.node.tls import certificate_of
     from fieldpost.node.vitals import announce_certificate
+    from fieldpost.statemap import writing
 
     config = sources.load().config
     configure(form=config.log.format, level=config.log.level)
@@ -72,7 +73,15 @@ def run_node(sources: Sources, *, as_json: bool) -> None:
 
         def say_ready() -> None:
             board, labels, urls = node.board, node.labels, server.urls
-            tell(_log, "node-ready", urls=urls, board=board, labels=labels, metrics=scrape)
+            tell(
+                _log,
+                "node-ready",
+                urls=urls,
+                board=board,
+                labels=labels,
+                metrics=scrape,
+                state_map=writing.WRITTEN_IN,
+            )
             if as_json:
                 ready = {"event": "ready", "url": server.url, "urls": urls, "board": board}
                 click.echo(json.dumps(ready | {"labels": labels, "metrics": scrape}))

@@ -7,7 +7,9 @@ from hashlib import sha256
 import pytest
 
 from fieldpost.statemap import StateMap
-from fieldpost.statemap.tree import _Node
+from fieldpost.statemap.writing import Node as _Node
+
+pytestmark = pytest.mark.usefixtures("each_map_writer")
 
 
 def key(number: int) -> bytes:
