@@ -5,7 +5,8 @@
 
 It parses no more of an answer than its status and length, so that on a machine of few cores nearly
 all time is the server's: about 15 µs of a processor for each request. Requests are handed out in
-their order, each to the next connection that has its last answer. Every answer must be 2xx.
+their order, each to the next connection that has its last answer; or to the connections in turn,
+`in_turn`, so that each sends its own share in order. Every answer must be 2xx.
 """
 
 import multiprocessing
@@ -14,6 +15,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection
 from urllib.parse import urlsplit
 
@@ -47,11 +49,13 @@ def request(method: str, path: str, body: bytes, content_type: str) -> bytes:
     return head.encode() + body
 
 
-def send(url: str, requests: Sequence[bytes], *, connections: int) -> Load:
+def send(url: str, requests: Sequence[bytes], *, connections: int, in_turn: bool = False) -> Load:
     """Send them all, from a process of their own. RuntimeError for an answer that is not 2xx."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(sender, url, requests, connections))
+    process = context.Process(
+        target=_run, args=(sender, url, requests, connections), kwargs={"in_turn": in_turn}
+    )
     process.start()
     sender.close()
     try:
@@ -64,9 +68,11 @@ def send(url: str, requests: Sequence[bytes], *, connections: int) -> Load:
     return said
 
 
-def _run(answer: Connection, url: str, requests: Sequence[bytes], connections: int) -> None:
+def _run(
+    answer: Connection, url: str, requests: Sequence[bytes], connections: int, *, in_turn: bool
+) -> None:
     try:
-        answer.send(_send(url, requests, connections))
+        answer.send(_send(url, requests, connections, in_turn=in_turn))
     except Exception as error:  # noqa: BLE001 - raised again where somebody reads it
         answer.send(error)
 
@@ -74,39 +80,41 @@ def _run(answer: Connection, url: str, requests: Sequence[bytes], connections: i
 @dataclass(slots=True)
 class _Client:
     socket: socket.socket
+    left: Iterator[bytes]
     sent: float = 0.0
     unread: bytes = b""
 
 
-def _send(url: str, requests: Sequence[bytes], connections: int) -> Load:
+def _send(url: str, requests: Sequence[bytes], connections: int, *, in_turn: bool) -> Load:
     where = urlsplit(url)
     address = (where.hostname or "", where.port or 80)
     poll = selectors.DefaultSelector()
     clients: list[_Client] = []
-    for _ in range(min(connections, len(requests))):
-        client = _Client(socket.create_connection(address))
+    shared = iter(requests)
+    for place in range(min(connections, len(requests))):
+        left = islice(requests, place, None, connections) if in_turn else shared
+        client = _Client(socket.create_connection(address), left)
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         poll.register(client.socket, selectors.EVENT_READ, client)
         clients.append(client)
     waits: list[float] = []
-    left = iter(requests)
     began = time.perf_counter()
     for client in clients:
-        _send_next(client, left)
+        _send_next(client)
     while len(waits) < len(requests):
         for key, _ in poll.select():
             client = key.data
             if not _is_answered(client):
                 continue
             waits.append(time.perf_counter() - client.sent)
-            if not _send_next(client, left):
+            if not _send_next(client):
                 poll.unregister(client.socket)
                 client.socket.close()
     return Load(time.perf_counter() - began, tuple(waits))
 
 
-def _send_next(client: _Client, left: Iterator[bytes]) -> bool:
-    following = next(left, None)
+def _send_next(client: _Client) -> bool:
+    following = next(client.left, None)
     if following is None:
         return False
     client.sent = time.perf_counter()

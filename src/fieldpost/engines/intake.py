@@ -4,20 +4,23 @@
     submit ─► arrivals ─► reading thread (decode, find keys) ─────► ready ─► collect
                                     └─► verifiers ──verdicts, records──┘
 
-So signatures of the next batch are verified while the disk works on this one. `collect` gives a
-lone post at once; after a recent batch it waits for more, but no longer than the pace allows.
+So signatures of the next batch are verified while this one is committed. `collect` gives a lone
+post at once; where many are on their way it waits for more, as the pace says (engines.pace).
 """
 
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final
 
 from fieldpost.engines.base import Answer, Receipt
+from fieldpost.engines.pace import Pace
 from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.verification import Asked, ReadPost, read_post
 from fieldpost.engines.verifiers import Verifiers
@@ -27,9 +30,7 @@ from fieldpost.ledger.context import Reader
 from fieldpost.ledger.preverify import SignatureCheck
 
 MOST_IN_BATCH: Final = 2_048
-PACE_S: Final = 0.05
 _READ_AT_ONCE: Final = 256
-_QUIET_S: Final = 0.003
 _RETRY_S: Final = 1
 
 _log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Intake:
         *,
         most_waiting: int,
         verifiers: Verifiers | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._newest_map = newest_map
         self._most = most_waiting
@@ -91,11 +93,15 @@ class Intake:
         self._open: set[_Request] = set()
         self._count = 0
         self._closed: str | None = None
-        self._began = 0.0
+        self._closing = threading.Event()
         self._drained = False
+        self._pace = Pace() if pace is None else pace
+        # Taken and not collected yet.
+        self._ahead = 0
         self._arrivals: SimpleQueue[tuple[Sequence[bytes], _Request] | None] = SimpleQueue()
         self._ready: SimpleQueue[_Chunk | None] = SimpleQueue()
-        self._next_chunk: _Chunk | None = None
+        # Out of `_ready`, and not collected yet.
+        self._next: deque[_Chunk | None] = deque()
         self._verifiers = Verifiers(quick_yes=find_quick_yes()) if verifiers is None else verifiers
         self._thread = threading.Thread(target=self._read, name="fieldpost-read", daemon=True)
         self._thread.start()
@@ -123,6 +129,7 @@ class Intake:
                 refusal = f"{self._count} posts are waiting: try again later"
             if refusal is None and entries:
                 self._count += len(entries)
+                self._ahead += len(entries)
                 self._open.add(request)
                 self._arrivals.put((entries, request))
                 return
@@ -130,14 +137,17 @@ class Intake:
 
     def collect(self, *, most_s: float) -> Collected:
         """The next batch, in order; empty if nothing came within `most_s` seconds."""
+        self._pace.ask()
+        self._admit()
         batch = Collected([], [])
         patience = most_s
         while len(batch.posts) < MOST_IN_BATCH and (chunk := self._take(patience)) is not None:
             batch.posts.extend(chunk.posts)
             batch.valid.extend(chunk.asked.valid())
-            pace = self._began + PACE_S - time.monotonic()
-            patience = min(max(pace, 0), _QUIET_S)
-        self._began = time.monotonic()
+            patience = self._pace.patience_s(len(batch.posts))
+        with self._lock:
+            self._pace.begin(self._ahead)
+            self._ahead -= len(batch.posts)
         return batch
 
     def answer(self, answers: Iterable[tuple[Waiting, Answer]]) -> None:
@@ -165,14 +175,14 @@ class Intake:
         with self._lock:
             if self._closed is None:
                 self._closed = "the node is stopping"
-                self._arrivals.put(None)
+                self._stop_reading()
 
     def abandon(self, why: str) -> None:
         """Fail everything that waits: the engine is gone."""
         with self._lock:
             self._closed = why
             left, self._open, self._count = list(self._open), set(), 0
-        self._arrivals.put(None)
+        self._stop_reading()
         for request in left:
             request.done([Unavailable(why, _RETRY_S)] * len(request.answers))
 
@@ -181,32 +191,50 @@ class Intake:
         self._thread.join()
         self._verifiers.close()
 
+    def _stop_reading(self) -> None:
+        self._arrivals.put(None)
+        self._closing.set()
+
+    def _admit(self) -> None:
+        """Have those who were answered read, who post again, as long as the pace allows."""
+        while not self._closing.is_set():
+            read = sum([len(chunk.posts) for chunk in self._next if chunk is not None])
+            wait_s = self._pace.admit_s(read)
+            if wait_s <= 0:
+                return
+            with suppress(Empty):
+                self._next.append(self._ready.get(timeout=wait_s))
+
     def _take(self, most_s: float) -> _Chunk | None:
         """The next chunk, once it is verified; None if that takes longer. Order is kept."""
         end = time.monotonic() + most_s
-        chunk = self._next_chunk
-        if chunk is None:
+        if not self._next:
             try:
-                chunk = self._ready.get(timeout=most_s) if most_s > 0 else self._ready.get_nowait()
+                self._next.append(self._ready.get(block=most_s > 0, timeout=most_s))
             except Empty:
                 return None
-            if chunk is None:
-                self._drained = True
-                return None
+        chunk = self._next[0]
+        if chunk is None:
+            self._drained = True
+            return None
         try:
             chunk.asked.wait(max(end - time.monotonic(), 0))
         except TimeoutError:
-            self._next_chunk = chunk
             return None
-        self._next_chunk = None
+        self._next.popleft()
         return chunk
 
     def _read(self) -> None:
         while (first := self._arrivals.get()) is not None:
+            gather_s = self._pace.gather_s(self._count)
+            if gather_s:
+                # One turn of this thread for all that come meanwhile, and not one for each.
+                self._closing.wait(gather_s)
             taken = [first]
             count = len(first[0])
+            most = min(self._pace.most_to_read(self._count), _READ_AT_ONCE)
             last = False
-            while count < _READ_AT_ONCE and not last:
+            while count < most and not last:
                 try:
                     item = self._arrivals.get_nowait()
                 except Empty:
