@@ -14,7 +14,8 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.measure import Result
-from fieldpost.statemap import StateMap
+from fieldpost.statemap import StateMap, writing
+from fieldpost.testing.map_writers import map_written_in
 
 KEYS = 1_000_000
 _VALUE_BYTES = 100
@@ -38,8 +39,17 @@ def results() -> Iterator[Result]:
         yield Result(what="  memory of it", unit="MB", ours=_resident_mb() - before)
         for size in (100, 1_000, 10_000):
             rate, grown_mb = _updates(full, size)
+            in_python = None
+            if writing.WRITTEN_IN == "c":
+                with map_written_in("python"):
+                    in_python, _ = _updates(full, size)
             yield Result(
-                what=f"  updates in batches of {size:,}", unit="writes/s", ours=rate, bar=57_000
+                what=f"  updates in batches of {size:,}, in {writing.WRITTEN_IN}",
+                unit="writes/s",
+                ours=rate,
+                bar=57_000,
+                against="Python",
+                theirs=in_python,
             )
             if size == 1_000:
                 what = f"  memory of {min(_ROOTS_KEPT, _UPDATES // size)} older roots of it"
