@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections and requests as attacks: smuggled, slow, idle, too many. Devices are served."""
 
-import logging
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Unavailable
-from fieldpost.node.config import LogConfig
 from fieldpost.testing.defences import Defence, without
-from tests.unit.node.running_node import LIMITS, Running, bearer, publish, running, with_class
+from tests.unit.node.running_node import LIMITS, Running, running, with_class
 
 HONEST = "198.51.100.7"
 FLOOD = "203.0.113.9"
@@ -273,65 +270,6 @@ def test_the_operators_own_programs_are_not_limited(tmp_path: Path) -> None:
     with running(tmp_path / "data", SLOW_RATE) as node:
         for _ in range(100):
             node.http.fetch("/v1/board")
-
-
-# --- slow readers ---
-
-
-def unread(node: Running) -> bytes:
-    """Ask for a large answer a hundred times, and read only when all of it must have been sent."""
-    with closing(connect(node)) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        with suppress(ConnectionResetError, BrokenPipeError):
-            while True:
-                connection.sendall(b"GET /metrics-of-nobody HTTP/1.1\r\nHost: x\r\n\r\n" * 30)
-    return node.http.fetch("/healthz")
-
-
-def test_a_client_that_reads_nothing_is_let_go(tmp_path: Path) -> None:
-    """It sends until the node has had enough, which ends its connection and nobody else's."""
-    with running(tmp_path / "data", replace(LIMITS, stall_s=0.2, keep_alive_s=600)) as node:
-        assert unread(node) == b"ok\n"
-
-
-def image_path(node: Running) -> str:
-    """An image of several pieces, larger than what the system's own buffers take."""
-    release = publish(node, with_class(node), size=6 * 2**20)
-    path = f"/v1/blobs/sha256/{sha256(release.image).hexdigest()}"
-    node.http.send(
-        "PATCH",
-        path,
-        release.image,
-        content_type="application/partial-upload",
-        headers={"Upload-Offset": "0", "Upload-Complete": "?1", **bearer(release.permit)},
-    )
-    return path
-
-
-def test_who_takes_nothing_of_an_image_is_let_go_and_is_no_fault_of_the_node(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Anybody can do it, so it must not fill the log with faults, nor wake an operator."""
-    caplog.set_level(logging.INFO)
-    limits = replace(LIMITS, stall_s=0.1, piece_bytes=2**24, keep_alive_s=600)
-    log = LogConfig(access=True)
-    with (
-        running(tmp_path / "data", limits, log=log) as node,
-        closing(socket.socket()) as connection,
-    ):
-        path = image_path(node)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        connection.connect(("127.0.0.1", int(node.url.rpartition(":")[2])))
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        while not any(is_end_of_image(record) for record in caplog.records):
-            assert node.http.fetch("/healthz")
-    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-
-def is_end_of_image(record: logging.LogRecord) -> bool:
-    """Whether a line of the log says that an image is no longer being sent."""
-    facts = getattr(record, "facts", {})
-    return (facts.get("noun"), facts.get("method")) == ("blobs", "GET")
 
 
 def test_posts_and_reports_on_the_short_way_are_limited_too(tmp_path: Path) -> None:

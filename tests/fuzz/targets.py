@@ -223,7 +223,7 @@ TARGETS: Final[dict[str, Target]] = {
         lambda d: read_post(d, seeds.world().state.map), "live post"
     ),
     "ledger.batch.apply_batch": Target(_apply, "live post"),
-    "ledger.payloads.decode_ahead": Target(_decode_ahead, "live post"),
+    "ledger.payloads.decode_ahead": Target(_decode_ahead, "post"),
     "posts.release.decode_release_floor": Target(decode_release_floor, "release.floor"),
     "posts.release.decode_release_sign": Target(decode_release_sign, "release.sign"),
     "posts.release.decode_release_withdraw": Target(decode_release_withdraw, "release.withdraw"),

@@ -56,6 +56,9 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None:
         """See asyncio."""
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """See asyncio: nothing ever waits."""
+
     def get_write_buffer_size(self) -> int:
         """See asyncio."""
         return 0

@@ -60,9 +60,11 @@ from fieldpost.node.service import NodeService
 from fieldpost.node.spool import Spool
 from fieldpost.node.start import open_engine
 from fieldpost.node.taking import ShortWay, Taker
+from fieldpost.node.unsent import Unsent
 from fieldpost.node.vitals import (
     announce_board,
     announce_process,
+    announce_readers,
     announce_reserve,
     announce_witnesses,
 )
@@ -266,10 +268,11 @@ def _application(
     log_requests: bool = False,
     further: Sequence[Middleware] = (),
 ) -> Starlette:
-    gate = Gate.build(limits, trusted_proxies)
+    gate, unsent = Gate.build(limits, trusted_proxies), Unsent(limits)
     callers = Callers()
     requests = Requests(metrics, callers)
     announce_process(metrics)
+    announce_readers(metrics, unsent)
     metrics.counter("fieldpost_requests_total", "Requests that the application answered.")
     metrics.table(
         "fieldpost_requests_by_network",
@@ -307,6 +310,7 @@ def _application(
         )
     app.state.short = ShortWay(desks, follower)
     app.state.gate = gate
+    app.state.unsent = unsent
     app.state.limits = limits
     app.state.check_ready = check_ready
     return app

@@ -75,6 +75,12 @@ class Limits:
     least_bytes_per_s: int = setting(
         1_024, "bytes a second that a client must take of an answer", most=100 * MIB
     )
+    unsent_bytes: int = setting(
+        256 * MIB,
+        "bytes of answers that wait for slow clients, of all connections together",
+        least=MIB,
+        most=1024 * GIB,
+    )
     uploads_at_once: int = setting(16, "uploads at the same time", most=10_000)
     uploads_per_maker: int = setting(4, "of them, uploads of one maker", most=10_000)
     lots_at_once: int = setting(8, "uploads of lots' leaves at the same time", most=1_000)

@@ -6,7 +6,8 @@
   here are HTTP versions, Host, and transfer codings that we do not take.
 - Connections are limited, all of them and those of one client (`fieldpost.node.crowd`), and so are
   the requests that wait on one (pipelining).
-- A client that takes nothing of a long answer does not keep it in memory.
+- A client that takes nothing of a long answer does not keep it in memory, and what all of them
+  leave waiting is bounded (`fieldpost.node.unsent`).
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from fieldpost.node.clients import OWN
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.gate import Gate
+from fieldpost.node.unsent import CALM_BYTES, Unsent
 
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BAD_HOST: Final = frozenset(b' \t/?#@\\"<>^`{|}')
@@ -34,6 +36,7 @@ class GuardedProtocol(HttpToolsProtocol):
     limits: Limits
     gate: Gate
     crowd: Crowd
+    unsent: Unsent
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected, and owes a header."""
@@ -42,6 +45,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._owes_header = True
         self._stall_timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=CALM_BYTES)
         # OWN: nobody by itself, but it may forward for somebody.
         self._peer = self.gate.clients.of(self.client[0] if self.client else OWN)
         self._client = self._peer
@@ -55,6 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The end."""
         self._header_arrived()
         self._end_stall()
+        self.unsent.release(self)
         if self._entered:
             self.crowd.go(self, self._peer)
         super().connection_lost(exc)
@@ -151,11 +156,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """More of an answer waits than the client took."""
         super().pause_writing()
-        self._watch_stall(self.transport.get_write_buffer_size())
+        left = self.transport.get_write_buffer_size()
+        self._watch_stall(left)
+        for guest in self.unsent.hold(self, self._client, left):
+            # It may be this one, in the middle of its write.
+            self.loop.call_soon(guest.leave)
 
     def resume_writing(self) -> None:
         """The client has taken most of it."""
         self._end_stall()
+        self.unsent.release(self)
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:

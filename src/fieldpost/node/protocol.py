@@ -18,6 +18,7 @@ from fieldpost.node.gate import PREPARED_COST, Gate
 from fieldpost.node.guarded import FORWARDED
 from fieldpost.node.short_way import ShortWayProtocol
 from fieldpost.node.taking import ShortWay
+from fieldpost.node.unsent import Unsent
 
 # A request with one of these asks for more than prepared bytes.
 _UNUSUAL: Final = UNUSUAL | {b"content-length"}
@@ -124,13 +125,11 @@ def limited_protocol(
     *,
     gate: Gate,
     crowd: Crowd,
+    unsent: Unsent,
     fast: FastAnswers | None = None,
     short: ShortWay | None = None,
 ) -> type[asyncio.Protocol]:
     """The protocol class for a server with these limits."""
-    members = {"limits": limits, "gate": gate, "crowd": crowd, "fast": fast, "short": short}
-    return type(
-        "LimitedProtocol",
-        (LimitedProtocol,),
-        {**members, "asked": SaidBefore(), "announced": SaidBefore()},
-    )
+    members = {"limits": limits, "gate": gate, "crowd": crowd, "unsent": unsent}
+    members |= {"fast": fast, "short": short, "asked": SaidBefore(), "announced": SaidBefore()}
+    return type("LimitedProtocol", (LimitedProtocol,), members)

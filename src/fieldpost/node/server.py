@@ -28,6 +28,7 @@ from fieldpost.node.gate import Gate
 from fieldpost.node.protocol import limited_protocol
 from fieldpost.node.service_manager import READY, STOPPING, notify
 from fieldpost.node.tls import Certificate
+from fieldpost.node.unsent import Unsent
 
 _log = logging.getLogger(__name__)
 _OTHER_FILES: Final = 512
@@ -100,6 +101,7 @@ def server_config(
             limits,
             gate=getattr(app.state, "gate", None) or Gate.build(limits, ()),
             crowd=Crowd(most=places, most_per_client=limits.client_connections),
+            unsent=getattr(app.state, "unsent", None) or Unsent(limits),
             fast=getattr(app.state, "fast", None),
             short=getattr(app.state, "short", None),
         ),

@@ -16,6 +16,7 @@ from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
+from fieldpost.node.unsent import Unsent
 from fieldpost.node.witnesses import Witnesses
 
 _PAGE_BYTES: Final = resource.getpagesize()
@@ -106,6 +107,20 @@ def announce_certificate(metrics: Metrics, expires: Callable[[], float]) -> None
         "fieldpost_certificate_expires_seconds",
         "Unix time at which the TLS certificate in use ends; of a node with one.",
         expires,
+    )
+
+
+def announce_readers(metrics: Metrics, unsent: Unsent) -> None:
+    """Do clients take what they ask for?"""
+    metrics.gauge(
+        "fieldpost_unsent_bytes",
+        "Bytes of answers that wait in memory for clients who take them slowly.",
+        lambda: unsent.bytes_held,
+    )
+    metrics.total(
+        "fieldpost_unsent_ended_total",
+        "Connections that were ended because too many of these bytes waited.",
+        lambda: unsent.ended,
     )
 
 

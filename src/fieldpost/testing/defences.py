@@ -12,7 +12,7 @@ runs whole programs so.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from enum import Enum
 from hashlib import sha256
@@ -52,10 +52,11 @@ from fieldpost.node import (
     rates,
     service,
     spool,
+    unsent,
     uploads,
     witness_asking,
 )
-from fieldpost.node.api import lots
+from fieldpost.node.api import blobs, lots
 from fieldpost.posts.envelope import decode_post
 from fieldpost.records.head import Head, Offer
 from fieldpost.records.state_leaf import StateLeaf, decode_state_leaf
@@ -213,12 +214,19 @@ class Defence(Enum):
     FRAMING = (guarded.GuardedProtocol, "_judge_header", _pass)
     ROOM_FOR_NEWCOMERS = (crowd.Crowd, "_make_room", lambda _crowd: False)
     CLIENT_PLACES = (crowd.Crowd, "enter", lenient.everybody_enters)
+    READERS_LOOKED_AT = (guarded.GuardedProtocol, "_watch_stall", _pass)
+    ROOM_FOR_ANSWERS = (unsent.Unsent, "_make_room", lenient.nobody_leaves)
+    SHORT_PIECES = (unsent.Unsent, "piece", lambda _unsent, usual: nullcontext(usual))
     RATE = (rates.Rates, "take", lambda *_arguments: 0.0)
     PROXIES = (clients.Clients, "_is_trusted", lambda *_arguments: True)
     UPLOAD_PERMIT = (service, "verify_permit", lenient.any_permit)
+    UPLOAD_TIME = (blobs, "stream_body", lenient.patiently)
+    PIECE_BYTES = (blobs, "stream_body", lenient.all_of_it)
+    BLOB_BYTES = (uploads.Uploads, "_check_limits", _pass)
     MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
     DISK_RESERVE = (uploads.Uploads, "check_room", _pass)
     HEAD_RESERVE = (embedded, "HeadReserve", lenient.keep_no_reserve)
+    LEAVES_TIME = (lots, "stream_body", lenient.patiently)
     LEAVES_RESERVE = (spool, "check_reserve", _pass)
     LEAVES_ON_DISK = (lots, "_fill", lenient.hold_in_memory)
     LEAVES_OF_THE_LOT = (fleet_service, "most_leaves_bytes", lambda _count: 2**31)

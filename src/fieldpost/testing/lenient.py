@@ -21,8 +21,10 @@ from fieldpost.identity.report import Report, verify_report
 from fieldpost.ledger import authority, domains
 from fieldpost.ledger.context import Context, Reader, Writes
 from fieldpost.ledger.reading import read_release
+from fieldpost.node.api.requests import stream_body
 from fieldpost.node.crowd import Crowd, Guest
 from fieldpost.node.spool import Spooled
+from fieldpost.node.unsent import Unsent
 from fieldpost.posts.attestation import MakerAttest
 from fieldpost.posts.envelope import Post
 from fieldpost.posts.permit import Permit, SignedPermit
@@ -123,6 +125,21 @@ def everybody_enters(crowd: Crowd, guest: Guest, client: str) -> bool:
     crowd._count += 1  # noqa: SLF001 - it stands in
     crowd.wait(guest)
     return True
+
+
+def patiently(request: Any, *, total_s: float, **limits: Any) -> AsyncIterator[bytes]:
+    """A body that may drip for ever."""
+    return stream_body(request, total_s=total_s + 1e9, **limits)
+
+
+def all_of_it(request: Any, *, most_bytes: int, **limits: Any) -> AsyncIterator[bytes]:
+    """A body of any length."""
+    return stream_body(request, most_bytes=most_bytes + 2**40, **limits)
+
+
+def nobody_leaves(_unsent: Unsent) -> list[Guest]:
+    """Whatever waits, there is room."""
+    return []
 
 
 async def hold_in_memory(spooled: Spooled, body: AsyncIterator[bytes]) -> None:

@@ -14,6 +14,8 @@ from fieldpost.tlog.tiles import FULL_WIDTH, decode_entry_bundle, entries_path, 
 
 Headers = Sequence[tuple[bytes, bytes]]
 STRANGER = "203.0.113.9"
+_TURNS = 5
+"""Of the loop after a piece, in which timers are heard that are due by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ async def ask(
         await asyncio.sleep(0)
         piece = next(pieces, None)
         took += piece is not None
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         if piece is None and hold is not None:
             hold.reached.set()
             await hold.go.wait()

@@ -14,6 +14,7 @@ from fieldpost.node.fast import FastAnswers
 from fieldpost.node.gate import Gate
 from fieldpost.node.protocol import LimitedProtocol, limited_protocol
 from fieldpost.node.taking import ShortWay
+from fieldpost.node.unsent import Unsent
 
 KEEP_ALIVE_S = 75
 
@@ -72,6 +73,9 @@ class Transport:
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        """Nothing waits here, so it is never too much."""
+
     def resume_reading(self) -> None:
         """Nothing was paused."""
 
@@ -97,6 +101,7 @@ def connected(
         limits,
         gate=Gate.build(limits, ()),
         crowd=Crowd(most=9, most_per_client=9),
+        unsent=Unsent(limits),
         fast=fast,
         short=short,
     )

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.types import Message
 
+from fieldpost import cbor
 from fieldpost.client.publisher import submit_post, upload_manifest
 from fieldpost.durable import DiskFull
 from fieldpost.engines import head_reserve
@@ -27,6 +28,7 @@ from fieldpost.node.config import Limits, NodeConfig
 from fieldpost.node.spool import Spool
 from fieldpost.node.uploads import Uploads
 from fieldpost.store.blobs import FileBlobs
+from fieldpost.testing import maker_posts
 from tests.unit.node.running_node import LIMITS, NOW, publish, running, with_class
 from tests.unit.node.test_node_fleet import enrol, put_leaves, send_report
 
@@ -250,3 +252,38 @@ def test_a_manifest_a_report_and_leaves_above_their_limits_are_refused(folder: P
             put_leaves(node, lot, leaves)
         with pytest.raises(Malformed, match="at most 102 are taken"):
             send_report(node)
+
+
+def test_a_chain_of_links_comes_in_answers_of_bounded_length(folder: Path) -> None:
+    """A node's setting holds a whole link; one that nobody can set shows it with short ones."""
+    limits = replace(LIMITS)
+    with running(folder, limits) as node:
+        world = with_class(node)
+        for number in range(3):
+            node.post(world, maker_posts.maker_set(world.maker, contact=f"{number}@acme.example"))
+        path = f"/v1/makers/{world.maker.id.hex()}/links?since=-1"
+
+        def links() -> tuple[bytes, ...]:
+            return cbor.decode_byte_strings(node.http.fetch(path), most=9)
+
+        chain = links()
+        assert len(chain) == 4, "all of them, within the limit that a node has"
+        object.__setattr__(limits, "links_bytes", len(chain[0]) + len(chain[1]))
+        assert links() == chain[:2]
+
+
+def test_the_boards_chain_has_the_same_limit(folder: Path) -> None:
+    asked: list[int] = []
+    with open_node(NodeConfig(data=folder, limits=LIMITS), clock=lambda: NOW) as node:
+        service = node.app.state.node
+        engine = service._engine
+
+        class Heard:
+            def links(self, key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
+                asked.append(most_bytes)
+                found: list[bytes] = engine.links(key, since, most_bytes=most_bytes)
+                return found
+
+        service._engine = Heard()
+        assert len(service.board_links(-1)) == 1
+    assert asked == [LIMITS.links_bytes]

@@ -7,7 +7,9 @@ Who sends shows a permit by the maker (`fieldpost.posts.permit`) as a bearer tok
 """
 
 from asyncio import to_thread
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -19,12 +21,14 @@ from fieldpost.node.api.answers import FOREVER, is_known
 from fieldpost.node.api.problems import Unauthorized
 from fieldpost.node.api.ranges import parse_range
 from fieldpost.node.api.requests import bearer_token, check_type, path_bytes, stream_body
-from fieldpost.node.api.service_of import limits_of, service_of
+from fieldpost.node.api.service_of import limits_of, service_of, unsent_of
 from fieldpost.node.service import NodeService
 from fieldpost.node.uploads import Upload
 from fieldpost.posts.permit import MAX_PERMIT_BYTES
 
 CHUNK_BYTES: Final = 512 * 1024
+TLS_CHUNK_BYTES: Final = 64 * 1024
+"""With TLS a piece can wait where its server does not see it (`fieldpost.node.unsent`)."""
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 PARTIAL: Final = "application/partial-upload"
 
@@ -45,10 +49,11 @@ async def blob(request: Request) -> Response:
     if asked is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     service.metrics.count("fieldpost_blob_bytes_total", by=end - start)
+    usual = TLS_CHUNK_BYTES if request.url.scheme == "https" else CHUNK_BYTES
     # Whoever takes too little of it is let go by the protocol (`GuardedProtocol`), which sees
     # bytes where only pieces are seen here.
     return StreamingResponse(
-        _chunks(service, digest, start, end),
+        _chunks(service, digest, start, end, partial(unsent_of(request).piece, usual)),
         200 if asked is None else 206,
         headers,
         media_type="application/octet-stream",
@@ -70,17 +75,26 @@ def _range_header(request: Request, etag: str) -> str | None:
 
 
 async def _chunks(
-    service: NodeService, digest: bytes, start: int, end: int
+    service: NodeService,
+    digest: bytes,
+    start: int,
+    end: int,
+    next_piece: Callable[[], AbstractContextManager[int]],
 ) -> AsyncIterator[bytes]:
     turns = service.turns
     number = turns.number()
     while start < end:
         async with turns.turn(number):
-            data = await to_thread(service.blobs.read, digest, start, min(start + CHUNK_BYTES, end))
-            if not data:
-                return
-            yield data
-        start += len(data)
+            with next_piece() as count:
+                until = min(start + count, end)
+                data = await to_thread(service.blobs.read, digest, start, until)
+                if not data:
+                    return
+                yield data
+            start += len(data)
+            # Sent when the client has taken most of the piece; until then no other is read.
+            del data
+            yield b""
 
 
 async def _head(service: NodeService, digest: bytes, permit: bytes | None) -> Response:

@@ -11,6 +11,7 @@ from fieldpost.node.gate import Gate
 from fieldpost.node.service import NodeService
 from fieldpost.node.spool import Spool
 from fieldpost.node.taking import ShortWay, Taker
+from fieldpost.node.unsent import Unsent
 
 
 def service_of(request: Request) -> NodeService:
@@ -53,6 +54,13 @@ def spool_of(request: Request) -> Spool:
     spool = request.app.state.spool
     assert isinstance(spool, Spool)
     return spool
+
+
+def unsent_of(request: Request) -> Unsent:
+    """What waits to be sent by the server of this application."""
+    unsent = request.app.state.unsent
+    assert isinstance(unsent, Unsent)
+    return unsent
 
 
 def client_of(request: Request) -> str:
