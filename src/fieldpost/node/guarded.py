@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fieldpost.node.clients import OWN
+from fieldpost.node.clients import OWN, Headers
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.gate import Gate
@@ -127,10 +127,21 @@ class GuardedProtocol(HttpToolsProtocol):
         if version not in _VERSIONS or (hosts != 1 if version == "1.1" else hosts > 1):
             raise Faulty("another version of HTTP, or no Host, or two")
         self._client = self._peer
-        if forwarded and self._peer == OWN:
-            address = self.gate.clients.forwarded(self.headers)
+        if forwarded:
+            self.scope["client"] = self.charge(self.headers)
+
+    def charge(self, headers: Headers) -> tuple[str, int] | None:
+        """Charge this request to whom a trusted peer names in headers; the address of the client.
+
+        To the peer itself if it is not trusted, or names nobody.
+        """
+        self._client = self._peer
+        if self._peer == OWN:
+            address = self.gate.clients.forwarded(headers)
             self._client = self.gate.clients.of(address)
-            self.scope["client"] = (address, 0) if address else self.client
+            if address:
+                return address, 0
+        return self.client
 
     def admits(self, cost: float) -> bool:
         """Whether the client of this request may ask now, at this cost."""

@@ -4,7 +4,7 @@
 Who takes them (`fieldpost.node.taking`) is given the body once it is whole, if nothing else on the
 connection is under way, and his answer is written once there is one. Clients send the same header
 before each body: it is parsed once (`fieldpost.node.asked`), and then the parser sees neither it
-nor the body. Limits hold as for all.
+nor the body, also where a proxy gives each an id (`fieldpost.node.varied`). Limits hold as for all.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,10 @@ from fieldpost.node.api.problems import TooSlow, problem_response
 from fieldpost.node.asked import MOST_BYTES, SaidBefore
 from fieldpost.node.exchange import Announced, Exchange, find_announced, render
 from fieldpost.node.following import Headers
-from fieldpost.node.guarded import FORWARDED, GuardedProtocol
+from fieldpost.node.guarded import GuardedProtocol
 from fieldpost.node.taking import ShortWay
+from fieldpost.node.varied import TAKEN_OUT, are_all, take_out
 
-# What is another with each request; by X-Forwarded-For and Forwarded another client is charged.
-_EACH_TIME: Final = FORWARDED | {b"x-request-id"}
 _HEADER_END: Final = b"\r\n\r\n"
 
 
@@ -70,15 +69,15 @@ class ShortWayProtocol(GuardedProtocol):
         Not if they would not do so now, or if more came than the body.
         """
         end = data.find(_HEADER_END, 0, MOST_BYTES) + len(_HEADER_END)
-        announced = self.announced.find(data[:end])
+        announced, fields = self._find_said(data[:end])
         if announced is None or len(data) - end > announced.length or self.is_busy():
             return False
-        now = self.loop.time()
-        if not self.gate.admits(self._peer, 1.0, now):
+        client, now = self.charge(fields), self.loop.time()
+        if not self.gate.admits(self._client, 1.0, now):
             return False
         self._header_arrived()
         self.crowd.serve(self)
-        exchange = self._begin_exchange(announced, self.client, (), now)
+        exchange = self._begin_exchange(announced, client, fields, now)
         if len(data) - end == announced.length:
             self._have_taken(exchange, data[end:])
         else:
@@ -87,14 +86,29 @@ class ShortWayProtocol(GuardedProtocol):
             self._await_body(exchange)
         return True
 
+    def _find_said(self, header: bytes) -> tuple[Announced | None, Headers]:
+        """What a header said when it was parsed, and its fields that said something else then."""
+        # What is remembered of others has it, and no header that a parser takes.
+        if TAKEN_OUT in header:
+            return None, ()
+        announced = self.announced.find(header)
+        if announced is not None:
+            return announced, ()
+        rest, fields = take_out(header)
+        return self.announced.find(rest), fields
+
     def remember(self, data: bytes) -> None:
         """Keep what the parser made of this, in which one message began."""
         begun, self._begun = self._begun, None
-        if begun is not None:
-            # What the parser took for the body, so far, is the end of this: the rest is the header.
-            end = data.find(_HEADER_END) + len(_HEADER_END)
-            if len(data) - end == begun.announced.length - begun.left:
-                self.announced.keep(data[:end], begun.announced)
+        if begun is None:
+            return
+        # What the parser took for the body, so far, is the end of this: the rest is the header.
+        end = data.find(_HEADER_END) + len(_HEADER_END)
+        if len(data) - end != begun.announced.length - begun.left:
+            return
+        rest, fields = take_out(data[:end])
+        if are_all(fields, self.headers):
+            self.announced.keep(rest, begun.announced)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -178,7 +192,8 @@ class ShortWayProtocol(GuardedProtocol):
             return None
         client, now = self.scope["client"], self.loop.time()
         exchange = self._begin_exchange(announced, client, self.headers, now)
-        if _EACH_TIME.isdisjoint([name for name, _ in self.headers]):
+        # By what else may name a client another one is charged each time.
+        if all(name != b"forwarded" for name, _ in self.headers):
             self._begun = exchange
         return exchange
 

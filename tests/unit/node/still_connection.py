@@ -94,12 +94,16 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def connected(
-    *, burst: int = 1_000, fast: FastAnswers | None = None, short: ShortWay | None = None
+    *,
+    burst: int = 1_000,
+    fast: FastAnswers | None = None,
+    short: ShortWay | None = None,
+    trusted: tuple[str, ...] = (),
 ) -> tuple[LimitedProtocol, Transport, Loop]:
     limits = Limits(client_requests_per_s=1, client_burst=burst)
     kind = limited_protocol(
         limits,
-        gate=Gate.build(limits, ()),
+        gate=Gate.build(limits, trusted),
         crowd=Crowd(most=9, most_per_client=9),
         unsent=Unsent(limits),
         fast=fast,

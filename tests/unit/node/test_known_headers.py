@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from fieldpost.metrics.prometheus import Metrics
+from fieldpost.node import short_way
 from fieldpost.node.asked import SaidBefore
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.exchange import Announced
@@ -42,13 +43,17 @@ class Desk:
             self.owed.append(respond)
 
 
-def posting(*, burst: int = 1_000) -> tuple[LimitedProtocol, Transport, Loop, Desk]:
+def posting(
+    *, burst: int = 1_000, trusted: tuple[str, ...] = ()
+) -> tuple[LimitedProtocol, Transport, Loop, Desk]:
     """A connection to a server that takes bodies at one path."""
     metrics = Metrics()
     metrics.counter("fieldpost_requests_total", "Requests.")
     desk, requests = Desk(), Requests(metrics, Callers())
     follower = Follower(requests=requests, observe=lambda _: None, log_requests=False)
-    protocol, transport, loop = connected(burst=burst, short=ShortWay({b"/here": desk}, follower))
+    protocol, transport, loop = connected(
+        burst=burst, short=ShortWay({b"/here": desk}, follower), trusted=trusted
+    )
     return protocol, transport, loop, desk
 
 
@@ -79,13 +84,90 @@ def test_a_header_is_parsed_once_and_its_bodies_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [b"X-Request-Id: a7", b"X-Forwarded-For: 203.0.113.1", b"Forwarded: for=203.0.113.1"]
+    "field",
+    [
+        b"Forwarded: for=203.0.113.1",
+        b"X-Request-Id:a7",
+        b"X-Request-Id: a7 ",
+        b"X-Request-Id: a\xff",
+        b"X-Forwarded-For: ",
+        b"X-Forwarded-For:\t203.0.113.1",
+    ],
 )
-def test_what_differs_from_request_to_request_is_read_each_time(field: bytes) -> None:
+def test_what_cannot_be_told_apart_from_the_rest_is_read_each_time(field: bytes) -> None:
     protocol, _, _, desk = posting()
     protocol.data_received(post(b"one", field))
     assert len(protocol.announced) == 0
     assert desk.taken == [b"one"]
+
+
+def through_proxy(name: bytes, client: bytes = b"198.51.100.7", body: bytes = b"one") -> bytes:
+    via = [b"X-Forwarded-For: " + client, b"X-Request-ID: " + name, b"Via: 1.1 proxy"]
+    return post(body, *via, b"traceparent: 00-" + name + b"-01")
+
+
+def test_behind_a_proxy_a_header_is_parsed_once_and_each_request_has_its_own_id() -> None:
+    protocol, transport, _, desk = posting()
+    protocol.data_received(through_proxy(b"a1"))
+    deafen(protocol)
+    protocol.data_received(through_proxy(b"b2", body=b"two"))
+    protocol.data_received(through_proxy(b"c3", b"203.0.113.1, 198.51.100.8", b"six"))
+    assert desk.taken == [b"one", b"two", b"six"]
+    ids = [b"".join(re.findall(rb"x-request-id: (\w+)", answer)) for answer in transport.written]
+    assert ids == [b"a1", b"b2", b"c3"]
+    assert len(protocol.announced) == 1
+
+
+def test_whom_a_proxy_asks_for_is_charged_each_time() -> None:
+    protocol, _, loop, desk = posting(burst=2, trusted=("203.0.113.9/32",))
+    protocol.data_received(through_proxy(b"a1"))
+    parser = protocol.parser
+    deafen(protocol)
+    protocol.data_received(through_proxy(b"b2"))
+    protocol.data_received(through_proxy(b"c3", b"198.51.100.8"))
+    protocol.parser = parser
+    protocol.data_received(through_proxy(b"d4"))
+    assert (len(desk.taken), loop.tasks) == (3, 1), "the application says 429 to the third of one"
+
+
+SMUGGLED = {
+    "what stands for a value": through_proxy(b"\0", b"\0").replace(b"00-\0-01", b"\0"),
+    "another field in a value": through_proxy(b"a\r\nTransfer-Encoding: chunked"),
+    "another length in a value": through_proxy(b"a\r\nContent-Length: 99"),
+    "a bare line feed": through_proxy(b"a\nContent-Length: 99"),
+    "a bare carriage return": through_proxy(b"a\rb"),
+    "a fold": through_proxy(b"a\r\n b"),
+    "no value": through_proxy(b""),
+    "space before a colon": through_proxy(b"a1").replace(b"X-Request-ID:", b"X-Request-ID :"),
+    "the end of the header": through_proxy(b"a\r\n\r\nPOST /there HTTP/1.1"),
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+def test_nothing_is_smuggled_through_a_value_that_differs(name: str) -> None:
+    """What the parser says of it is what happens, whether a like header is known or not."""
+    said = []
+    for is_known in (False, True):
+        protocol, transport, loop, desk = posting()
+        if is_known:
+            protocol.data_received(through_proxy(b"a1"))
+            assert len(protocol.announced) == 1
+            desk.taken.clear()
+            transport.written.clear()
+        protocol.data_received(SMUGGLED[name])
+        statuses = [answer[:12] for answer in transport.written]
+        said.append((desk.taken, statuses, loop.tasks, transport.closing))
+    assert said[0] == said[1]
+
+
+def test_control_where_the_taken_out_may_come_from_outside_it_is_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(short_way, "TAKEN_OUT", b"no such bytes")
+    protocol, _, _, desk = posting()
+    protocol.data_received(through_proxy(b"a1"))
+    protocol.data_received(SMUGGLED["what stands for a value"])
+    assert desk.taken == [b"one", b"one"]
 
 
 def test_a_body_may_come_after_its_known_header_in_pieces() -> None:
@@ -231,7 +313,12 @@ class Forgetful(SaidBefore[Any]):
 _BODIES = st.sampled_from([b"one", b"two", b"\r\n\r\n", post(b"one"), b"x" * 200, b"", b"x" * 201])
 _REQUESTS = st.one_of(
     _BODIES.map(post),
-    _BODIES.map(lambda body: post(body, b"X-Request-Id: a7")),
+    st.builds(
+        lambda body, name, client: through_proxy(name, client, body),
+        _BODIES,
+        st.sampled_from([b"a7", b"b8", b"", b" ", b"\0", b"c\r\n d", b"e\nf", b"g h", b"\xff"]),
+        st.sampled_from([b"203.0.113.1", b"198.51.100.7, 10.0.0.1", b"", b"\0", b"x\r\nA: b"]),
+    ),
     st.sampled_from(
         [
             b"\r\n",
