@@ -60,8 +60,8 @@ def encode(value: object) -> bytes:
 
     Raises ValueError for what is outside the subset: that is a bug of the caller, not bad input.
     """
-    if type(value) is int and 0 <= value < 0x100:
-        return _UINT_HEADS[value]  # counters and nonces, one for each post
+    if type(value) is int and 0 <= value <= MAX_INT:
+        return _head(0, value)  # counters and nonces, six for each post
     out = bytearray()
     _WRITE.get(type(value), _write_kin)(out, value)
     return bytes(out)

@@ -5,13 +5,16 @@ import uuid
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fieldpost import cbor
 from fieldpost.errors import Malformed
 from fieldpost.records import identifiers, map_keys
-from fieldpost.records.counters import ClassCounters, Link, ReleaseCounters
+from fieldpost.records.counters import ClassCounters, DailyCount, Link, ReleaseCounters
 from fieldpost.records.head import cohort_draw, cohort_salt
 from fieldpost.records.maker import Role
+from tests.property.strategies_damage import damaged_bytes
 from tests.unit.records.record_examples import key
 
 ID = b"\x01" * 16
@@ -42,6 +45,8 @@ KEYS: dict[tuple[object, ...], bytes] = {
     ("blocks", ID, 7): map_keys.release_blocks(ID, 7),
     ("summary", ID): map_keys.summary(ID),
     ("advisory", ID, 1): map_keys.advisory(ID, 1),
+    ("advisory", OTHER, 24): map_keys.advisory(OTHER, 24),
+    ("advisory", OTHER, cbor.MAX_INT): map_keys.advisory(OTHER, cbor.MAX_INT),
     ("advisories", ID): map_keys.advisories(ID),
     ("gone", "op", PRINT): map_keys.gone("op", PRINT),
     ("domain-of", ID): map_keys.domain_of_maker(ID),
@@ -116,3 +121,23 @@ def test_counters_read_back() -> None:
         ReleaseCounters(salt=bytes(8), highest={"stable": 5}, withdrawn="bricks"),
     ):
         assert ReleaseCounters.decode(release.encode()) == release
+
+
+COUNTS = st.integers(0, 300) | st.integers(0, cbor.MAX_INT)
+
+
+@given(COUNTS, COUNTS, COUNTS)
+def test_a_daily_count_is_the_array_that_the_codec_writes(day: int, posts: int, size: int) -> None:
+    count = DailyCount(day, posts, size)
+    assert count.encode() == cbor.encode([day, posts, size])
+    assert DailyCount.decode(count.encode()) == count
+
+
+@given(st.data())
+def test_only_three_counts_are_read_as_a_daily_count(data: st.DataObject) -> None:
+    damaged = data.draw(damaged_bytes(DailyCount(20_000, 3, 40_000).encode()))
+    try:
+        count = DailyCount.decode(damaged)
+    except Malformed:
+        return
+    assert cbor.decode(damaged) == tuple(count)
