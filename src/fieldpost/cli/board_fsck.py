@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost board fsck`: a check of everything that a board ever said."""
 
+import errno
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -53,8 +54,8 @@ def fsck(
     compared; the newest checkpoint must carry the operators' quorum, and each of its lines is
     checked; chains of links are followed as devices do. Nothing is believed. DIRECTORY is a copy
     of a log, or the folder of a node, mirror or backup, of which every file is checked then, also
-    while it runs. What is damaged is named, with what to do (exit code 3); what could not be
-    checked is said, and is no failure.
+    while it runs. All that is damaged is named, with what to do (exit code 3); what could not be
+    checked, or not without what is damaged, is said, and is no failure.
 
     \b
     fieldpost board fsck https://board.example
@@ -65,11 +66,11 @@ def fsck(
     from fieldpost.watch import fsck as checks
 
     title = "Verified: the log proves every word of the state"
-    advice = "copy it again from a mirror or a backup (docs/operations/lost-tail.md)"
+    advice = checks.COPY_AGAIN
     bars = partial(progress, as_json=as_json)
     try:
         if target is None or "://" in target:
-            advice = "tell whoever runs this board, and ask another copy of it"
+            advice = checks.ASK_ANOTHER
             board = Board(target) if target else choose_board(board_urls, home, passphrase_file)
             report = board.ask(
                 lambda node: checks.check_url(node, _fetcher(node), progress=bars, blobs=blobs)
@@ -94,7 +95,7 @@ def fsck(
 
 
 def _damaged(error: Malformed | Untrusted, advice: str) -> Untrusted:
-    """A log that does not hold, whatever is wrong with it: one exit code, and what to do."""
+    """A log that does not hold although its files are whole: one exit code, and what to do."""
     if isinstance(error, Untrusted):
         return Untrusted(error.reason, f"{error.detail}: {advice}")
     return Untrusted("bad-proof", f"{error}: {advice}")
@@ -106,12 +107,15 @@ def _show(report: "Report", *, title: str, as_json: bool) -> None:
     if as_json:
         show(report.facts | {"damaged": damaged, "not_checked": unchecked}, as_json=True)
         return
-    lines = [
-        f"{line['key']} ({line['role']})" + (f", {moment(line['time'])}" if line["time"] else "")
-        for line in report.facts["signatures"]  # type: ignore[attr-defined]
-    ]
-    chains = ", ".join(f"{count} of {what}" for what, count in report.facts["chains"].items())  # type: ignore[attr-defined]
-    facts = report.facts | {"signatures": lines, "chains": chains}
+    facts = dict(report.facts)
+    if isinstance(lines := facts.get("signatures"), list):
+        facts["signatures"] = [
+            f"{line['key']} ({line['role']})"
+            + (f", {moment(line['time'])}" if line["time"] else "")
+            for line in lines
+        ]
+    if isinstance(chains := facts.get("chains"), dict):
+        facts["chains"] = ", ".join(f"{count} of {what}" for what, count in chains.items())
     if damaged:
         facts["damaged"] = [row["file"] for row in damaged]
     show(facts, as_json=False, title="Damaged" if damaged else title)
@@ -132,6 +136,9 @@ def _reader(root: Path) -> "Read":
         except FileNotFoundError as error:
             raise Untrusted("bad-proof", f"{root / path} is missing") from error
         except OSError as error:
+            if error.errno == errno.EIO:
+                what = f"{root / path} cannot be read: the disk reports an input/output error"
+                raise Untrusted("bad-proof", what) from error
             raise Misconfigured(
                 f"{root / path} cannot be read: {error.strerror}; run this as a user who may"
             ) from error

@@ -32,6 +32,11 @@ class SignedMark:
         self._disk = disk
         self.size, self._root = _load(self._path)
 
+    @property
+    def root(self) -> bytes:
+        """The root of that size; empty until something was signed."""
+        return self._root
+
     def check_log(self, log: LogFiles) -> None:
         """Check that `log` extends what was signed. Raises Misconfigured, saying what to do."""
         if log.size < self.size:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk, publish, remove
-from fieldpost.errors import Unavailable
+from fieldpost.errors import Malformed, Unavailable
 
 _PAGES: Final = 4_096
 
@@ -34,3 +34,14 @@ def copy_database(source: Path, target: Path, *, disk: Disk = OS) -> None:
         remove(temporary, disk=disk)
         raise Unavailable(f"cannot copy {source} to {target}: {error}") from error
     publish(temporary, target, disk=disk)
+
+
+def check_pages(path: Path) -> None:
+    """What SQLite can say of a database without knowing what belongs in it. Raises Malformed."""
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise Malformed(f"SQLite cannot read it: {error}") from error
+    if said != "ok":
+        raise Malformed(f"SQLite finds it damaged: {said}")

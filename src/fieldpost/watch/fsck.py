@@ -5,18 +5,30 @@
     leaf compared; the checkpoint under the quorum of the board's own record, each of its lines;
     the chains as devices follow them; manifests, artifacts and, in a folder, every other file
 
-Nothing is believed, and what could not be looked at is said.
+Nothing is believed, and what could not be looked at is said. Where the log itself is damaged, every
+file of it is named, and so is whatever cannot be judged without it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fieldpost.client.transport import HttpClient
 from fieldpost.engines.published import verify_published
 from fieldpost.engines.replaying import Replayed, replay_ahead
+from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.verifiers import Verifiers
-from fieldpost.errors import FieldpostError, Malformed, Untrusted
+from fieldpost.errors import (
+    FieldpostError,
+    Malformed,
+    Misbehaviour,
+    Misconfigured,
+    NotFound,
+    Unavailable,
+    Untrusted,
+)
 from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
 from fieldpost.records.board import BoardRecord
@@ -26,9 +38,10 @@ from fieldpost.store.log_leftovers import entries_behind
 from fieldpost.tlog.checkpoint import open_checkpoint
 from fieldpost.tlog.note import VerifierKey, parse_note
 from fieldpost.tlog.tree import read_compact_range
-from fieldpost.tlog.treehead import parse_checkpoint
+from fieldpost.tlog.treehead import Checkpoint, parse_checkpoint
 from fieldpost.watch.fsck_blobs import ReleaseList, check_site, missing_from
 from fieldpost.watch.fsck_chains import ChainCheck
+from fieldpost.watch.fsck_damage import Damage, find_damage
 from fieldpost.watch.fsck_folder import FolderCheck, check_note
 from fieldpost.watch.fsck_log import EntryTree, LogEntries, LogReading, Read
 from fieldpost.watch.fsck_report import Finding, Progress, Report, Unchecked
@@ -37,21 +50,28 @@ from fieldpost.watch.fsck_report import Finding, Progress, Report, Unchecked
 Follow = Callable[[Replayed], None]
 
 
+COPY_AGAIN: Final = "copy it again from a mirror or a backup (docs/operations/lost-tail.md)"
+ASK_ANOTHER: Final = "tell whoever runs this board, and ask another copy of it"
+_UNEXPLAINED: Final = "the log explains it, and the log is damaged"
+
+
 class _Collected:
     """What is remembered of a log's batches for the checks after them."""
 
     def __init__(self) -> None:
         self.chains = ChainCheck()
         self.releases = ReleaseList()
+        self.state: LedgerState | None = None
 
     def follow(self, replayed: Replayed) -> None:
         self.chains.follow(replayed)
         self.releases.follow(replayed)
+        self.state = replayed.batch.state
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A log that holds."""
+    """A log that holds; its checkpoint may not."""
 
     note: bytes
     size: int
@@ -59,25 +79,61 @@ class _Held:
     tree: EntryTree
     releases: ReleaseList
     facts: dict[str, object]
+    damaged: list[Damage]
     unchecked: list[Unchecked]
 
 
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A log of which files are damaged; `judged` entries of it were judged before the first."""
+
+    size: int | None
+    judged: int
+    damaged: list[Damage]
+
+    def report(
+        self,
+        findings: Sequence[Finding],
+        unexplained: Sequence[str],
+        unchecked: Sequence[Unchecked] = (),
+    ) -> Report:
+        facts: dict[str, object] = {} if self.size is None else {"entries": self.size}
+        what = (
+            f"signatures, rules and states from entry {self.judged} on",
+            "who signed the checkpoint",
+            *unexplained,
+        )
+        return Report(
+            facts | {"entries_judged": self.judged},
+            tuple(findings),
+            (*(Unchecked(one, _UNEXPLAINED) for one in what), *unchecked),
+        )
+
+
 def check_log(read: Read, *, progress: Progress) -> Report:
-    """Check the log that `read` gives, and no more. Raises Malformed and Untrusted, which name
-    the file, where it does not hold; and what `read` raises."""
+    """Check the log that `read` gives, and no more.
+
+    Raises Malformed and Untrusted where it does not hold and yet no file is damaged; and what
+    `read` raises.
+    """
     held = _check(read, progress=progress)
-    unchecked = [*held.unchecked, Unchecked("manifests and artifacts", "this is a log alone")]
-    return _report(held, (), unchecked)
+    named = [Finding(one.path, one.what, COPY_AGAIN) for one in held.damaged]
+    alone = Unchecked("manifests and artifacts", "this is a log alone")
+    if isinstance(held, _Broken):
+        return held.report(named, (), [alone])
+    return _report(held, named, [*held.unchecked, alone])
 
 
 def check_url(http: HttpClient, read: Read, *, progress: Progress, blobs: bool = True) -> Report:
     """`check_log` for a node or mirror, and what it serves of every release, unless told not to."""
     held = _check(read, progress=progress)
-    unchecked = [
-        *held.unchecked,
-        Unchecked("databases and keys", "only the node's own folder shows them"),
+    damaged = [
+        Finding(f"{http.base_url}/log/{one.path}", one.what, ASK_ANOTHER) for one in held.damaged
     ]
-    damaged: list[Finding] = []
+    inside = Unchecked("databases and keys", "only the node's own folder shows them")
+    if isinstance(held, _Broken):
+        return held.report(damaged, ["manifests and artifacts"], [inside])
+    unchecked = [*held.unchecked, inside]
     if not blobs:
         unchecked.append(Unchecked("manifests and artifacts", "left out, as you said"))
     else:
@@ -92,16 +148,24 @@ def check_url(http: HttpClient, read: Read, *, progress: Progress, blobs: bool =
 def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
     """Check the folder of a node, mirror or backup, every file. `read` gives its log.
 
-    Raises Malformed and Untrusted, which name the file, where the log itself does not hold.
+    Raises as `check_log`.
     """
     folder = FolderCheck(data)
     try:
-        held = _check(read, progress=progress, follow=folder.follow)
-        range_ = read_compact_range(held.tree, size=held.size)
-        try:
-            check_note(held.note, read_board(held.state.map), range_)
-        except (Malformed, Untrusted) as error:
-            raise Untrusted("bad-signature", f"checkpoint is damaged: {error}") from error
+        held = _check(read, progress=progress, follow=folder.follow, marked=_marked(data))
+        damaged = [Finding(str(data / "log" / d.path), d.what, COPY_AGAIN) for d in held.damaged]
+        if isinstance(held, _Broken):
+            with progress("checking what proves itself", 1) as advance:
+                damaged += folder.findings_alone()
+                advance(1)
+            return held.report(damaged, [*folder.unexplained()], [*folder.absent()])
+        if not damaged:
+            range_ = read_compact_range(held.tree, size=held.size)
+            try:
+                check_note(held.note, read_board(held.state.map), range_)
+            except (Malformed, Untrusted) as error:
+                what = f"it is damaged: {error}"
+                damaged.append(Finding(str(data / "log" / "checkpoint"), what, COPY_AGAIN))
         behind = entries_behind(data / "log", held.size)
         state = held.state
         with Verifying() as verifiers:
@@ -109,7 +173,7 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
                 folder.follow(replayed)
                 state = replayed.batch.state
         with progress("comparing every other file", 1) as advance:
-            damaged = list(folder.findings(LogEntries(read, held.size, behind), state))
+            damaged += folder.findings(LogEntries(read, held.size, behind), state)
             advance(1)
         unpublished = {"unpublished_entries": len(behind)} if behind else {}
         unchecked = [
@@ -120,6 +184,15 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
         return _report(held, damaged, unchecked, **unpublished)
     finally:
         folder.close()
+
+
+def _marked(data: Path) -> list[Checkpoint]:
+    """What the node signed last, in its own words: a damaged checkpoint is not all there is."""
+    with suppress(Misconfigured):
+        mark = SignedMark(data / "keys")
+        if mark.size:
+            return [Checkpoint("largest-signed", mark.size, mark.root)]
+    return []
 
 
 class Verifying:
@@ -133,59 +206,83 @@ class Verifying:
         self._verifiers.close()
 
 
-def _check(read: Read, *, progress: Progress, follow: Follow = lambda _: None) -> _Held:
-    note = read("checkpoint")
+def _check(
+    read: Read,
+    *,
+    progress: Progress,
+    follow: Follow = lambda _: None,
+    marked: Sequence[Checkpoint] = (),
+) -> _Held | _Broken:
+    """`marked`: heads that the files may prove where the checkpoint cannot be read, or lies."""
     try:
+        note = read("checkpoint")
         claimed = parse_checkpoint(parse_note(note).text)
-    except Malformed as error:
-        raise Malformed(f"checkpoint is damaged: {error}") from error
+    except (Malformed, NotFound, Untrusted) as error:
+        with progress("looking for every damaged file", 1):
+            damaged = [Damage("checkpoint", f"it is damaged: {error}")]
+            if not marked:
+                return _Broken(None, 0, damaged)
+            head, found = find_damage(read, marked)
+            return _Broken(head.size, 0, damaged + found)
+    collected = _Collected()
+    try:
+        return _hold(note, _judge(read, claimed, collected, follow, progress), collected)
+    except (Misbehaviour, Unavailable):
+        raise
+    except FieldpostError:
+        with progress("looking for every damaged file", 1):
+            head, damaged = find_damage(read, [claimed, *marked])
+        if head is not claimed:
+            lies = "it is damaged: the files make what the node signed last"
+            damaged.insert(0, Damage("checkpoint", lies))
+        if not damaged:
+            raise
+        judged = collected.state.size if collected.state else 0
+        return _Broken(head.size, judged, damaged)
+
+
+def _judge(
+    read: Read,
+    claimed: Checkpoint,
+    collected: _Collected,
+    follow: Follow,
+    progress: Progress,
+) -> EntryTree:
+    """Every entry and tile hashed, every rule applied. Raises Malformed, Untrusted."""
     if claimed.size == 0:
         raise Malformed("the log is empty; a board begins with its genesis")
     reading = LogReading(read, claimed)
-    collected = _Collected()
-    state: LedgerState | None = None
     bar = progress("hashing every entry, applying every rule", claimed.size)
     with bar as advance, Verifying() as verifiers:
-        entries = reading.entries(advance)
-        try:
-            for replayed in replay_ahead(None, entries, verifiers):
-                follow(replayed)
-                collected.follow(replayed)
-                state = replayed.batch.state
-        except FieldpostError:
-            _name_damage(reading, entries)
-            raise
-    tree = reading.finish()
+        for replayed in replay_ahead(None, reading.entries(advance), verifiers):
+            follow(replayed)
+            collected.follow(replayed)
+    return reading.finish()
+
+
+def _hold(note: bytes, tree: EntryTree, collected: _Collected) -> _Held:
+    """The checkpoint under the record that the log led to. Raises Untrusted for the log itself."""
+    chains, releases, state = collected.chains, collected.releases, collected.state
     if state is None:
         raise Untrusted("incomplete-log", "a log begins with genesis")
-    for wrong in collected.chains.wrong(state):
+    for wrong in chains.wrong(state):
         raise Untrusted("bad-link", wrong)
-    return _hold(note, state, tree, collected)
-
-
-def _name_damage(reading: LogReading, entries: Iterator[bytes]) -> None:
-    """What the rules refuse may be a damaged file: read on, and say which. Raises as `finish`."""
-    if not reading.is_broken:
-        for _ in entries:
-            pass
-    if not reading.is_broken:
-        reading.finish()
-
-
-def _hold(note: bytes, state: LedgerState, tree: EntryTree, collected: _Collected) -> _Held:
-    """The checkpoint under the record that the log led to. Raises Untrusted."""
-    chains, releases = collected.chains, collected.releases
     record = read_board(state.map)
+    signatures: list[dict[str, object]] = []
+    unknown: list[str] = []
+    damaged: list[Damage] = []
     try:
-        checkpoint = verify_published(note, record)
-    except Untrusted as error:
-        raise Untrusted(error.reason, f"checkpoint does not hold: {error.detail}") from error
-    signatures, unknown = _lines(note, record)
+        verify_published(note, record)
+        signatures, unknown = _lines(note, record)
+    except Misbehaviour:
+        raise
+    except (Malformed, Untrusted) as error:
+        damaged.append(Damage("checkpoint", f"it does not hold: {error}"))
     facts: dict[str, object] = {
         "board": state.board,
-        "entries": checkpoint.size,
-        "posts": checkpoint.size - chains.leaves,
-        "root": checkpoint.root.hex(),
+        "entries": tree.size,
+        "posts": tree.size - chains.leaves,
+        "root": read_compact_range(tree, size=tree.size).root().hex(),
         "keys_in_state": len(state.map),
         "map_root": state.map.root.hex(),
         "solo": record.is_solo,
@@ -204,7 +301,7 @@ def _hold(note: bytes, state: LedgerState, tree: EntryTree, collected: _Collecte
                 "as devices follow them; the rules judged them",
             )
         )
-    return _Held(note, checkpoint.size, state, tree, releases, facts, unchecked)
+    return _Held(note, tree.size, state, tree, releases, facts, damaged, unchecked)
 
 
 def _lines(note: bytes, record: BoardRecord) -> tuple[list[dict[str, object]], list[str]]:

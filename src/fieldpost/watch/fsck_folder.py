@@ -9,6 +9,7 @@ reports by the keys that signed them. Each finding says what to do about that fi
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from fieldpost.engines.keys_audit import wrong_keys
 from fieldpost.engines.replaying import Replayed
@@ -25,12 +26,18 @@ from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.blob_copy import check_file, stored_files
 from fieldpost.store.log_leftovers import wrong_files
-from fieldpost.store.sqlite_copy import copy_database
+from fieldpost.store.sqlite_copy import check_pages, copy_database
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import VerifierKey, format_note, parse_note
 from fieldpost.tlog.tree import CompactRange, read_compact_range
 from fieldpost.watch.fsck_log import EntryTree, LogEntries, tree_of
 from fieldpost.watch.fsck_report import Finding, Unchecked
+
+_ADVICE: Final = {
+    "state.db": "stop the node and run `fieldpost node rebuild`",
+    "catalog.db": "stop the node and remove it; it is filled again from the log",
+    "fleet.db": "stop the node and put it back from a backup; it is nowhere else",
+}
 
 
 class FolderCheck:
@@ -66,14 +73,40 @@ class FolderCheck:
             yield Finding(str(path), what, "remove it; the node makes it again if it needs it")
         if self._state is not None:
             for what in [*self._wrong_heads(tree), *self._state.finish()]:
-                yield Finding(
-                    str(data / "state.db"), what, "stop the node and run `fieldpost node rebuild`"
-                )
+                yield Finding(str(data / "state.db"), what, _ADVICE["state.db"])
         yield from self._databases(entries, state)
         yield from self._blobs(state)
         if (data / "keys").is_dir():
             for path, what in wrong_keys(data / "keys", record, tree, len(entries)):
                 yield Finding(str(path), what, "put it back from your copy of the keys")
+
+    def findings_alone(self) -> Iterator[Finding]:
+        """What is damaged whatever the log says: pages of databases, and blobs."""
+        for name, advice in _ADVICE.items():
+            path, copy = self._data / name, self._folder / f"alone-{name}"
+            if path.exists():
+                try:
+                    copy_database(path, copy)
+                    check_pages(copy)
+                except (Unavailable, Malformed) as error:
+                    yield Finding(str(path), str(error), advice)
+        for path in stored_files(self._data / "blobs"):
+            try:
+                check_file(path)
+            except Malformed as error:
+                yield Finding(str(path), str(error), "remove it; its maker uploads it again")
+            except NotFound:
+                continue
+
+    def unexplained(self) -> Iterator[str]:
+        """What is here and cannot be judged without the log."""
+        for name in _ADVICE:
+            if (self._data / name).exists():
+                yield f"what is in {name}"
+        if (self._data / "keys").is_dir():
+            yield "keys"
+        yield "who signed the manifests"
+        yield "older and unpublished files below log"
 
     def absent(self) -> Iterator[Unchecked]:
         """What a node's folder has, and this one has not."""
@@ -100,10 +133,8 @@ class FolderCheck:
             statement = decode_post(entries[index]).statement
             return decode_lot_record(statement.payload) if statement.kind == "lot.enrol" else None
 
-        for name, advice in (
-            ("catalog.db", "stop the node and remove it; it is filled again from the log"),
-            ("fleet.db", "stop the node and put it back from a backup; it is nowhere else"),
-        ):
+        for name in ("catalog.db", "fleet.db"):
+            advice = _ADVICE[name]
             path, copy = self._data / name, self._folder / name
             if not path.exists():
                 continue

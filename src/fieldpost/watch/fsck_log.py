@@ -2,9 +2,8 @@
 """All files of a log, read once and checked against each other (docs/spec/log.md).
 
 Entries are believed when they hash to the checkpoint's root, tiles when they are what the entries
-hash to. Where that fails, the file that is damaged is named: with the root on the one side and two
-forms of every leaf on the other, mostly only one of them can be wrong. Of each 256 entries one hash
-is kept, so a log of any length fits.
+hash to. Where that fails `fsck_damage` names what is damaged. Of each 256 entries one hash is kept,
+so a log of any length fits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,6 @@ from fieldpost.tlog.tiles import (
     FULL_WIDTH,
     Tile,
     decode_entry_bundle,
-    decode_tile,
     encode_tile,
     entries_path,
     tile_at,
@@ -29,8 +27,7 @@ from fieldpost.tlog.treehead import Checkpoint
 
 # read(path below the log's folder) → bytes
 Read = Callable[[str], bytes]
-_BUNDLE_LEVEL: Final = 8
-_MOST_NAMED: Final = 8
+BUNDLE_LEVEL: Final = 8
 
 
 class EntryTree:
@@ -54,9 +51,9 @@ class EntryTree:
         return [self._read(level, index) for level, index in positions]
 
     def _read(self, level: int, index: int) -> Hash:
-        if level >= _BUNDLE_LEVEL:
-            return self._upper.read_hashes([(level - _BUNDLE_LEVEL, index)])[0]
-        above = _BUNDLE_LEVEL - level
+        if level >= BUNDLE_LEVEL:
+            return self._upper.read_hashes([(level - BUNDLE_LEVEL, index)])[0]
+        above = BUNDLE_LEVEL - level
         bundle = index >> above
         return self._lower(bundle).read_hashes([(level, index - (bundle << above))])[0]
 
@@ -121,88 +118,40 @@ class LogReading:
         self._head = head
         self._roots: list[Hash] = []
         self._rest: list[Hash] = []
-        # The same by the tiles; None where one of them is no tile.
-        self._told: list[Hash | None] = []
-        self._told_rest: list[Hash] | None = []
-        self._differing: list[Tile] = []
-        self.is_broken = False
 
     def entries(self, advance: Callable[[int], None]) -> Iterator[bytes]:
-        """Every entry, in order, each believed only after `finish`.
-
-        Raises Malformed, which names the file.
-        """
-        try:
-            for index in range(-(-self._head.size // FULL_WIDTH)):
-                entries = self._take(tile_at(level=0, index=index, size=self._head.size))
-                yield from entries
-                advance(len(entries))
-        except GeneratorExit:
-            raise
-        except BaseException:
-            self.is_broken = True
-            raise
+        """Every entry, in order, each believed only after `finish`. Raises Malformed, Untrusted."""
+        for index in range(-(-self._head.size // FULL_WIDTH)):
+            entries = self._take(tile_at(level=0, index=index, size=self._head.size))
+            yield from entries
+            advance(len(entries))
 
     def _take(self, tile: Tile) -> list[bytes]:
-        name = entries_path(tile)
-        try:
-            entries = decode_entry_bundle(self._read(name))
-        except Malformed as error:
-            raise Malformed(f"{name} is damaged: {error}") from error
+        entries = decode_entry_bundle(self._read(entries_path(tile)))
         if len(entries) != tile.width:
-            raise Malformed(f"{name} is damaged: {len(entries)} entries instead of {tile.width}")
+            raise Malformed(f"{entries_path(tile)} has {len(entries)} entries")
         hashes = [leaf_hash(entry) for entry in entries]
-        data = self._read(tile_path(tile))
-        told: list[Hash] | None = hashes
-        if data != encode_tile(hashes):
-            self._differing.append(tile)
-            try:
-                told = decode_tile(tile, data)
-            except Malformed:
-                told = None
+        self._check(tile, hashes)
         if tile.width == FULL_WIDTH:
             self._roots.append(MemoryTree(hashes).root())
-            self._told.append(None if told is None else MemoryTree(told).root())
         else:
-            self._rest, self._told_rest = hashes, told
+            self._rest = hashes
         return entries
 
+    def _check(self, tile: Tile, hashes: Sequence[Hash]) -> None:
+        if self._read(tile_path(tile)) != encode_tile(hashes):
+            raise Untrusted("bad-proof", f"{tile_path(tile)} is not what the entries hash to")
+
     def finish(self) -> EntryTree:
-        """All of it is what the checkpoint signs. Raises Untrusted("bad-proof"), with the file."""
-        if _root(self._roots, self._rest) != self._head.root:
-            raise Untrusted("bad-proof", self._name_damage())
-        if self._differing:
-            name = tile_path(self._differing[0])
-            raise Untrusted("bad-proof", f"{name} is not what the entries hash to")
+        """All of it is what the checkpoint signs. Raises Untrusted("bad-proof")."""
+        above = CompactRange.empty().extend(self._roots)
+        whole = CompactRange(above.size * FULL_WIDTH, above.hashes).extend(self._rest)
+        if whole.root() != self._head.root:
+            raise Untrusted("bad-proof", "the entries do not make the checkpoint's root")
         upper = MemoryTree(self._roots)
         for tile in tiles_for(0, self._head.size):
             if tile.level:
-                at = [(level - _BUNDLE_LEVEL, index) for level, index in tile.positions()]
-                if self._read(tile_path(tile)) != encode_tile(upper.read_hashes(at)):
-                    name = tile_path(tile)
-                    raise Untrusted("bad-proof", f"{name} is not what the entries hash to")
+                at = [(level - BUNDLE_LEVEL, index) for level, index in tile.positions()]
+                self._check(tile, upper.read_hashes(at))
         entries = LogEntries(self._read, self._head.size)
         return EntryTree(self._head.size, self._roots, entries.bundle)
-
-    def _name_damage(self) -> str:
-        """What to say of entries that do not hash to the root."""
-        if not self._differing:
-            return "entries and tiles agree, but do not make the root that checkpoint states"
-        told = [root for root in self._told if root is not None]
-        is_whole = len(told) == len(self._told) and self._told_rest is not None
-        if is_whole and _root(told, self._told_rest or []) == self._head.root:
-            names = _listed(entries_path(tile) for tile in self._differing)
-            return f"{names} is damaged: the tiles make the checkpoint's root, the entries do not"
-        names = _listed(f"{entries_path(t)} or {tile_path(t)}" for t in self._differing)
-        return f"{names} is damaged: they do not belong together, nor to the checkpoint"
-
-
-def _listed(names: Iterator[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return ", ".join(found[:_MOST_NAMED]) + more
-
-
-def _root(bundle_roots: Sequence[Hash], rest: Sequence[Hash]) -> Hash:
-    above = CompactRange.empty().extend(bundle_roots)
-    return CompactRange(above.size * FULL_WIDTH, above.hashes).extend(rest).root()

@@ -28,7 +28,7 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Facts of a log that holds, all damage beside it, and what was not checked."""
+    """Facts of a log, of which a damaged one shows few; all damage; and what was not checked."""
 
     facts: dict[str, object]
     damaged: tuple[Finding, ...]

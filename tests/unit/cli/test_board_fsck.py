@@ -5,6 +5,7 @@ Where a flip is found by nobody it is proven harmless: every table, seen through
 was before.
 """
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,11 +16,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fieldpost.cli.failures import exit_code
 from fieldpost.cli.main import fieldpost
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import write_file
-from fieldpost.errors import FieldpostError, Misconfigured, Untrusted
+from fieldpost.errors import FieldpostError, Misconfigured
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import Report, sign_report
 from fieldpost.identity.report_envelope import TYPE
@@ -246,8 +246,40 @@ def test_a_log_that_does_not_hold_has_the_exit_code_of_damage_and_advice(
         newest.write_bytes(whole[: len(whole) // 2])
     else:
         newest.write_bytes(bytes([*whole[:-40], whole[-40] ^ 1, *whole[-39:]]))
-    result = CliRunner().invoke(fieldpost, ["board", "fsck", str(copy)])
-    assert isinstance(result.exception, Untrusted)
-    assert exit_code(result.exception) == 3
-    assert newest.name in str(result.exception)
-    assert "from a mirror or a backup" in str(result.exception)
+    result = CliRunner().invoke(fieldpost, ["board", "fsck", str(copy), "--json"])
+    assert result.exit_code == 3
+    (found,) = json.loads(result.stdout)["damaged"]
+    assert found["file"] == str(newest)
+    assert "from a mirror or a backup" in found["advice"]
+
+
+def test_damage_all_over_a_folder_is_named_at_once_and_what_it_leaves_unjudged_is_said(
+    data: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "copy")
+    (entries,) = (copy / "log" / "tile" / "entries").glob(f"000.p/{size_of(copy)}")
+    blob = next(path for path in (copy / "blobs" / "sha256").rglob("*") if path.is_file())
+    harmed = [copy / "log" / "checkpoint", entries, blob, copy / "fleet.db", copy / "catalog.db"]
+    for path in harmed:
+        whole = path.read_bytes()
+        # The middle of a database may be unused; its first page says what it is.
+        path.write_bytes(bytes(100) + whole[100:] if path.suffix == ".db" else whole[:-40])
+    result = CliRunner().invoke(fieldpost, ["board", "fsck", str(copy), "--json"])
+    assert result.exit_code == 3
+    said = json.loads(result.stdout)
+    assert {row["file"] for row in said["damaged"]} == {str(path) for path in harmed}
+    assert all(row["what"] and row["advice"] for row in said["damaged"])
+    unjudged = {row["what"] for row in said["not_checked"]}
+    assert unjudged >= {
+        "signatures, rules and states from entry 0 on",
+        "what is in state.db",
+        "keys",
+        "who signed the manifests",
+    }
+    in_words = CliRunner().invoke(fieldpost, ["board", "fsck", str(copy)])
+    assert in_words.stdout.startswith("Damaged")
+    assert all(path.name in in_words.stdout for path in harmed)
+
+
+def size_of(data: Path) -> int:
+    return int((data / "log" / "checkpoint").read_bytes().split(b"\n")[1])

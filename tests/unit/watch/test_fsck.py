@@ -10,7 +10,7 @@ import pytest
 
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import write_file
-from fieldpost.errors import Malformed, Misconfigured, Untrusted
+from fieldpost.errors import Misconfigured, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.store.log_files import read_file
 from fieldpost.testing.boards import BoardOnDisk
@@ -73,8 +73,9 @@ def test_a_line_that_no_record_names_is_said_and_believed_nothing(board: BoardOn
 
 def test_a_checkpoint_without_the_operators_quorum_does_not_hold(board: BoardOnDisk) -> None:
     sign_alone(board.data, None)
-    with pytest.raises(Untrusted, match="no-quorum: checkpoint does not hold"):
-        checked(board.data)
+    (found,) = checked(board.data).damaged
+    assert found.file == "checkpoint"
+    assert found.what.startswith("it does not hold: no-quorum")
 
 
 def test_a_state_that_the_rules_do_not_make_is_found_where_every_file_is_whole(
@@ -91,8 +92,10 @@ def test_a_damaged_file_is_named_also_where_the_rules_meet_it_first(
     board: BoardOnDisk, at: int
 ) -> None:
     damage(board.data / "log" / "tile" / "entries" / "000.p" / "10", at)
-    with pytest.raises((Untrusted, Malformed), match=r"tile/entries/000\.p/10 is damaged"):
-        checked(board.data)
+    report = checked(board.data)
+    assert [one.file for one in report.damaged] == ["tile/entries/000.p/10"]
+    assert report.unchecked[0].what == "signatures, rules and states from entry 0 on"
+    assert report.facts == {"entries": 10, "entries_judged": 0}
 
 
 def test_a_mirrors_folder_holds_and_says_what_it_has_not(
