@@ -3,6 +3,7 @@
 
     make chaos ARGS="--node 30 --agent 30 --seed 7"
     make chaos ARGS="--node 0 --agent 0 --writes 10000"     power cuts at every write of a node
+    make chaos ARGS="--node 0 --agent 0 --writes 0 --sqlite 1"    calls of SQLite fail, all of them
     make chaos ARGS="--node 0 --agent 0 --cluster 40"
 
 The seed is printed; the same seed draws the same moments, as far as a machine's timing lets it.
@@ -20,7 +21,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from fieldpost.testing.paper_node import PaperNode
-from tests.crash import agent_kills, node_kills
+from tests.crash import agent_kills, node_kills, sqlite_faults
 from tests.crash.cluster_campaign import Campaign
 from tests.crash.cluster_faults import FAULTS
 from tests.crash.recorded_cuts import RecordedCuts
@@ -40,6 +41,9 @@ def main() -> None:
     parser.add_argument("--node", type=int, default=20, help="kills of a node under load")
     parser.add_argument("--agent", type=int, default=20, help="devices, each killed 6 times")
     parser.add_argument("--writes", type=int, default=40, help="power cuts at writes of a node")
+    parser.add_argument(
+        "--sqlite", type=int, default=4, help="one of so many of SQLite's calls fails; 0 for none"
+    )
     parser.add_argument("--cluster", type=int, default=0, help="faults of a cluster under load")
     parser.add_argument("--operators", type=int, default=4, choices=(4, 7), help="of that cluster")
     parser.add_argument("--only", action="append", choices=sorted(FAULTS), help="of its faults")
@@ -52,6 +56,8 @@ def main() -> None:
         kill_agents(folder, devices=wanted.agent, seed=wanted.seed)
         if wanted.writes:
             cut_writes(cuts=wanted.writes, seed=wanted.seed)
+        if wanted.sqlite:
+            fail_calls(share=wanted.sqlite, seed=wanted.seed)
         if wanted.cluster:
             harm_cluster(folder / "cluster", wanted)
     say("no promise was broken")
@@ -83,11 +89,16 @@ def kill_agents(folder: Path, *, devices: int, seed: int) -> None:
             campaign.update(kills=6)
 
 
-def cut_writes(*, cuts: int, seed: int) -> None:
-    """As many cuts of a node's lives, or one at each of its calls if there are fewer."""
+def in_memory() -> TemporaryDirectory[str]:
+    """A folder in memory, where the system has such a place."""
     shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
     where = shared if os.access(shared, os.W_OK) else None
-    with TemporaryDirectory(dir=where, prefix="fieldpost-writes-") as name:
+    return TemporaryDirectory(dir=where, prefix="fieldpost-chaos-")
+
+
+def cut_writes(*, cuts: int, seed: int) -> None:
+    """As many cuts of a node's lives, or one at each of its calls if there are fewer."""
+    with in_memory() as name:
         data, left, chance = Path(name) / "data", Path(name) / "left", Random(seed)
         for folder in (data, left):
             folder.mkdir()
@@ -107,6 +118,20 @@ def cut_writes(*, cuts: int, seed: int) -> None:
                 sys.exit(made.failures[0])
             if number % 20 == 0 or number == len(chosen):
                 say(f"  {number} cuts, {made.judged} disks")
+
+
+def fail_calls(*, share: int, seed: int) -> None:
+    """One of `share` calls that SQLite makes for a node, a fleet service and a witness."""
+    for name in ("node", "fleet", "witness"):
+        with in_memory() as folder:
+            try:
+                found = sqlite_faults.run(name, Path(folder), share=share, seed=seed)
+            except pytest.skip.Exception as why:
+                sys.exit(f"sqlite: nothing was tried: {why}")
+        if found.failures:
+            sys.exit(f"sqlite, {name}: {found.failures[0]}")
+        tried, refused = sum(found.failed.values()), sum(found.refused.values())
+        say(f"sqlite: {name}: {tried} failures of {found.calls} calls, {refused} times said so")
 
 
 def harm_cluster(folder: Path, wanted: argparse.Namespace) -> None:

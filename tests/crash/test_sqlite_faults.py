@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A system call of SQLite fails once, and nothing that was acknowledged is lost for it.
+
+Some calls of a fixed seed; `make chaos` fails every call in every way.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.sqlite_faults import run
+
+pytestmark = pytest.mark.crash
+
+
+@pytest.mark.parametrize("name", ["node", "fleet", "witness"])
+def test_no_failed_call_of_sqlite_costs_anything_that_was_acknowledged(
+    memory: Path, name: str
+) -> None:
+    """The program says what is wrong or goes on, and what it left starts again."""
+    found = run(name, memory, share=8, seed=1)
+    assert found.failures == []
+    assert found.calls > 150
+    assert sum(found.failed.values()) > 20
+    kinds = {one.split()[0] for one in found.failed}
+    assert kinds >= {"pwrite", "fdatasync", "fcntl", "fstat"}
+    # Some are SQLite's own to bear; the others were said to whoever asked.
+    assert 0 < sum(found.refused.values()) < sum(found.failed.values()) * 3
+
+
+def test_a_program_that_takes_a_failed_commit_for_done_is_found_out(memory: Path) -> None:
+    """The control: reports are acknowledged whatever the database says."""
+    found = run("fleet-unheeding", memory, share=8, seed=1)
+    assert any("is lost" in failure for failure in found.failures)
