@@ -41,7 +41,7 @@ def check_ins(node: Running, path: str, count: int, address: str = HONEST) -> in
     """How many of so many check-ins of a device behind a proxy are answered."""
     answered = 0
     for _ in range(count):
-        with suppress(Unavailable), HttpClient(node.url, timeout_s=20) as http:
+        with suppress(Unavailable), HttpClient(node.url, timeout_s=60) as http:
             assert http.fetch(path, headers={"X-Forwarded-For": address})
             answered += 1
     return answered
@@ -212,7 +212,7 @@ SLOW_RATE = replace(LIMITS, client_requests_per_s=0.01, client_burst=30)
 def flood(node: Running, path: str, address: str, count: int = 200) -> int:
     """How many of so many requests are answered; the others ask to wait."""
     answers, waits = 0, []
-    with HttpClient(node.url, timeout_s=20) as http:
+    with HttpClient(node.url, timeout_s=60) as http:
         for _ in range(count):
             try:
                 http.fetch(path, headers={"X-Forwarded-For": address})

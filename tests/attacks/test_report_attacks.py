@@ -93,7 +93,7 @@ def refusal(fleet: FleetService, data: bytes) -> str:
     """Why a report is refused; what the fleet counts stays as it was."""
     before = fleet.summary(CLASS)
     with pytest.raises(FieldpostError) as caught:
-        fleet.take_report(data).result(timeout=10)
+        fleet.take_report(data).result(timeout=60)
     after = fleet.summary(CLASS)
     assert {**after, "clone_suspected": 0} == {**before, "clone_suspected": 0}
     error = caught.value
@@ -106,7 +106,7 @@ def confirmed(fleet: FleetService, sequence: int = 12) -> int:
 
 
 def take(fleet: FleetService, data: bytes) -> None:
-    fleet.take_report(data).result(timeout=10)
+    fleet.take_report(data).result(timeout=60)
 
 
 def test_a_replayed_report_does_not_bring_the_past_back(fleet: FleetService) -> None:

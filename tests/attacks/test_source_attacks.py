@@ -60,7 +60,7 @@ def raw_server(script: Script) -> Iterator[str]:
         over.set()
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 def endless(connection: socket.socket, over: threading.Event) -> None:

@@ -81,7 +81,7 @@ class Poster(threading.Thread):
         self.refused: list[Rejected] = []
 
     def run(self) -> None:
-        with HttpClient(self._url, timeout_s=20) as http, suppress(Unavailable):
+        with HttpClient(self._url, timeout_s=60) as http, suppress(Unavailable):
             at = 0
             while at < len(self._posts):
                 sent = self._posts[at : at + 1 + self._chance.randrange(12)]
@@ -102,7 +102,7 @@ class Onlooker(threading.Thread):
         self._told = told
 
     def run(self) -> None:
-        with HttpClient(self._url, timeout_s=20) as http, suppress(Unavailable):
+        with HttpClient(self._url, timeout_s=60) as http, suppress(Unavailable):
             while True:
                 self._told.checkpoint(http.fetch("/log/checkpoint", accept="text/plain"))
 
@@ -123,7 +123,7 @@ class Campaign:
 
     def _posts_of(self, name: str, url: str) -> list[bytes]:
         world = MirroredBoard(lambda: read_log(self._data), name)
-        with HttpClient(url, timeout_s=20) as http:
+        with HttpClient(url, timeout_s=60) as http:
             for post in (world.maker.registration, world.maker.class_set):
                 self.told.receipt(entry := post(), submit_post(http, entry).index)
                 world.refresh()

@@ -114,7 +114,7 @@ def test_a_node_on_a_disk_that_turned_read_only_serves_devices_and_has_lost_noth
                 client.ready()
             assert client.check_in() > 400
             process.kill()
-            process.wait(30)
+            process.wait(60)
     with mounted(tmp_path / "repaired", "-o", "loop", str(image)) as disk:
         data = disk / "data"
         with running(data) as (url, process):

@@ -119,7 +119,7 @@ def running_nginx(folder: Path, node: str) -> Iterator[str]:
             yield _answering(f"http://127.0.0.1:{port}", nginx)
         finally:
             nginx.terminate()
-            nginx.wait(timeout=30)
+            nginx.wait(timeout=60)
 
 
 def _answering(url: str, nginx: "subprocess.Popen[bytes]") -> str:

@@ -106,7 +106,7 @@ def running_node(data: Path, *options: str) -> Iterator[str]:
             yield json.loads(node.stdout.readline())["url"]
         finally:
             node.terminate()
-            node.communicate(timeout=30)
+            node.communicate(timeout=60)
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
         yield made
     finally:
         node.terminate()
-        node.communicate(timeout=20)
+        node.communicate(timeout=60)
 
 
 def prepare(board: Board) -> None:
@@ -179,11 +179,11 @@ def test_a_kill_during_the_download_loses_nothing_and_the_next_start_resumes(boa
         relay.hold = lambda path: 500_000 if "/blobs/" in path else None
         device = board.device("killed", relay=relay)
         agent = device.start()
-        assert relay.held.wait(30)
+        assert relay.held.wait(60)
         parts = device.home / "downloads"
         wait_until(lambda: sum(p.stat().st_size for p in parts.glob("*.part")) >= 500_000)
         agent.send_signal(signal.SIGKILL)
-        agent.wait(10)
+        agent.wait(60)
         assert device.boots() == OLD
         assert device.status()["state"] == "fetching"
         relay.hold = lambda _: None
@@ -223,7 +223,7 @@ def test_a_boot_that_dies_in_its_trial_is_reverted_by_the_next_start(
     wait_until(lambda: told.exists() and told.read_text().strip() != "")
     assert device.boots() == NEW
     agent.send_signal(signal.SIGKILL)
-    agent.wait(10)
+    agent.wait(60)
     os.kill(int(told.read_text()), signal.SIGKILL)
     code, events, errors = device.once()
     assert events[0]["event"] == "reverted"
@@ -318,7 +318,7 @@ def test_a_running_agent_holds_no_server_code_and_less_than_45_megabytes(board: 
     assert int(kilobytes) <= 45_000, f"{kilobytes} kB at the peak"
 
 
-def wait_until(holds: Callable[[], bool], timeout_s: float = 30) -> None:
+def wait_until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "it did not come to that in time"

@@ -103,7 +103,7 @@ def test_board_maker_and_device_work_with_keys_that_never_leave_their_tokens(
         )
     finally:
         node.terminate()
-        node.communicate(timeout=30)
+        node.communicate(timeout=60)
     assert PIN not in line.said
     assert PIN not in "".join(
         path.read_text("latin-1")

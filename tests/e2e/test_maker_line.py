@@ -141,7 +141,7 @@ def test_an_upload_that_was_killed_goes_on_where_it_stopped(
         with maker.start(*publish) as process:
             assert arrived.wait(60), "the node has the first piece, the maker does not know yet"
             process.kill()
-            process.wait(timeout=30)
+            process.wait(timeout=60)
         dead.set()
         refused = maker("rollout", "set", "large", "--offer", "1=100%", "--json").error
         assert refused["error"] == "conflict"

@@ -47,7 +47,7 @@ class Node:
     def end(self) -> int:
         if self.popen.poll() is None:
             self.popen.terminate()
-        self.popen.communicate(timeout=30)
+        self.popen.communicate(timeout=60)
         self.errors.close()
         return self.popen.returncode
 
@@ -68,7 +68,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def fetch(url: str, cafile: Path | None = None) -> str:
     context = None if cafile is None else ssl.create_default_context(cafile=str(cafile))
-    with urlopen(url, timeout=20, context=context) as answer:
+    with urlopen(url, timeout=60, context=context) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -93,7 +93,7 @@ def test_an_operator_sees_what_the_node_does_and_renews_its_certificate_by_a_han
     node.popen.send_signal(signal.SIGHUP)
     with connect(port, node.authority) as standing:
         found = serial(standing)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while found != issued and time.monotonic() < until:
             with connect(port, node.authority) as fresh:
                 found = serial(fresh)
@@ -144,6 +144,6 @@ def test_a_closed_terminal_ends_a_node_calmly_and_a_reload_without_tls_does_not(
             if not ends:
                 assert fetch(url + "/healthz") == "ok\n"
                 node.terminate()
-            assert node.wait(timeout=30) == 0
+            assert node.wait(timeout=60) == 0
     os.close(controller)
     os.close(terminal)

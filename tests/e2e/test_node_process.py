@@ -43,14 +43,14 @@ class Process:
         raise AssertionError("the board view lacks its operator")
 
     def entries(self) -> list[bytes]:
-        with HttpClient(self.url, timeout_s=20) as http:
+        with HttpClient(self.url, timeout_s=60) as http:
             log = self.log(http)
             log.advance()
             return list(log.read_all())
 
     def end(self, number: int) -> int:
         self.popen.send_signal(number)
-        return self.popen.wait(timeout=30)
+        return self.popen.wait(timeout=60)
 
 
 def start(data: Path, *options: str) -> Process:
@@ -75,7 +75,7 @@ def node(data: Path, *options: str) -> Iterator[Process]:
     finally:
         if process.popen.poll() is None:
             process.popen.kill()
-            process.popen.wait(timeout=30)
+            process.popen.wait(timeout=60)
         assert process.popen.stdout is not None
         process.popen.stdout.close()
 
@@ -86,10 +86,10 @@ def test_a_board_survives_the_process(tmp_path: Path) -> None:
         assert first.board.startswith("board.example/1#")
         world = MirroredBoard(first.entries)
         entry = world.maker.registration()
-        with HttpClient(first.url, timeout_s=20) as http:
+        with HttpClient(first.url, timeout_s=60) as http:
             accepted = submit_post(http, entry)
         proof = parse_offline_proof(accepted.receipt)
-        with HttpClient(first.url, timeout_s=20) as http:
+        with HttpClient(first.url, timeout_s=60) as http:
             head = first.log(http).advance()
         verify_inclusion(
             leaf_hash=leaf_hash(entry),
@@ -102,7 +102,7 @@ def test_a_board_survives_the_process(tmp_path: Path) -> None:
     with node(tmp_path) as second:
         assert second.board == first.board
         assert second.entries()[accepted.index] == entry
-        with HttpClient(second.url, timeout_s=20) as http:
+        with HttpClient(second.url, timeout_s=60) as http:
             assert parse_offline_proof(fetch_receipt(http, entry)).index == accepted.index
         assert second.end(signal.SIGINT) == 0
 
@@ -119,7 +119,7 @@ def test_the_ready_line_is_for_people_too(tmp_path: Path) -> None:
         assert popen.stdout is not None
         line = popen.stdout.readline()
         popen.terminate()
-        popen.wait(timeout=30)
+        popen.wait(timeout=60)
     assert line.startswith("ready http://127.0.0.1:")
     assert line.endswith(" (solo, trial)\n")
 
@@ -151,7 +151,7 @@ class Load(threading.Thread):
         self.enough = threading.Event()
 
     def run(self) -> None:
-        with HttpClient(self._url, timeout_s=20) as http, suppress(Unavailable):
+        with HttpClient(self._url, timeout_s=60) as http, suppress(Unavailable):
             for at in range(0, len(self._posts), self._batch):
                 sent = self._posts[at : at + self._batch]
                 for post, result in zip(sent, submit_posts(http, sent), strict=True):
@@ -166,7 +166,7 @@ class Load(threading.Thread):
 def prepare(process: Process) -> tuple[MirroredBoard, list[bytes]]:
     """A registered maker with a class, and 400 releases that it signed, nonces in order."""
     world = MirroredBoard(process.entries)
-    with HttpClient(process.url, timeout_s=20) as http:
+    with HttpClient(process.url, timeout_s=60) as http:
         for post in (world.maker.registration, world.maker.class_set):
             submit_post(http, post())
             world.refresh()
@@ -183,7 +183,7 @@ def test_killed_under_load_it_has_lost_nothing_acknowledged(tmp_path: Path, batc
         load.start()
         assert load.enough.wait(60)
         process.popen.kill()
-        process.popen.wait(timeout=30)
+        process.popen.wait(timeout=60)
         load.join(timeout=60)
         assert not load.is_alive()
     assert not load.refused
@@ -196,7 +196,7 @@ def test_killed_under_load_it_has_lost_nothing_acknowledged(tmp_path: Path, batc
         MirroredBoard(lambda: entries)  # replays every batch, and judges every state leaf
         in_log = [post for post in posts if post in set(entries)]
         assert in_log == posts[: len(in_log)], "posts are in their order, with no hole"
-        with HttpClient(process.url, timeout_s=20) as http:
+        with HttpClient(process.url, timeout_s=60) as http:
             rest = submit_posts(http, posts[len(in_log) : len(in_log) + 5])
         assert all(isinstance(result, Accepted) for result in rest), "and it goes on from there"
 

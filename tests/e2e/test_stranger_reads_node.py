@@ -43,7 +43,7 @@ def running_node(data: Path) -> Iterator[str]:
             yield json.loads(popen.stdout.readline())["url"]
         finally:
             popen.terminate()
-            popen.wait(timeout=30)
+            popen.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

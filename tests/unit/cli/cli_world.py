@@ -137,11 +137,11 @@ def cli_world(root: Path) -> Iterator[CliWorld]:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(60)
             yield CliWorld(server.url, node.board, root, data)
         finally:
             server.stop()
-            thread.join(timeout=20)
+            thread.join(timeout=60)
 
 
 @pytest.fixture

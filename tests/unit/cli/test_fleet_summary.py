@@ -35,11 +35,11 @@ def serving(world: CliWorld, clock: Callable[[], int]) -> Iterator[str]:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(60)
             yield server.url
         finally:
             server.stop()
-            thread.join(timeout=20)
+            thread.join(timeout=60)
 
 
 class Fleet:

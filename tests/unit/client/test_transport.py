@@ -64,7 +64,7 @@ def server(*scripts: Script) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         listener.close()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 def answer(status: str, headers: str = "", body: bytes = b"", *, length: bool = True) -> Script:

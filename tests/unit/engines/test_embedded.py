@@ -22,7 +22,7 @@ from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import NoteSignature
 from fieldpost.tlog.proof import verify_inclusion
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Clocks:

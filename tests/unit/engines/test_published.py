@@ -23,7 +23,7 @@ from fieldpost.tlog.checkpoint import Checkpoint, parse_checkpoint
 from fieldpost.tlog.cosignature import cosign, format_cosignature
 from fieldpost.tlog.note import NoteSignature, parse_note
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Late:

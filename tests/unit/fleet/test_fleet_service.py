@@ -84,7 +84,7 @@ def report(number: int, *, order: tuple[int, int] = (1, 1), **changes: object) -
 
 
 def take(fleet: FleetService, data: bytes) -> None:
-    fleet.take_report(data).result(timeout=10)
+    fleet.take_report(data).result(timeout=60)
 
 
 def test_a_confirmed_update_is_counted_for_its_release(fleet: FleetService) -> None:
@@ -202,9 +202,9 @@ def test_a_bad_report_does_not_spoil_the_good_ones_beside_it(fleet: FleetService
     """They share a transaction, not a fate."""
     good, bad = report(0), report(1, board="board.example/1#" + "1" * 32)
     futures = [fleet.take_report(data) for data in (good, bad, report(2))]
-    assert futures[0].result(timeout=10) is None
-    assert futures[2].result(timeout=10) is None
-    assert isinstance(futures[1].exception(timeout=10), Untrusted)
+    assert futures[0].result(timeout=60) is None
+    assert futures[2].result(timeout=60) is None
+    assert isinstance(futures[1].exception(timeout=60), Untrusted)
     assert fleet.summary(CLASS)["never_seen"] == 3
 
 

@@ -74,12 +74,12 @@ def running(
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            assert ready.wait(10)
-            with HttpClient(server.url, timeout_s=20) as http:
+            assert ready.wait(60)
+            with HttpClient(server.url, timeout_s=60) as http:
                 yield Running(server.url, node.board, http, node.metrics, clock)
         finally:
             server.stop()
-            thread.join(timeout=20)
+            thread.join(timeout=60)
 
 
 @dataclass(frozen=True, slots=True)

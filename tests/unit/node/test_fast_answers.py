@@ -30,7 +30,7 @@ def request(path: str, *, method: str = "GET", fields: str = "", version: str = 
 def exchange(node: Running, *requests: bytes, count: int | None = None) -> list[bytes]:
     """Send everything at once on one connection; the answers, dates removed."""
     port = int(node.url.rpartition(":")[2])
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
         connection.sendall(b"".join(requests))
         with connection.makefile("rb") as stream:
             return [read_answer(stream, sent) for sent in requests[:count]]
@@ -102,7 +102,7 @@ def test_answers_keep_the_order_of_pipelined_requests(node: Running) -> None:
 def test_a_connection_serves_many_requests_one_after_the_other(node: Running) -> None:
     path = path_of(with_class(node))
     port = int(node.url.rpartition(":")[2])
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
         stream = connection.makefile("rb")
         seen = set()
         for number in range(50):
@@ -150,7 +150,7 @@ def test_limits_hold_on_the_short_way_too(node: Running) -> None:
     path = path_of(with_class(node))
     node.http.send("GET", path)
     port = int(node.url.rpartition(":")[2])
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=60)) as connection:
         connection.sendall(request(path, fields=f"X: {'x' * 20_000}\r\n"))
         with suppress(ConnectionResetError):
             assert connection.recv(100) == b""

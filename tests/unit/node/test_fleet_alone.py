@@ -84,12 +84,12 @@ def fleet_of(board_url: str, trust: bytes, data: Path) -> Iterator[HttpClient]:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            assert ready.wait(10)
-            with HttpClient(server.url, timeout_s=20) as http:
+            assert ready.wait(60)
+            with HttpClient(server.url, timeout_s=60) as http:
                 yield http
         finally:
             server.stop()
-            thread.join(timeout=20)
+            thread.join(timeout=60)
 
 
 def test_leaves_and_reports_are_taken_against_the_proven_lot(node: Running, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import json
 import socket
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -52,10 +53,12 @@ def held(database: Path) -> Iterator[None]:
 
 def until_taken(send: Callable[[], object]) -> None:
     """Send the same again, as a client does that was told to."""
-    for _ in range(1_000):
+    pause = threading.Event()
+    for _ in range(1_200):
         try:
             send()
         except Unavailable:
+            pause.wait(0.05)
             continue
         return
     raise AssertionError("it was never taken")

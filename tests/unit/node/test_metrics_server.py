@@ -18,7 +18,7 @@ LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? (-?[0-9.e+-]+
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 - a server of this test
+        with urlopen(url, timeout=60) as answer:  # noqa: S310 - a server of this test
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:

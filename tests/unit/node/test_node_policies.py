@@ -22,7 +22,7 @@ from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.tlog.checkpoint import Checkpoint
 from fieldpost.tlog.cosignature import cosign, format_cosignature
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Makers:

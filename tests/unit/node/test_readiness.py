@@ -18,7 +18,7 @@ from fieldpost.node.readiness import Readiness
 from fieldpost.testing.boards import BoardOnDisk
 from tests.unit.node.running_node import NOW, Running, with_class
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Room:

@@ -65,7 +65,7 @@ def running(limits: Limits = LIMITS) -> Iterator[Server]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield server
     finally:
         server.stop()
@@ -75,7 +75,7 @@ def running(limits: Limits = LIMITS) -> Iterator[Server]:
 
 def connect(server: Server) -> socket.socket:
     port = int(server.url.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
 def read_to_end(connection: socket.socket) -> bytes:

@@ -19,7 +19,7 @@ from fieldpost.node.posting import json_of_proofs
 from fieldpost.node.taking import Respond, ShortWay
 from tests.unit.node.running_node import LIMITS, Running, running
 
-WAIT_S = 20
+WAIT_S = 60
 JSON_HEAD = b"content-type: application/json"
 
 

@@ -100,19 +100,19 @@ def serving(certificate: Certificate) -> Iterator[int]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         assert server.url.startswith("https://127.0.0.1:")
         yield int(server.url.rpartition(":")[2])
     finally:
         server.stop()
-        thread.join(timeout=20)
+        thread.join(timeout=60)
 
 
 def connect(port: int, authority: Authority, name: str | None = "localhost") -> ssl.SSLSocket:
     context = ssl.create_default_context(cafile=str(authority.root))
     if name is None:  # as whoever asks by address: no name in the greeting
         context.check_hostname = False
-    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=60)
     return context.wrap_socket(plain, server_hostname=name)
 
 
@@ -157,7 +157,7 @@ def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority) -> None:
             context.set_ciphers("ALL:@SECLEVEL=0")
             with pytest.warns(DeprecationWarning, match="TLSv1_1") if not allowed else _nothing():
                 context.minimum_version = context.maximum_version = version
-            plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+            plain = socket.create_connection(("127.0.0.1", port), timeout=60)
             if allowed:
                 with context.wrap_socket(plain, server_hostname="localhost") as connection:
                     assert connection.version() == "TLSv1.2"
