@@ -38,7 +38,8 @@ from fieldpost.tlog.checkpoint import Checkpoint
 from fieldpost.tlog.cosignature import cosign, format_cosignature
 from tests.crash.rfc6962 import root_of
 
-WAIT_S: Final = 120.0
+# Everything that a cut may leave of a batch is judged before its posts are answered.
+WAIT_S: Final = 1_800.0
 ORIGIN: Final = "board.test/1"
 
 
