@@ -322,7 +322,9 @@ class EmbeddedEngine(PublishedReads):
                 self._trouble = str(error)
                 answer = Unavailable(str(error), _GIVEN_AWAY_S)
             except DiskFull as error:
-                answer = error  # told by the reserve, once
+                answer = error
+                if self._broken:  # what was not even begun the reserve tells, once
+                    tell(_log, "batch-not-written", posts=len(batch.posts), error=error)
             except FieldpostError as error:
                 self._trouble = str(error)
                 tell(_log, "batch-not-written", posts=len(batch.posts), error=error)

@@ -111,7 +111,8 @@ class HeadReserve:
         try:
             with open_partial(self._path, mode=0o600, disk=self._disk) as file:
                 # The batch's room too, for a moment: a quota is seen by nothing else.
-                file.append(os.urandom(self._wanted + _LEAST_BYTES - held))
+                while (left := self._wanted + _LEAST_BYTES - file.size) > 0:
+                    file.append(os.urandom(min(left, _LEAST_BYTES)))
                 file.sync()
                 file.truncate(self._wanted)
         except Unavailable:

@@ -22,15 +22,15 @@ def state_db_version(path: Path) -> tuple[int, int] | None:
 
     Raises Misconfigured, with what to do, for a file that cannot be read.
     """
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as db:
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             if version == 0:
                 return None
             return version, int(db.execute("SELECT size FROM log").fetchone()[0])
-    except (sqlite3.Error, TypeError, ValueError) as error:
+    except (sqlite3.Error, OSError, TypeError, ValueError) as error:
         raise Misconfigured(
             f"{path} cannot be read ({error}): stop the node and run `fieldpost node rebuild`, "
             "which makes it anew from the log"
