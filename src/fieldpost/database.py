@@ -20,8 +20,8 @@ _MOST_CACHED_KIB: Final = 32_768
 def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
     """Open or make the database at `path`, in autocommit, for any one thread at a time.
 
-    Raises sqlite3.Error, which the caller explains; Misconfigured where the file system cannot do
-    what it takes.
+    Raises sqlite3.Error, which the caller explains, also where it could only be read; Misconfigured
+    where the file system cannot do what it takes.
     """
     connection = sqlite3.connect(
         path, check_same_thread=False, isolation_level=None, timeout=timeout_s
@@ -31,6 +31,12 @@ def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_MOST_CACHED_KIB}")
         check_durable(connection, mode, path)
+        # A file that could not be opened for writing just now SQLite opens for reading, and leaves
+        # it at that. What is taken back writes nothing.
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("ROLLBACK")
     except BaseException:
         connection.close()
         raise

@@ -213,13 +213,17 @@ CAMPAIGNS: Final[dict[str, type[Campaign]]] = {
 }
 
 
-def make_all(name: str, folder: Path, *, share: int, seed: int) -> Found:
-    """One call of `share`, drawn by `seed`, under each fault in turn; with 1 all under all."""
+def make_all(name: str, folder: Path, *, share: int, seed: int, only: str = "") -> Found:
+    """One call of `share`, drawn by `seed`, under each fault in turn; with 1 all under all.
+
+    `only`: of the calls of one function.
+    """
     library = ctypes.CDLL(None)
     library.failing_last.restype = ctypes.c_char_p
     library.failing_calls.restype = ctypes.c_long
     campaign, found, chance = CAMPAIGNS[name](), Found(), Random(seed)
     campaign.prepare(folder / "prepared")
+    library.failing_only(only.encode())
 
     def arm(part: str, at: int, error: int = 0, after: int = 0) -> None:
         library.failing_arm(part.encode(), ctypes.c_long(at), error, after)
@@ -260,14 +264,24 @@ def make_all(name: str, folder: Path, *, share: int, seed: int) -> Found:
     return found
 
 
-def run(name: str, scratch: Path, *, share: int, seed: int) -> Found:
+def run(name: str, scratch: Path, *, share: int, seed: int, only: str = "") -> Found:
     """`make_all` in a process of its own, with the library. Skips where there is no compiler."""
     if which("cc") is None or not Path("/proc/self/fd").is_dir():
         pytest.skip("no C compiler (cc), or no Linux: calls of SQLite cannot be failed here")
     library = scratch / "failing.so"
     build = ["cc", *_COMPILE, "-o", str(library), str(SOURCE), "-ldl", "-pthread"]
     subprocess.run(build, check=True)
-    words = [name, "--share", str(share), "--seed", str(seed), "--folder", str(scratch)]
+    words = [
+        name,
+        "--share",
+        str(share),
+        "--seed",
+        str(seed),
+        "--folder",
+        str(scratch),
+        "--only",
+        only,
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "tests.crash.sqlite_faults", *words],
         stdout=subprocess.PIPE,
@@ -285,10 +299,12 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=sorted(CAMPAIGNS))
     parser.add_argument("--share", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="")
     parser.add_argument("--folder", type=Path, required=True)
     wanted = parser.parse_args(words)
     with TemporaryDirectory(dir=wanted.folder) as folder:
-        found = make_all(wanted.name, Path(folder), share=wanted.share, seed=wanted.seed)
+        share, seed = wanted.share, wanted.seed
+        found = make_all(wanted.name, Path(folder), share=share, seed=seed, only=wanted.only)
     facts = {"calls": found.calls, "failed": found.failed, "refused": found.refused}
     sys.stdout.write(json.dumps(facts | {"failures": found.failures}) + "\n")
 
