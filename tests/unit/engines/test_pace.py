@@ -41,6 +41,14 @@ def test_a_lone_post_waits_for_nobody(pace: Pace) -> None:
     assert [*waits, pace.gather_s(1), pace.admit_s(0), pace.patience_s(1)] == [0] * 6
 
 
+def test_eight_clients_that_take_turns_share_a_batch(pace: Pace) -> None:
+    pace.begin(8)
+    pace.ask()
+
+    assert pace.admit_s(6) > 0
+    assert pace.admit_s(7) == 0
+
+
 def test_a_lone_post_long_after_many_waits_for_nobody(pace: Pace, clocks: Clocks) -> None:
     pace.begin(1_000)
     pace.ask()
