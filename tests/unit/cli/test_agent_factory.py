@@ -62,3 +62,11 @@ def test_a_bad_image_is_refused_before_anything_is_made(
     with pytest.raises(Misconfigured, match=complaint):
         enrol(folder, *(base.format(folder) for base in bases))
     assert not (folder / "device").exists()
+
+
+def test_what_is_too_large_for_a_provisioning_record_is_not_read(folder: Path) -> None:
+    (folder / "prov").write_bytes(bytes(65_537))
+    words = ["--home", f"{folder}/device", "--provisioning", f"{folder}/prov", "--serial", "SN1"]
+    with pytest.raises(Misconfigured, match="too large"):
+        CliRunner().invoke(enrol_device, words, catch_exceptions=False)
+    assert not (folder / "device").exists()

@@ -138,6 +138,17 @@ def test_an_sbom_and_notes_are_served_by_their_digests(world: CliWorld, tmp_path
             assert http.fetch(f"/v1/blobs/sha256/{made[name]}") == path.read_bytes()
 
 
+def test_an_sbom_has_a_size_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a smaller limit than 64 MiB, so that the test needs no such file."""
+    sbom = tmp_path / "bom.json"
+    sbom.write_text(json.dumps(BOM))
+    monkeypatch.setattr("fieldpost.cli.sbom.MOST_BYTES", sbom.stat().st_size)
+    assert read_sbom(sbom).size == sbom.stat().st_size
+    monkeypatch.setattr("fieldpost.cli.sbom.MOST_BYTES", sbom.stat().st_size - 1)
+    with pytest.raises(Malformed, match="larger than"):
+        read_sbom(sbom)
+
+
 def test_a_broken_sbom_stops_a_release_before_anything_is_posted(
     world: CliWorld, tmp_path: Path
 ) -> None:

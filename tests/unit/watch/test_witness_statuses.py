@@ -25,9 +25,11 @@ from fieldpost.tlog.note import (
 )
 from fieldpost.tlog.policy import Group, Log, Policy, Witness, format_policy
 from fieldpost.tlog.witness import (
+    MAX_REQUEST_BYTES,
     Inconsistent,
     OtherSize,
     format_add_checkpoint,
+    parse_add_checkpoint,
     parse_known_size,
 )
 from fieldpost.watch.witness.keys import load_keys, make_keys
@@ -231,6 +233,13 @@ def test_a_request_over_the_limit_is_refused_unread(witness: ServedWitness, log:
     with pytest.raises((Malformed, Unavailable)):
         witness.http.send("POST", "/add-checkpoint", b"old 0\n\n" + b"x" * 400_000)
     assert witness.ask(log, 0, 7)
+
+
+def test_a_request_over_the_limit_is_not_taken_apart() -> None:
+    longest = b"old 0\n\n".ljust(MAX_REQUEST_BYTES, b"x")
+    assert parse_add_checkpoint(longest).old_size == 0
+    with pytest.raises(Malformed, match="more than"):
+        parse_add_checkpoint(longest + b"x")
 
 
 def test_a_quorum_of_the_policy_file_is_demanded_before_cosigning(tmp_path: Path) -> None:
