@@ -42,6 +42,7 @@ from fieldpost.node.config import parse_listen
 from fieldpost.signers.pkcs8 import parse_private_key
 from fieldpost.signers.pkcs11_uri import parse_token_uri
 from fieldpost.signers.software import SoftwareSigner
+from fieldpost.store.later import decode_pairs
 from fieldpost.watch.monitor.alarm import read_alarm
 from fieldpost.watch.monitor.expectations import parse_expectations
 from fieldpost.watch.monitor.webhook import read_secret
@@ -65,6 +66,7 @@ OWN: Final[dict[str, Target]] = {
     "watch.monitor.expectations.parse_expectations": Target(parse_expectations, "expectations"),
     "watch.monitor.alarm.read_alarm": Target(as_text(read_alarm), "alarm"),
     "watch.monitor.webhook.read_secret": Target(as_text(read_secret), "secret", (Misconfigured,)),
+    "store.later.decode_pairs": Target(lambda data: dict(decode_pairs(data)), "snapshot chunk"),
     # a device's and a maker's own files, and what programs beside them say
     "agent.memory.decode_memory": Target(decode_memory, "memory", (Malformed, Untrusted)),
     "agent.leaving.read_links": Target(read_links, "links"),

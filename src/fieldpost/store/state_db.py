@@ -6,10 +6,9 @@ keys and values, the receipts (digest of an entry -> index), the index of links,
 the batch replaced, and the size of the log that all this belongs to. So the file always describes
 the log at exactly one size. It can be deleted; the log rebuilds it.
 
-Keys are hashes, so the rows of a batch lie all over the table, nearly each in a page of its own,
-and most keys of a busy board are written again by the next batches. So a batch appends its writes
-to `later` as one value, and they go into the table together once they are many, and when the file
-is closed. To open it, or to read it, needs no room on the disk.
+A batch appends its written keys and its receipts to `later` as one row, and they go into their
+tables together once they are many, and when the file is closed (`fieldpost.store.later`). To open
+the file, or to read it, needs no room on the disk.
 
 Replaced values lead back to older maps: those of sizes that are not published yet, and of
 published ones that some device policy still needs. Of the latter the signed notes are kept too,
@@ -21,25 +20,29 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
-from fieldpost import cbor
 from fieldpost.database import connect, is_full
 from fieldpost.durable import DiskFull
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
-
-STATE_DB_VERSION: Final = 4
-_UPSERT: Final = (
-    "INSERT INTO state VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+from fieldpost.store.later import (
+    Later,
+    append_later,
+    decode_pairs,
+    encode_pairs,
+    places,
+    put,
+    read_later,
 )
+
+STATE_DB_VERSION: Final = 5
 _ASKED_AT_ONCE: Final = 128
-# Of at most three values each, far below what SQLite takes in one statement.
-_ROWS_AT_ONCE: Final = 200
-# Keys that wait in `later`, of all batches: 30 ms of work when they go into the table.
-_MOST_LATER: Final = 8_192
-_LATER: Final = "CREATE TABLE later (size INTEGER PRIMARY KEY, vals BLOB NOT NULL);"
+# Keys and receipts that wait in `later`, also those that were written again.
+_MOST_LATER: Final = 32_768
+_LATER: Final = (
+    "CREATE TABLE later (size INTEGER PRIMARY KEY, vals BLOB NOT NULL, receipts BLOB NOT NULL);"
+)
 _SCHEMA: Final = (
     """
 CREATE TABLE state (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -56,7 +59,11 @@ INSERT INTO block VALUES (1, 0);
 """
     + _LATER
 )
-STEPS: Final = {3: _LATER}
+_FROM_BEFORE: Final = "INSERT INTO later SELECT size, vals, x'' FROM before; DROP TABLE before;"
+STEPS: Final = {
+    3: _LATER,
+    4: "ALTER TABLE later RENAME TO before;" + _LATER + _FROM_BEFORE,
+}
 """Older versions, and what makes each one the newest. Whoever opens the file compares its values
 with the log in any case; to make them anew takes minutes for a board with 10^6 entries."""
 
@@ -85,6 +92,10 @@ class StateChange:
     links: Sequence[tuple[bytes, int, int]] = field(default=())
     height: int | None = None
 
+    def places(self) -> dict[bytes, tuple[int, int]]:
+        """(index, size of the log after the batch) of each entry, by its SHA-256."""
+        return {digest: (index, self.size) for digest, index in self.receipts}
+
 
 class StateDb:
     """The open database at `path`. Every method raises Unavailable if the disk fails.
@@ -95,7 +106,7 @@ class StateDb:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._later: dict[bytes, bytes] = {}
+        self._later = Later()
         self._lock = threading.Lock()
         with _explained(path):
             self._db = connect(path)
@@ -106,11 +117,11 @@ class StateDb:
             raise
 
     def close(self) -> None:
-        """Close the file. What waits goes into the table, if the disk lets it."""
-        if self._later:
+        """Close the file. What waits goes into its tables, if the disk lets it."""
+        if self._later.count:
             with suppress(Unavailable, Misconfigured):
                 self._call(_settle)
-            self._later = {}
+            self._later = Later()
         with self._lock:
             self._db.close()
 
@@ -128,7 +139,7 @@ class StateDb:
 
     def each_item(self) -> Iterator[tuple[bytes, bytes]]:
         """`items`, some at a time: for a map that is not wanted twice in memory."""
-        waiting = sorted(self._later.items(), reverse=True)
+        waiting = sorted(self._later.writes.items(), reverse=True)
         some = self._items_after(b"")
         while some:
             for item in some:
@@ -144,15 +155,21 @@ class StateDb:
 
     def find_receipt(self, digest: bytes) -> tuple[int, int]:
         """(index, size of the log after its batch) of the entry with this SHA-256, or NotFound."""
-        query = "SELECT position, size FROM receipt WHERE digest = ?"
-        row: tuple[int, int] | None = self._call(lambda db: db.execute(query, (digest,)).fetchone())
-        if row is None:
+        found = self.find_receipts([digest])
+        if digest not in found:
             raise NotFound(f"no entry with digest {digest.hex()}")
-        return row
+        return found[digest]
 
     def find_receipts(self, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
         """`find_receipt` of each digest that there is one for; few statements for many digests."""
-        return self._call(lambda db: _find_receipts(db, digests))
+        return self._call(lambda db: self._find_receipts(db, digests))
+
+    def _find_receipts(
+        self, db: sqlite3.Connection, digests: Sequence[bytes]
+    ) -> dict[bytes, tuple[int, int]]:
+        waiting = self._later.receipts
+        found = {digest: waiting[digest] for digest in digests if digest in waiting}
+        return found | _find_in_table(db, [digest for digest in digests if digest not in found])
 
     def links_since(self, record: bytes, epoch: int, *, size: int) -> list[int]:
         """The indexes below `size` of a record's links with a greater epoch, oldest first."""
@@ -173,7 +190,7 @@ class StateDb:
         def read(db: sqlite3.Connection) -> dict[bytes, bytes | None]:
             old: dict[bytes, bytes | None] = {}
             for (vals,) in db.execute(query, (size,)):
-                old.update(_decode_pairs(vals))
+                old.update(decode_pairs(vals))
             return old
 
         return self._call(read)
@@ -182,7 +199,7 @@ class StateDb:
         """All that `replaced_since` knows, by the size of the log after each batch."""
         query = "SELECT size, vals FROM replaced"
         return self._call(
-            lambda db: {size: dict(_decode_pairs(vals)) for size, vals in db.execute(query)}
+            lambda db: {size: dict(decode_pairs(vals)) for size, vals in db.execute(query)}
         )
 
     def heads(self) -> dict[int, bytes]:
@@ -210,22 +227,24 @@ class StateDb:
         self._call(lambda db: self._commit(db, changes, keep))
 
     def _commit(self, db: sqlite3.Connection, changes: Sequence[StateChange], keep: int) -> None:
+        new = Later()
+        for change in changes:
+            new.add(change.writes, change.places())
+        are_many = self._later.count + new.count > _MOST_LATER
         with _transaction(db):
             db.execute("DELETE FROM replaced WHERE size <= ?", (keep,))
-            writes: dict[bytes, bytes] = {}
             for change in changes:
                 self._write(db, change, keep)
-                writes.update(change.writes)
-            are_many = _are_many(self._later, writes)
+                if not are_many and change.size > change.before:
+                    append_later(db, change.size, change.writes, change.receipts)
             if are_many:
-                _put(db, self._later | writes)
-            elif writes:
-                row = changes[-1].size, _encode_pairs(writes)
-                db.execute("INSERT INTO later VALUES (?, ?)", row)
+                waiting = self._later
+                put(db, waiting.writes | new.writes, waiting.receipts | new.receipts)
+                db.execute("DELETE FROM later")
         if are_many:
-            self._later = {}
+            self._later = Later()
         else:
-            self._later.update(writes)
+            self._later.add(new.writes, new.receipts)
 
     def begin_with(self, changes: Iterable[StateChange], *, height: int) -> None:
         """Forget everything and know `changes` from size 0 on instead, in one transaction.
@@ -243,9 +262,9 @@ class StateDb:
             db.execute("UPDATE log SET size = 0")
             for change in changes:
                 self._write(db, change, change.size)
-                _put(db, change.writes)
+                put(db, change.writes, change.places())
             db.execute("UPDATE block SET height = ?", (height,))
-        self._later = {}
+        self._later = Later()
 
     def _write(self, db: sqlite3.Connection, change: StateChange, keep: int) -> None:
         moved = db.execute("UPDATE log SET size = ? WHERE size = ?", (change.size, change.before))
@@ -255,11 +274,9 @@ class StateDb:
             db.execute("UPDATE block SET height = ?", (change.height,))
         if change.size == change.before:
             return
-        receipts = sorted((digest, index, change.size) for digest, index in change.receipts)
-        _insert(db, "INSERT INTO receipt VALUES {}", receipts)
         db.executemany("INSERT INTO link VALUES (?, ?, ?)", change.links)
         if change.size > keep:
-            row = change.size, _encode_pairs(change.replaced)
+            row = change.size, encode_pairs(change.replaced)
             db.execute("INSERT INTO replaced VALUES (?, ?)", row)
 
     def _prepare(self) -> None:
@@ -273,7 +290,7 @@ class StateDb:
                 f"{self._path} is of version {version}, this program knows {STATE_DB_VERSION}: "
                 "`fieldpost node rebuild` makes it anew from the log"
             )
-        self._later = self._call(_read_later)
+        self._later = self._call(read_later)
 
     def _call(self, query: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock, _explained(self._path):
@@ -294,39 +311,19 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_later(db: sqlite3.Connection) -> dict[bytes, bytes]:
-    later: dict[bytes, bytes] = {}
-    for (vals,) in db.execute("SELECT vals FROM later ORDER BY size"):
-        for key, value in _decode_pairs(vals):
-            if value is None:
-                raise Malformed("no pairs of keys and values")
-            later[key] = value
-    return later
-
-
-def _are_many(later: Mapping[bytes, bytes], writes: Mapping[bytes, bytes]) -> bool:
-    """Whether both have more keys than may wait; put together only where it could be so."""
-    at_most = len(later) + len(writes)
-    return at_most > _MOST_LATER and len(later.keys() | writes.keys()) > _MOST_LATER
-
-
 def _settle(db: sqlite3.Connection) -> None:
-    """Put what waits into the table.
+    """Put what waits into the tables.
 
     As the file has it: after a failed batch it was opened anew, and may know more than whoever
     closes it later.
     """
     with _transaction(db):
-        _put(db, _read_later(db))
+        later = read_later(db)
+        put(db, later.writes, later.receipts)
+        db.execute("DELETE FROM later")
 
 
-def _put(db: sqlite3.Connection, writes: Mapping[bytes, bytes]) -> None:
-    """Put writes, and with them all that waits, into the table."""
-    _insert(db, _UPSERT, sorted(writes.items()))
-    db.execute("DELETE FROM later")
-
-
-def _find_receipts(
+def _find_in_table(
     db: sqlite3.Connection, digests: Sequence[bytes]
 ) -> dict[bytes, tuple[int, int]]:
     found: dict[bytes, tuple[int, int]] = {}
@@ -335,29 +332,9 @@ def _find_receipts(
         if len(some) > 1:
             # Filled up with one of them, so that SQLite compiles two statements and no more.
             some += some[:1] * (_ASKED_AT_ONCE - len(some))
-        query = (
-            f"SELECT digest, position, size FROM receipt WHERE digest IN {_places(1, len(some))}"  # noqa: S608 - question marks
-        )
+        query = f"SELECT digest, position, size FROM receipt WHERE digest IN {places(1, len(some))}"  # noqa: S608 - question marks
         found |= {digest: (position, size) for digest, position, size in db.execute(query, some)}
     return found
-
-
-def _insert(db: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Insert rows of one width, many in a statement.
-
-    The interpreter's lock is given back for each statement and not for each row, so that other
-    threads check the next posts meanwhile; and it is a third cheaper.
-    """
-    whole = len(rows) - len(rows) % _ROWS_AT_ONCE
-    for start in range(0, whole, _ROWS_AT_ONCE):
-        some = rows[start : start + _ROWS_AT_ONCE]
-        db.execute(sql.format(_places(len(some), len(some[0]))), [v for row in some for v in row])
-    if whole < len(rows):
-        db.executemany(sql.format(_places(1, len(rows[whole]))), rows[whole:])
-
-
-def _places(rows: int, width: int) -> str:
-    return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
 
 
 @contextmanager
@@ -370,18 +347,3 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-
-
-def _encode_pairs(pairs: Mapping[bytes, bytes] | Mapping[bytes, bytes | None]) -> bytes:
-    return cbor.encode(tuple(chain.from_iterable(pairs.items())))
-
-
-def _decode_pairs(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """Key, value, key, value… Raises Malformed for what `commit` never wrote."""
-    items = cbor.decode(data)
-    if not isinstance(items, tuple) or len(items) % 2:
-        raise Malformed("no pairs of keys and values")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, bytes) or not isinstance(value, bytes | None):
-            raise Malformed("no pairs of keys and values")
-        yield key, value

@@ -88,9 +88,7 @@ def test_a_batch_at_another_size_changes_nothing(db: StateDb) -> None:
 
 def test_a_batch_that_fails_half_way_changes_nothing(db: StateDb) -> None:
     db.commit(change(0, 2, {A: b"1"}), keep=0)
-    twice = StateChange(
-        before=2, size=4, writes={A: b"2"}, replaced={A: b"1"}, receipts=[(bytes(32), 2)]
-    )
+    twice = StateChange(before=2, size=4, writes={A: b"2"}, replaced={A: b"1"}, links=[(A, 0, 2)])
     with pytest.raises(Misconfigured, match="damaged"):
         db.commit(twice, keep=2)
     assert (db.size(), db.items()) == (2, [(A, b"1")])
@@ -143,7 +141,7 @@ def test_a_batch_of_any_size_is_kept_whole(tmp_path: Path, count: int) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("most", [0, 5, 8_192])
+@pytest.mark.parametrize("most", [0, 15, 8_192])
 def test_writes_that_wait_are_there_however_the_file_is_opened_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
@@ -158,6 +156,8 @@ def test_writes_that_wait_are_there_however_the_file_is_opened_next(
         copy_database(path, tmp_path / "copy.db")
         after_a_cut = StateDb(tmp_path / "copy.db")
         assert after_a_cut.items() == sorted(expected.items())
+        places = {bytes([n]) * 32: (n, n + 1) for n in range(size)}
+        assert after_a_cut.find_receipts([*places, bytes(31) + b"x"]) == places
         after_a_cut.close()
     assert list(db.each_item()) == sorted(expected.items())
     db.commit(change(12, 13, {A: b"last"}), keep=13)
@@ -165,7 +165,22 @@ def test_writes_that_wait_are_there_however_the_file_is_opened_next(
     with closing(sqlite3.connect(path)) as file:
         rows = file.execute("SELECT key, value FROM state ORDER BY key").fetchall()
         assert rows == sorted({**expected, A: b"last"}.items())
+        receipts = file.execute("SELECT digest, position, size FROM receipt ORDER BY 1").fetchall()
+        assert receipts == [(bytes([n]) * 32, n, n + 1) for n in range(13)]
         assert file.execute("SELECT count(*) FROM later").fetchone() == (0,)
+
+
+def test_keys_that_are_written_again_and_again_do_not_wait_for_ever(
+    db: StateDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file does not grow with the batches of a board that writes few keys."""
+    monkeypatch.setattr(state_db, "_MOST_LATER", 9)
+    waiting = []
+    for size in range(1, 12):
+        db.commit(change(size - 1, size, {A: bytes([size])}), keep=size)
+        waiting += db._db.execute("SELECT count(*) FROM later").fetchone()
+    assert waiting == [1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+    assert db.items() == [(A, b"\x0b")]
 
 
 def test_a_batch_that_fails_half_way_leaves_what_waits_as_it_was(
@@ -176,7 +191,7 @@ def test_a_batch_that_fails_half_way_leaves_what_waits_as_it_was(
     for most in (8_192, 0):
         monkeypatch.setattr(state_db, "_MOST_LATER", most)
         twice = StateChange(
-            before=2, size=4, writes={A: b"2"}, replaced={A: b"1"}, receipts=[(bytes(32), 2)]
+            before=2, size=4, writes={A: b"2"}, replaced={A: b"1"}, links=[(A, 0, 2)]
         )
         with pytest.raises(Misconfigured, match="damaged"):
             db.commit(twice, keep=2)
@@ -184,16 +199,45 @@ def test_a_batch_that_fails_half_way_leaves_what_waits_as_it_was(
     assert db.items() == [(A, b"1"), (B, b"1"), (C, b"3")]
 
 
-def test_waiting_writes_that_are_damaged_are_refused_with_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE later SET vals = x'8100'",
+        "UPDATE later SET receipts = x'00'",
+    ],
+)
+def test_what_waits_and_is_damaged_is_refused_with_what_to_do(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state.db"
     db = StateDb(path)
     db.commit(change(0, 2, {A: b"1"}), keep=0)
     copy_database(path, tmp_path / "copy.db")
     db.close()
     with closing(sqlite3.connect(tmp_path / "copy.db", isolation_level=None)) as file:
-        file.execute("UPDATE later SET vals = x'8100'")
+        file.execute(damage)
     with pytest.raises(Misconfigured, match="fieldpost node rebuild"):
         StateDb(tmp_path / "copy.db")
+
+
+def test_what_waits_in_a_file_of_the_version_before_is_kept(tmp_path: Path) -> None:
+    """Version 4, of which keys waited and receipts did not."""
+    path, copy = tmp_path / "state.db", tmp_path / "copy.db"
+    db = StateDb(path)
+    db.commit(change(0, 2, {A: b"1", B: b"1"}), keep=0)
+    copy_database(path, copy)
+    db.close()
+    with closing(sqlite3.connect(copy, isolation_level=None)) as file:
+        new = file.execute("SELECT sql FROM sqlite_master WHERE name = 'later'").fetchone()
+        file.execute("INSERT INTO receipt VALUES (?, 0, 2)", (bytes(32),))
+        file.execute("ALTER TABLE later DROP COLUMN receipts")
+        file.execute("PRAGMA user_version = 4")
+    opened = StateDb(copy)
+    assert opened.items() == [(A, b"1"), (B, b"1")]
+    assert opened.find_receipt(bytes(32)) == (0, 2)
+    opened.commit(change(2, 4, {A: b"2"}), keep=2)
+    opened.close()
+    with closing(sqlite3.connect(copy)) as file:
+        assert file.execute("SELECT sql FROM sqlite_master WHERE name = 'later'").fetchone() == new
+        assert file.execute("SELECT count(*) FROM receipt").fetchone() == (2,)
 
 
 def test_a_connection_that_is_closed_late_brings_nothing_old_back(tmp_path: Path) -> None:
