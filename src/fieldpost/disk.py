@@ -95,13 +95,16 @@ class OsDisk:
 
     def fsync_many(self, fds: Sequence[int]) -> None:
         """See `Disk`. At the same time, because a journal then writes once and not for each."""
-        if len(fds) < 2:
-            for fd in fds:
-                os.fsync(fd)
+        if not fds:
             return
-        synced = [_side_by_side().submit(os.fsync, fd) for fd in fds]
-        # Nobody may close a descriptor that is still at work.
-        wait(synced)
+        *others, own = fds
+        synced = [_side_by_side().submit(os.fsync, fd) for fd in others]
+        try:
+            # One is this thread's own, which only waits otherwise: nobody is woken for it.
+            os.fsync(own)
+        finally:
+            # Nobody may close a descriptor that is still at work.
+            wait(synced)
         for one in synced:
             one.result()
 

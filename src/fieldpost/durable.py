@@ -87,7 +87,7 @@ def write_files(
             directories |= dict.fromkeys(_make_missing(directory, disk))
     if not directories:
         return
-    temporaries = {path: _temporary_beside(path) for path in files}
+    temporaries = dict(zip(files, _temporaries_beside(files), strict=True))
     try:
         _fill_together({temporaries[path]: data for path, data in files.items()}, mode, disk)
         for path, temporary in temporaries.items():
@@ -164,12 +164,30 @@ def remove(path: Path, *, disk: Disk = OS) -> None:
 
 def remove_directory(directory: Path, *, disk: Disk = OS) -> None:
     """Remove a directory of files durably; one that is not there is already removed."""
-    with _explained(directory):
-        if directory.is_dir():
-            for path in directory.iterdir():
-                disk.unlink(path)
-            disk.rmdir(directory)
+    if _empty_out(directory, disk):
+        with _explained(directory):
             _sync_directory(disk, directory.parent)
+
+
+def discard_directory(directory: Path, *, disk: Disk = OS) -> None:
+    """Remove a directory of files that nobody needs, and wait for nothing.
+
+    After a power cut it may be there again, with all of its files or some.
+    """
+    _empty_out(directory, disk)
+
+
+def _empty_out(directory: Path, disk: Disk) -> bool:
+    """Remove a directory of files; whether there was one."""
+    with _explained(directory):
+        try:
+            paths = list(directory.iterdir())
+        except FileNotFoundError:
+            return False
+        for path in paths:
+            disk.unlink(path)
+        disk.rmdir(directory)
+        return True
 
 
 def make_dirs(path: Path, *, mode: int = 0o755, disk: Disk = OS) -> None:
@@ -307,8 +325,14 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _temporary_beside(path: Path) -> Path:
+    return next(_temporaries_beside([path]))
+
+
+def _temporaries_beside(paths: Iterable[Path]) -> Iterator[Path]:
     # The name does not grow with the target's, which may be as long as a name can be.
-    return path.with_name(f".{secrets.token_hex(8)}.tmp")
+    word = secrets.randbits(64)
+    for number, path in enumerate(paths):
+        yield path.with_name(f".{word ^ number:016x}.tmp")
 
 
 def _write_temporary(path: Path, data: bytes, mode: int, disk: Disk) -> Path:

@@ -347,8 +347,10 @@ def test_write_files_leaves_whole_files_and_nothing_else_whatever_fails(
 def test_fsyncs_side_by_side_tell_of_the_one_that_failed(tmp_path: Path) -> None:
     files = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in "abc"]
     os.close(files[1])
-    with pytest.raises(OSError, match="descriptor"):
-        durable.OS.fsync_many(files)
+    # By a thread of its own, and by the caller's.
+    for order in (files, [files[0], files[2], files[1]]):
+        with pytest.raises(OSError, match="descriptor"):
+            durable.OS.fsync_many(order)
     durable.OS.fsync_many([files[0], files[2]])
     os.close(files[0])
     os.close(files[2])
@@ -363,6 +365,17 @@ def test_remove_directory_is_durable_and_may_be_repeated(tmp_path: Path) -> None
     durable.remove_directory(folder, disk=disk)
     assert not folder.exists()
     assert disk.calls == ["unlink", "rmdir", "open", "fsync", "close"]
+
+
+def test_discard_directory_waits_for_nothing_and_may_be_repeated(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"")
+    disk = FaultyDisk()
+    durable.discard_directory(folder, disk=disk)
+    durable.discard_directory(folder, disk=disk)
+    assert not folder.exists()
+    assert disk.calls == ["unlink", "rmdir"]
 
 
 def test_writing_no_files_changes_nothing() -> None:

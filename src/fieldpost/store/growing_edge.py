@@ -46,14 +46,14 @@ class GrowingEdge:
 
         Bundles come before tiles. ValueError for an entry over 65,535 bytes or no entry.
         """
+        *others, last = entries
         growth = _Growth(self)
-        for entry in entries:
-            growth.append(entry)
+        growth.extend(others)
+        before_last = growth.compact_range()
+        growth.extend([last])
         growth.write_partial()
-        before_last = self.range.extend(growth.leaf_hashes[:-1])
-        after = before_last.append(growth.leaf_hashes[-1])
         edge = GrowingEdge(
-            after,
+            before_last.append(leaf_hash(last)),
             tuple(tuple(row) for row in growth.rows),
             tuple(growth.bundle),
             before_last.edge(),
@@ -87,22 +87,29 @@ class _Growth:
         self.size = edge.size
         self.rows = [list(row) for row in edge.rows]
         self.bundle = list(edge.bundle)
-        self.leaf_hashes: list[Hash] = []
         self.changed = {0}
         self.bundles: dict[str, bytes] = {}
         self.tiles: dict[str, bytes] = {}
+        self._range = edge.range
 
-    def append(self, entry: bytes) -> None:
-        digest = leaf_hash(entry)
-        self.leaf_hashes.append(digest)
-        self.bundle.append(entry)
-        self.rows[0].append(digest)
-        self.size += 1
-        if self.size % FULL_WIDTH == 0:
-            full = Tile(0, self.size // FULL_WIDTH - 1)
-            self.bundles[entries_path(full)] = encode_entry_bundle(self.bundle)
-            self.bundle.clear()
-            self._promote(0)
+    def compact_range(self) -> CompactRange:
+        """The compact range of all that was appended."""
+        row = self.rows[0]
+        self._range = self._range.extend(row[self._range.size % FULL_WIDTH :])
+        return self._range
+
+    def extend(self, entries: Sequence[bytes]) -> None:
+        done = 0
+        while some := entries[done : done + FULL_WIDTH - len(self.bundle)]:
+            self.bundle += some
+            self.rows[0] += map(leaf_hash, some)
+            self.size += len(some)
+            done += len(some)
+            if len(self.bundle) == FULL_WIDTH:
+                full = Tile(0, self.size // FULL_WIDTH - 1)
+                self.bundles[entries_path(full)] = encode_entry_bundle(self.bundle)
+                self.bundle.clear()
+                self._promote(0)
 
     def write_partial(self) -> None:
         if self.bundle:
@@ -120,7 +127,12 @@ class _Growth:
         self.tiles[tile_path(Tile(level, index))] = encode_tile(row)
         if level + 1 == len(self.rows):
             self.rows.append([])
-        self.rows[level + 1].append(MemoryTree(row).root())
+        root = MemoryTree(row).root()
+        self.rows[level + 1].append(root)
+        if level == 0:
+            # The tile's root stands for its leaves, which are hashed once and not for both.
+            whole = CompactRange(index, self._range.hashes[: index.bit_count()]).append(root)
+            self._range = CompactRange(whole.size * FULL_WIDTH, whole.hashes)
         self.changed.add(level + 1)
         row.clear()
         if len(self.rows[level + 1]) == FULL_WIDTH:

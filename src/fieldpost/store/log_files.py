@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from fieldpost.durable import OS, Disk, remove_directory, write_file, write_files
+from fieldpost.durable import OS, Disk, discard_directory, write_file, write_files
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.store.growing_edge import GrowingEdge
 from fieldpost.tlog.tiles import (
@@ -79,9 +79,12 @@ class LogFiles:
         self._superseded += superseded_directories(self._root, before, edge.size)
 
     def drop_superseded(self) -> None:
-        """Remove the partial files whose full ones became durable. Raises Unavailable."""
+        """Remove the partial files whose full ones became durable. Raises Unavailable.
+
+        Needless files do no harm, so nothing waits until they are gone for good.
+        """
         while self._superseded:
-            remove_directory(self._superseded[-1], disk=self._disk)
+            discard_directory(self._superseded[-1], disk=self._disk)
             self._superseded.pop()
 
     def read_tile(self, tile: Tile) -> bytes:

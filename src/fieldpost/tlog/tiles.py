@@ -130,7 +130,7 @@ def tile_at(*, level: int, index: int, size: int) -> Tile:
 
 def encode_tile(hashes: Sequence[Hash]) -> bytes:
     """The bytes of a tile: its hashes, one after the other."""
-    if not 1 <= len(hashes) <= FULL_WIDTH or any(len(item) != HASH_BYTES for item in hashes):
+    if not 1 <= len(hashes) <= FULL_WIDTH or {*map(len, hashes)} != {HASH_BYTES}:
         raise ValueError("a tile holds 1 to 256 hashes of 32 bytes")
     return b"".join(hashes)
 
@@ -144,9 +144,9 @@ def decode_tile(tile: Tile, data: bytes) -> list[Hash]:
 
 def encode_entry_bundle(entries: Sequence[bytes]) -> bytes:
     """The bytes of 1 to 256 entries of at most 65,535 bytes; ValueError for anything else."""
-    if not 1 <= len(entries) <= FULL_WIDTH or any(len(e) > MAX_ENTRY_BYTES for e in entries):
+    if not 1 <= len(entries) <= FULL_WIDTH or max(map(len, entries)) > MAX_ENTRY_BYTES:
         raise ValueError("an entry bundle holds 1 to 256 entries of at most 65,535 bytes")
-    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
 
 
 def decode_entry_bundle(data: bytes) -> list[bytes]:
