@@ -54,7 +54,7 @@ witness-deps: ## litewitness, pinned, by `go install` (requirements/go-tests.txt
 deploy-deps: ## Debian packages that deploy-try boots machines and builds images with
 	@tools/install_system_packages.sh requirements/system-deploy.txt deploy-deps
 
-deploy-try: dist ## the units under a real systemd, the container file built and run; needs root (ARGS="units")
+deploy-try: dist ## units under a real systemd, four operators, the container file; needs root (ARGS="units")
 	@nice $(BIN)/python -m tests.deploy $(ARGS)
 
 demo: $(STAMP) ## real firmware to 20 devices, lost keys, attacks, the way out (ENGINE=cometbft: 4 operators)

@@ -4,6 +4,7 @@
     make deploy-try                      all, a few minutes; the first run fetches a base system
     make deploy-try ARGS="units"         on a machine that systemd-nspawn boots
     make deploy-try ARGS="container"     by buildah, on a base image made here
+    make deploy-try ARGS="operators"     four machines, each an operator of one board
 
 One line for each claim. Where the host lacks something it is named, and nothing is tried.
 """
@@ -12,8 +13,9 @@ import argparse
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 
-from tests.deploy import container, machine, units
+from tests.deploy import container, machine, operator_units, units
 
 
 def _say(text: str) -> None:
@@ -42,16 +44,19 @@ def _try_units() -> bool:
     return True
 
 
-def _try_container() -> bool:
-    lacks = container.missing()
+def _try(name: str, lacks: str | None, checks: Callable[[], Iterator[str]]) -> bool:
     if lacks:
-        _say(f"NOT TRIED container: {lacks}")
+        _say(f"NOT TRIED {name}: {lacks}")
         return True
+    began = time.monotonic()
     try:
-        for line in container.checks():
-            _say(f"ok {line}")
+        for line in checks():
+            _say(f"ok {line}, {time.monotonic() - began:.0f} s")
+            began = time.monotonic()
+    except machine.NotTried as why:
+        _say(f"NOT TRIED {name}: {why}")
     except Exception:  # noqa: BLE001 - whatever it is, the claim does not hold
-        _say(f"FAILED container\n{traceback.format_exc()}")
+        _say(f"FAILED {name}\n{traceback.format_exc()}")
         return False
     return True
 
@@ -59,13 +64,14 @@ def _try_container() -> bool:
 def main() -> int:
     """Try what the command line names; 1 if something failed."""
     parser = argparse.ArgumentParser(prog="make deploy-try", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("units", "container"))
+    tries: dict[str, Callable[[], bool]] = {
+        "units": _try_units,
+        "container": lambda: _try("container", container.missing(), container.checks),
+        "operators": lambda: _try("operators", machine.missing(), operator_units.checks),
+    }
+    parser.add_argument("what", nargs="?", choices=tuple(tries))
     what = parser.parse_args().what
-    good = [
-        run()
-        for name, run in (("units", _try_units), ("container", _try_container))
-        if what in (None, name)
-    ]
+    good = [run() for name, run in tries.items() if what in (None, name)]
     return 0 if all(good) else 1
 
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine to deploy on: Debian with a systemd of its own as process 1, booted by systemd-nspawn.
 
-Base system and wheels are kept in .cache/deploy; each machine is a copy, removed at the end. It has
-a network of its own, which is a loopback and nothing else.
+Base system and wheels are kept in .cache/deploy; each machine is a layer over them, removed at the
+end. It has a network of its own: a loopback and nothing else, or a namespace that it is given.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,13 +27,22 @@ PACKAGES: Final = (
     *("nginx-light", "openssl", "procps", "iproute2"),
 )
 RELEASE: Final = "bookworm"
-_PATH: Final = f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH: Final = f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BOOT_S: Final = 120
-# nginx is started by whoever wants it; a network of one loopback is never online by itself.
+# Nobody configures the network from within, so nobody would ever say that it is online.
 _NOT_STARTED: Final = (
-    *("nginx.service", "systemd-networkd.service", "systemd-networkd.socket"),
+    *("systemd-networkd.service", "systemd-networkd.socket"),
     "systemd-networkd-wait-online.service",
 )
+# Two systemds in one control group would end each other's processes.
+_IN_GROUP: Final = """
+for all in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+  if test -w "$all/cgroup.procs"; then
+    mkdir -p "$all/$0" && echo $$ > "$all/$0/cgroup.procs"
+  fi
+done
+exec "$@"
+"""
 
 
 class Failed(Exception):
@@ -104,18 +114,61 @@ def wheels() -> Path:
 
 
 class Machine:
-    """A running machine: commands are run in it, as its root or as another user."""
+    """A machine that is on, or off: commands are run in it, as its root or as another user.
 
-    def __init__(self, root: Path, leader: int) -> None:
+    `network` is the path of a namespace; without one it has a loopback alone.
+    """
+
+    def __init__(self, root: Path, name: str, network: Path | None = None) -> None:
         self.root = root
-        self._leader = leader
+        self._name = name
+        self._network = network
+        self._leader = 0
+        self._booting: subprocess.Popen[bytes] | None = None
+
+    def boot(self) -> None:
+        """Switch it on, and wait until its systemd has started everything. Raises Failed."""
+        network = f"--network-namespace-path={self._network}" if self._network else None
+        words: Sequence[str | Path] = (
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit"),
+            *("--link-journal=no", "--console=pipe", f"--machine={self._name}"),
+            *(network or "--private-network", "-D", self.root),
+            *("--boot", "systemd.unit=multi-user.target"),
+        )
+        log = CACHE / f"boot-{self._name}.log"
+        with log.open("wb") as out:
+            self._booting = subprocess.Popen(
+                ["sh", "-c", _IN_GROUP, self._name, *map(str, words)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        self._leader = _leader_of(self._booting, log)
+        is_up = "systemctl is-system-running | grep -qE 'running|degraded'"
+        self.until("sh", "-c", is_up, what="boot", most_s=_BOOT_S)
+
+    def cut(self) -> None:
+        """Let it lose its power, so to say: every process is gone at once."""
+        os.kill(self._leader, signal.SIGKILL)
+        self._off()
+
+    def shut_down(self) -> None:
+        """Switch it off as one should, if it is on."""
+        if self._booting is not None:
+            self._booting.terminate()
+            self._off()
+
+    def _off(self) -> None:
+        if self._booting is not None:
+            self._booting.wait(_BOOT_S)
+            self._booting = None
 
     def run(self, *words: str, user: str | None = None, timeout: float = 180) -> str:
         """The output of a command. Raises Failed."""
         enter = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
         become = [] if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}"]
         become += [] if user is None else ["--init-groups"]
-        clean = ["env", "-i", f"PATH={_PATH}", "HOME=/root", "LANG=C.UTF-8"]
+        clean = ["env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8"]
         return call(*enter, *become, *clean, *words, timeout=timeout)
 
     def fails(self, *words: str) -> str:
@@ -165,51 +218,58 @@ def _install(root: Path) -> None:
 
 
 @contextmanager
+def layered(name: str, below: Path) -> Iterator[Path]:
+    """A folder that shows `below`, where whatever is written stays in a layer of its own."""
+    layer = CACHE / "layers" / name
+    shutil.rmtree(layer, ignore_errors=True)
+    for part in ("upper", "work", "root"):
+        (layer / part).mkdir(parents=True)
+    root = layer / "root"
+    options = f"lowerdir={below},upperdir={layer / 'upper'},workdir={layer / 'work'}"
+    call("mount", "-t", "overlay", "overlay", "-o", options, root)
+    try:
+        yield root
+    finally:
+        call("umount", root)
+        shutil.rmtree(layer, ignore_errors=True)
+
+
+@contextmanager
+def switched_on(root: Path, name: str, network: Path | None = None) -> Iterator[Machine]:
+    """A machine over this root, on at first, and off at the end."""
+    machine = Machine(root, name, network)
+    try:
+        machine.boot()
+        yield machine
+    finally:
+        machine.shut_down()
+        groups = Path("/sys/fs/cgroup").glob(f"**/{name}")
+        for group in [below for top in groups for below in (*top.rglob("*"), top)]:
+            with suppress(OSError):
+                group.rmdir()
+
+
+def quiet(root: Path) -> None:
+    """Keep services of a root from its start that have nothing to do on these machines."""
+    call("chroot", root, "systemctl", "--quiet", "mask", *_NOT_STARTED)
+
+
+@contextmanager
 def booted(*users: str) -> Iterator[Machine]:
     """A new machine with the wheel in /opt/fieldpost and system users of these names."""
-    root = CACHE / "root"
-    shutil.rmtree(root, ignore_errors=True)
-    call("cp", "-a", "--reflink=auto", base(), root)
-    try:
+    with layered("one", base()) as root:
         _install(root)
         for user in users:
             home = f"/var/lib/{user}"
             words = ("useradd", "--system", "--home-dir", home, "--shell", "/usr/sbin/nologin")
             call("chroot", root, *words, user)
-        call("chroot", root, "systemctl", "--quiet", "mask", *_NOT_STARTED)
-        with _process_one(root) as leader:
-            yield Machine(root, leader)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+        quiet(root)
+        call("chroot", root, "systemctl", "--quiet", "mask", "nginx.service")
+        with switched_on(root, "fieldpost-try") as machine:
+            yield machine
 
 
-@contextmanager
-def _process_one(root: Path) -> Iterator[int]:
-    words: Sequence[str | Path] = (
-        *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"),
-        *("--link-journal=no", "--console=pipe", "--machine=fieldpost-try"),
-        *("-D", root, "--boot", "systemd.unit=multi-user.target"),
-    )
-    log = CACHE / "boot.log"
-    with log.open("wb") as out:
-        booting = subprocess.Popen(
-            [str(word) for word in words], stdin=subprocess.DEVNULL, stdout=out, stderr=out
-        )
-        try:
-            leader = _leader_of(booting)
-            machine = Machine(root, leader)
-            machine.until(
-                *("sh", "-c", "systemctl is-system-running | grep -qE 'running|degraded'"),
-                what="boot",
-                most_s=_BOOT_S,
-            )
-            yield leader
-        finally:
-            booting.terminate()
-            booting.wait(60)
-
-
-def _leader_of(booting: "subprocess.Popen[bytes]") -> int:
+def _leader_of(booting: "subprocess.Popen[bytes]", log: Path) -> int:
     children = Path(f"/proc/{booting.pid}/task/{booting.pid}/children")
     end = time.monotonic() + _BOOT_S
     while time.monotonic() < end and booting.poll() is None:
@@ -217,4 +277,4 @@ def _leader_of(booting: "subprocess.Popen[bytes]") -> int:
         if found and Path(f"/proc/{found[0]}/comm").read_text().strip() == "systemd":
             return int(found[0])
         time.sleep(0.1)
-    raise Failed(f"it does not boot: {(CACHE / 'boot.log').read_text()[-2_000:]}")
+    raise Failed(f"it does not boot: {log.read_text()[-2_000:]}")

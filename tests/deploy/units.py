@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.conftest import REPOSITORY
+from tests.deploy.line import LINE
 from tests.deploy.machine import Failed, Machine, NotTried
 
 DEPLOY: Final = REPOSITORY / "deploy"
@@ -19,29 +20,6 @@ SITE: Final = "http://127.0.0.1"
 BOARD: Final = "http://127.0.0.1:8470"
 MOST_EXPOSED: Final = 2.0
 _DENIED: Final = ("/etc/x", "/usr/x", "/opt/fieldpost/x")
-_LINE: Final = """
-set -e
-cd /srv
-echo 'a long sentence that only you know' > passphrase
-fieldpost maker init --name "Example Lamps" --one-key
-fieldpost maker register --contact security@lamps.example --yes
-fieldpost class add lamp:r1 --family "Lamp One" --support-end 2036-12-31 --image-bytes 2000000
-fieldpost class trust lamp:r1 --out lamp.provisioning
-head -c 100000 /dev/urandom > old.bin
-head -c 100000 /dev/urandom > new.bin
-fieldpost agent enrol --home lamp --provisioning lamp.provisioning --serial P001 \
-  --base old.bin --base-sequence 1 --base-version 1.0
-sed -i 's|^health_check = .*|health_check = ["/bin/sh", "-c", "test -s $FIELDPOST_IMAGE"]|' \
-  lamp/agent.toml
-mkdir requests
-cp lamp/P001.enrol requests
-fieldpost lot enrol lamp:r1 --requests requests
-fieldpost release publish lamp:r1 old.bin --version 1.0
-fieldpost release publish lamp:r1 new.bin --version 1.1
-fieldpost rollout set lamp:r1 --offer 2=100%
-fieldpost agent once --home lamp
-fieldpost fleet status lamp:r1
-"""
 _MAKERS: Final = (
     "FIELDPOST_PASSPHRASE_FILE=/srv/passphrase",
     "FIELDPOST_HOME=/srv/maker",
@@ -111,7 +89,7 @@ def sandbox_holds(machine: Machine) -> None:
 
 def a_device_is_updated(machine: Machine) -> None:
     """The whole line from the wheel alone: posts, uploads into the sandbox, a device's update."""
-    machine.write("/srv/line.sh", _LINE)
+    machine.write("/srv/line.sh", f"set -e\ncd /srv\n{LINE}")
     said = machine.run("env", *_MAKERS, "sh", "/srv/line.sh", timeout=600)
     same("confirmed: " in said, True)
 

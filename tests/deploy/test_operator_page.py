@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page that operators type has what the try types, and nothing that it leaves out."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from fieldpost.cli.main import fieldpost
+from tests.deploy.network import Place
+from tests.deploy.operator_units import WAY
+from tests.deploy.page import Page
+
+HERE = Path(__file__).parent
+PAGE = Page.read(WAY)
+
+
+def typed() -> set[tuple[str, int]]:
+    """What `type` is called with in the story and in the way that it is told."""
+    found = set()
+    for name in ("operators.py", "operator_units.py"):
+        for node in ast.walk(ast.parse((HERE / name).read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", "") == "type"
+                and node.args
+            ):
+                heading, number = ([ast.unparse(word) for word in node.args] + ["0"])[:2]
+                if heading.strip("'") in PAGE.blocks:
+                    found.add((heading.strip("'"), int(number)))
+    return found
+
+
+def test_every_block_of_the_page_is_typed() -> None:
+    blocks = {(name, n) for name, found in PAGE.blocks.items() for n in range(len(found))}
+    assert typed() | {("Install", 0)} == blocks
+
+
+@pytest.mark.parametrize(
+    "line",
+    re.findall(
+        r"^runuser -u fieldpost -- fieldpost (.*)$",
+        "\n".join("".join(found) for found in PAGE.blocks.values()),
+        re.MULTILINE,
+    ),
+)
+def test_its_commands_have_these_options(line: str) -> None:
+    words = shlex.split(line.partition(" $(")[0])
+    command: click.Command = fieldpost
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None, line
+        command = found
+    known = {name for parameter in command.params for name in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_each_operator_types_its_own_name_address_and_the_agreed_time() -> None:
+    place = Place("oslo", "10.87.0.2")
+    text = PAGE.commands("Keys", 0, of=place, time="2026-01-01T00:00:00Z")
+    assert "operator init oslo" in text
+    assert "--url http://10.87.0.2 --p2p-address 10.87.0.2:26656" in text
+    assert "berlin" not in text
+    founding = PAGE.commands("Found the board", 0, of=place, time="2026-01-01T00:00:00Z")
+    assert "--time 2026-01-01T00:00:00Z" in founding
