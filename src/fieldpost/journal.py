@@ -169,6 +169,11 @@ EVENTS: Final[dict[str, Event]] = {
         logging.ERROR, "A bug met a request; its sender got 500.", ("id", "method", "noun")
     ),
     "certificate-loaded": Event(logging.INFO, "TLS uses these files now.", ("file", "until")),
+    "certificate-ended": Event(
+        logging.WARNING,
+        "The certificate that TLS uses has ended, by this machine's clock: clients refuse it.",
+        ("file", "until"),
+    ),
     "certificate-not-loaded": Event(
         logging.ERROR, "TLS goes on with the files before.", ("file", "error")
     ),

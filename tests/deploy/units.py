@@ -186,6 +186,27 @@ def a_certificate_is_taken_at_reload(machine: Machine) -> None:
     ready(machine, 8479)
 
 
+def it_serves_443_itself(machine: Machine) -> None:
+    """Without nginx, by the drop-in, and by it alone; nothing but that right is given."""
+    text = (DEPLOY / "node.toml").read_text().replace('"127.0.0.1:8470"', '"127.0.0.1:443"')
+    tls = '\n[tls]\ncertificate = "/etc/fieldpost/tls.pem"\nkey = "/etc/fieldpost/tls.key"\n'
+    machine.write("/etc/fieldpost/node.toml", text + tls)
+    machine.fails("systemctl", "restart", "fieldpost")
+    same("low-port.conf" in journal(machine), True)
+    install_unit(machine, "fieldpost.service", drop_in="low-port.conf")
+    machine.run("systemctl", "reset-failed", "fieldpost")
+    machine.run("systemctl", "start", "fieldpost")
+    ready(machine, 8479)
+    machine.run("curl", "-skf", "https://127.0.0.1/v1/board")
+    status = machine.run("cat", f"/proc/{main_process(machine, 'fieldpost')}/status")
+    same("CapEff:\t0000000000000400" in status and "CapBnd:\t0000000000000400" in status, True)
+    machine.run("rm", "/etc/systemd/system/fieldpost.service.d/low-port.conf")
+    machine.run("systemctl", "daemon-reload")
+    machine.write("/etc/fieldpost/node.toml", (DEPLOY / "node.toml").read_text())
+    machine.run("systemctl", "restart", "fieldpost")
+    ready(machine, 8479)
+
+
 def a_witness_cosigns(machine: Machine) -> None:
     """The witness's unit; the board demands it, and shows its line."""
     install_unit(machine, "fieldpost-witness.service")
@@ -285,6 +306,7 @@ CHECKS: Final[tuple[Callable[[Machine], None], ...]] = (
     wrong_settings_are_not_tried_again,
     nginx_serves_the_board,
     a_certificate_is_taken_at_reload,
+    it_serves_443_itself,
     a_witness_cosigns,
     a_mirror_follows,
     a_monitor_watches,

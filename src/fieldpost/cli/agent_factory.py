@@ -13,10 +13,11 @@ from fieldpost.agent.enrolment import Base, enrol
 from fieldpost.agent.home import Home
 from fieldpost.agent.selftest import is_fit, run_selftest
 from fieldpost.agent.slots.base import ONLY, name_of, parse_name
+from fieldpost.agent.trust import believe_factory
 from fieldpost.agent.world import World
 from fieldpost.cli.agent_home import device_home_option
 from fieldpost.cli.console import json_option, note, printable, show
-from fieldpost.errors import Misconfigured
+from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.identity.leaf import format_device_id
 from fieldpost.keys import Algorithm
 from fieldpost.suit.manifest import MAX_COMPONENTS
@@ -84,9 +85,17 @@ def enrol_device(
         factory = Base(images=_images(bases), sequence=base_sequence, version=base_version or "")
     elif base_sequence is not None or base_version is not None:
         raise Misconfigured("--base-sequence and --base-version go with --base IMAGE")
+    record = provisioning.read_bytes()
+    try:
+        believe_factory(record)
+    except Malformed as error:
+        raise Malformed(
+            f"{provisioning} is no provisioning record ({error}): the maker writes one by "
+            "`fieldpost class trust`"
+        ) from error
     made = enrol(
         Home(root),
-        provisioning=provisioning.read_bytes(),
+        provisioning=record,
         serial=serial,
         algorithm=_ALGORITHMS[algorithm],
         make_key=None if token is None else _key_in_token(token, serial),

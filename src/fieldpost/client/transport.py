@@ -26,6 +26,8 @@ from fieldpost.errors import Malformed, Misconfigured, Unavailable
 MIB: Final = 1024 * 1024
 _ERROR_BYTES: Final = 65_536
 _CHUNK_BYTES: Final = 262_144
+# How OpenSSL calls an answer that is not in TLS at all.
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 _STALE: Final = (
     http.client.RemoteDisconnected,
     http.client.CannotSendRequest,
@@ -212,8 +214,10 @@ class HttpClient:
             yield
         except ssl.SSLCertVerificationError as error:
             self.close()
+            reason = error.verify_message.rstrip(".")
             raise Unavailable(
-                f"{self.base_url}: its certificate is not accepted: {error.verify_message}"
+                f"{self.base_url}: its certificate is not accepted: {reason}; its operator must "
+                "renew it, or SSL_CERT_FILE must name who issued it"
             ) from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             # UnicodeError: a host name that has no form on the wire, as one with an empty label.
@@ -221,6 +225,8 @@ class HttpClient:
             reason = str(error) or type(error).__name__
             if isinstance(error, TimeoutError):
                 reason = "it took too long"
+            elif isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+                reason = "it speaks no TLS; write http://"
             raise Unavailable(f"{self.base_url} cannot be reached: {reason}") from error
         except BaseException:
             # Something of the answer may be left on the wire.

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from fieldpost.durable import OS, Disk
-from fieldpost.engines.board_files import log_directory
+from fieldpost.engines.board_files import has_signed, is_board, log_directory
 from fieldpost.engines.exclusive import DirectoryLock
 from fieldpost.engines.recovery import Watch, check_not_ahead, open_board
 from fieldpost.errors import Misconfigured
@@ -21,6 +21,8 @@ def rebuild_board(data: Path, *, watch: Watch | None = None, disk: Disk = OS) ->
     `open_board`.
     """
     assert not follows_blocks(data)
+    if not is_board(data) and not has_signed(data):
+        raise Misconfigured(f"{data} holds no board: name a node's data folder")
     lock = DirectoryLock(data)
     try:
         _set_aside(data, disk)

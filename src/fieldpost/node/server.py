@@ -165,8 +165,12 @@ def _listen(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
         except OSError as error:
             for other in bound:
                 other.close()
+            # Python adds the address, which stands here already.
+            reason = (error.strerror or str(error)).partition(" (while ")[0]
+            if isinstance(error, PermissionError) and port < 1_024:
+                reason += " for ports below 1024 (deploy/systemd/low-port.conf)"
             raise Misconfigured(
-                f"cannot listen on {host}:{port}: {error.strerror}; choose another --listen"
+                f"cannot listen on {host}:{port}: {reason}; choose another --listen"
             ) from error
     return bound
 

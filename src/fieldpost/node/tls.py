@@ -8,6 +8,7 @@ is signed. It keeps what they ask from the eyes of others.
 
 import logging
 import ssl
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,8 @@ class Certificate:
             ) from error
         until = datetime.fromtimestamp(expires, UTC).date().isoformat()
         tell(_log, "certificate-loaded", file=self._chain, until=until)
+        if expires < time.time():
+            tell(_log, "certificate-ended", file=self._chain, until=until)
         return context, expires
 
     def _refuse(self) -> str:

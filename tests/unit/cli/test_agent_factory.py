@@ -10,7 +10,7 @@ from fieldpost.agent.home import Home
 from fieldpost.agent.memory import load_memory
 from fieldpost.agent.status import read_status
 from fieldpost.cli.agent_factory import enrol_device
-from fieldpost.errors import Misconfigured
+from fieldpost.errors import Malformed, Misconfigured
 from fieldpost.testing.bundles import PaperBoard
 
 
@@ -69,4 +69,13 @@ def test_what_is_too_large_for_a_provisioning_record_is_not_read(folder: Path) -
     words = ["--home", f"{folder}/device", "--provisioning", f"{folder}/prov", "--serial", "SN1"]
     with pytest.raises(Misconfigured, match="too large"):
         CliRunner().invoke(enrol_device, words, catch_exceptions=False)
+    assert not (folder / "device").exists()
+
+
+def test_a_file_that_is_no_provisioning_record_is_named_with_who_writes_one(folder: Path) -> None:
+    words = ["--home", str(folder / "device"), "--serial", "SN1", "--provisioning"]
+    done = CliRunner().invoke(enrol_device, [*words, str(folder / "app")])
+    assert isinstance(done.exception, Malformed)
+    assert f"{folder}/app is no provisioning record" in str(done.exception)
+    assert "fieldpost class trust" in str(done.exception)
     assert not (folder / "device").exists()

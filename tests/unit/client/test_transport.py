@@ -310,3 +310,12 @@ def test_a_url_splits_into_base_and_path() -> None:
     assert split_url("http://h.example") == ("http://h.example", "/")
     with pytest.raises(Malformed):
         split_url("file:///etc/passwd")
+
+
+def test_tls_with_whoever_speaks_none_is_told_as_that() -> None:
+    with (
+        server(lambda one: one.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as url,
+        HttpClient(url.replace("http://", "https://")) as http,
+        pytest.raises(Unavailable, match="it speaks no TLS; write http://"),
+    ):
+        http.send("GET", "/")

@@ -127,6 +127,12 @@ def test_a_rebuild_refuses_a_damaged_log_and_says_who_names_the_file(board: Boar
         rebuild_board(board.data)
 
 
+def test_a_folder_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="holds no board: name a node's data folder"):
+        rebuild_board(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_rebuild_waits_for_no_running_node(board: BoardOnDisk) -> None:
     lock = DirectoryLock(board.data)
     with pytest.raises(Misconfigured, match="in use by another node process"):

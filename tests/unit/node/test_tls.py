@@ -26,7 +26,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from fieldpost.errors import Misconfigured
+from fieldpost.client.transport import HttpClient
+from fieldpost.errors import Misconfigured, Unavailable
 from fieldpost.node.config import Limits, TlsConfig
 from fieldpost.node.server import Server
 from fieldpost.node.setting import WrongSetting
@@ -47,15 +48,17 @@ class Authority:
         self.root.write_bytes(self._sign(self._name, self._key.public_key(), is_ca=True))
         self.issue()
 
-    def issue(self) -> int:
+    def issue(self, *, days: int = 36_500) -> int:
         """A new certificate and key in place of those before; its serial number."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        self.chain.write_bytes(self._sign(name, key.public_key(), is_ca=False))
+        self.chain.write_bytes(self._sign(name, key.public_key(), is_ca=False, days=days))
         self.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return self._serial
 
-    def _sign(self, name: x509.Name, key: ec.EllipticCurvePublicKey, *, is_ca: bool) -> bytes:
+    def _sign(
+        self, name: x509.Name, key: ec.EllipticCurvePublicKey, *, is_ca: bool, days: int = 36_500
+    ) -> bytes:
         self._serial += 1
         made = (
             x509.CertificateBuilder()
@@ -64,7 +67,7 @@ class Authority:
             .public_key(key)
             .serial_number(self._serial)
             .not_valid_before(BEGIN)
-            .not_valid_after(BEGIN + timedelta(days=36_500))
+            .not_valid_after(BEGIN + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         )
@@ -209,6 +212,28 @@ def test_a_broken_renewal_is_told_and_changes_nothing(
 def test_when_the_certificate_ends_is_known(authority: Authority) -> None:
     certificate = Certificate(authority.chain, authority.key)
     assert certificate.expires == int((BEGIN + timedelta(days=36_500)).timestamp())
+
+
+def test_a_certificate_that_has_ended_is_told(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        Certificate(authority.chain, authority.key)
+        assert "certificate-ended" not in caplog.text
+        authority.issue(days=1)
+        Certificate(authority.chain, authority.key)
+    assert "certificate-ended" in caplog.text
+    assert "until=2026-01-02" in caplog.text
+
+
+def test_a_client_says_who_must_act_about_a_certificate(authority: Authority) -> None:
+    advice = r"is not accepted: .*; its operator must renew it, or SSL_CERT_FILE"
+    with (
+        serving(Certificate(authority.chain, authority.key)) as port,
+        HttpClient(f"https://localhost:{port}") as http,
+        pytest.raises(Unavailable, match=advice),
+    ):
+        http.send("GET", "/")
 
 
 def test_each_broken_file_is_named_with_what_to_do(authority: Authority, tmp_path: Path) -> None:
