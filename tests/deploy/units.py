@@ -65,10 +65,11 @@ def install_unit(machine: Machine, name: str, *, drop_in: str | None = None) -> 
 
 
 def node_starts(machine: Machine) -> None:
-    """The unit starts a node with the shipped settings, and it is ready."""
-    install_unit(machine, "fieldpost.service")
-    machine.write("/etc/fieldpost/node.toml", (DEPLOY / "node.toml").read_text())
-    machine.run("systemctl", "start", "fieldpost")
+    """The operations guide's commands, from where the program is installed, start a node."""
+    guide = (REPOSITORY / "docs" / "operations" / "README.md").read_text()
+    block = guide[guide.index("```sh\nuseradd ") :].partition("\n```\n")[0]
+    shutil.copytree(DEPLOY, machine.root / "srv" / "deploy")
+    machine.run("sh", "-e", "-c", f"cd /srv\n{block[block.index('ln -sf ') :]}")
     ready(machine, 8479)
 
 

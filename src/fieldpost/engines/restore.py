@@ -14,6 +14,7 @@ from typing import Final
 from fieldpost.durable import OS, Disk, make_dirs, remove, write_file
 from fieldpost.engines.backup import Backup, copy_keys, known_size, read_backup
 from fieldpost.engines.board_files import is_board, keys_directory, log_directory
+from fieldpost.engines.exclusive import check_owner
 from fieldpost.engines.operator_keys import log_keys
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.tail import RESTORED, is_restored
@@ -44,6 +45,8 @@ def restore(
     knows that nothing was signed after it. Raises Misconfigured where a board is already, or for
     keys of another one; Untrusted and Malformed, which name the file, for a damaged log.
     """
+    if data.exists():
+        check_owner(data)
     backup = read_backup(folder)
     if is_board(data) and not (data / RESTORING).exists():
         raise Misconfigured(f"{data} holds a board: restore into an empty folder")
