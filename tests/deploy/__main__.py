@@ -5,6 +5,7 @@
     make deploy-try ARGS="units"         on a machine that systemd-nspawn boots
     make deploy-try ARGS="container"     by buildah, on a base image made here
     make deploy-try ARGS="operators"     four machines, each an operator of one board
+    make deploy-try ARGS="operator-containers"
 
 One line for each claim. Where the host lacks something it is named, and nothing is tried.
 """
@@ -15,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-from tests.deploy import container, machine, operator_units, units
+from tests.deploy import container, machine, operator_containers, operator_units, units
 
 
 def _say(text: str) -> None:
@@ -68,6 +69,9 @@ def main() -> int:
         "units": _try_units,
         "container": lambda: _try("container", container.missing(), container.checks),
         "operators": lambda: _try("operators", machine.missing(), operator_units.checks),
+        "operator-containers": lambda: _try(
+            "operator-containers", container.missing(), operator_containers.checks
+        ),
     }
     parser.add_argument("what", nargs="?", choices=tuple(tries))
     what = parser.parse_args().what

@@ -3,7 +3,7 @@
 
 The base image is made here, under the name that the file asks for: the base system of the other
 machine (`tests.deploy.machine`), with Python as `python` and the wheels that pip takes in place of
-an index. What CometBFT's image needs besides (Go, its proxy) is not built here.
+an index. The operator's image: `tests.deploy.operator_containers`.
 """
 
 import json
@@ -27,11 +27,11 @@ BASE_IMAGE: Final = "docker.io/library/python:3.11-slim-bookworm"
 IMAGE: Final = "localhost/fieldpost:try"
 NAME: Final = "fieldpost-try"
 _STORE: Final = ("--root", str(CACHE / "images"), "--runroot", str(CACHE / "images-run"))
-_PODMAN: Final = ("podman", *_STORE, "--runtime", "runc", "--cgroup-manager", "cgroupfs")
+PODMAN: Final = ("podman", *_STORE, "--runtime", "runc", "--cgroup-manager", "cgroupfs")
 _READY_S: Final = 120
 
 buildah = partial(call, "buildah", *_STORE)
-podman = partial(call, *_PODMAN)
+podman = partial(call, *PODMAN)
 
 
 def missing() -> str | None:
@@ -45,13 +45,14 @@ def missing() -> str | None:
 def checks() -> Iterator[str]:
     """Try it; a line for each claim that held. Raises Failed."""
     with TemporaryDirectory() as folder:
-        _make_base()
-        _build(Path(folder))
+        make_base()
+        build(Path(folder) / "context", IMAGE)
         yield "the container file builds from the wheel and the lock"
         yield from _try_image(Path(folder))
 
 
-def _make_base() -> None:
+def make_base() -> None:
+    """The image that the container file begins with. Raises Failed."""
     made = buildah("from", "scratch").strip()
     buildah("add", "--quiet", made, machine.base(), "/")
     buildah("run", "--isolation", "chroot", made, "--", "ln", "-sf", "python3", "/usr/bin/python")
@@ -59,13 +60,14 @@ def _make_base() -> None:
     buildah("commit", "--quiet", "--rm", made, BASE_IMAGE)
 
 
-def _build(context: Path) -> None:
-    """As the file's first lines say, in a context of what it copies."""
+def build(context: Path, image: str) -> None:
+    """As the file's first lines say, in a new context of what it copies."""
+    context.mkdir()
     shutil.copytree(REPOSITORY / "dist", context / "dist")
     (context / "requirements").mkdir()
     shutil.copy(REPOSITORY / "requirements" / "dev.lock", context / "requirements")
     here = ("--isolation", "chroot", "--pull-never", "--volume", f"{machine.wheels()}:/wheels:ro")
-    buildah("bud", "--format", "docker", *here, "-f", FILE, "-t", IMAGE, context)
+    buildah("bud", "--format", "docker", *here, "-f", FILE, "-t", image, context)
 
 
 def _try_image(folder: Path) -> Iterator[str]:

@@ -4,24 +4,30 @@
 import ast
 import re
 import shlex
+from itertools import chain
 from pathlib import Path
 
 import click
 import pytest
 
 from fieldpost.cli.main import fieldpost
+from tests.deploy import operator_containers, operator_units
 from tests.deploy.network import Place
-from tests.deploy.operator_units import WAY
 from tests.deploy.page import Page
 
 HERE = Path(__file__).parent
-PAGE = Page.read(WAY)
+UNITS, CONTAINERS = (Page.read(way.WAY) for way in (operator_units, operator_containers))
+# How the program is called there, and what is done in another way than by typing.
+CALL = (
+    r"^(?:runuser -u fieldpost -- fieldpost|podman run .* localhost/fieldpost-operator:\S+) (.+)$"
+)
+OTHERWISE = {("Install", 0), ("Build", 0)}
 
 
-def typed() -> set[tuple[str, int]]:
+def typed(page: Page, way: str) -> set[tuple[str, int]]:
     """What `type` is called with in the story and in the way that it is told."""
     found = set()
-    for name in ("operators.py", "operator_units.py"):
+    for name in ("operators.py", way):
         for node in ast.walk(ast.parse((HERE / name).read_text())):
             if (
                 isinstance(node, ast.Call)
@@ -29,23 +35,27 @@ def typed() -> set[tuple[str, int]]:
                 and node.args
             ):
                 heading, number = ([ast.unparse(word) for word in node.args] + ["0"])[:2]
-                if heading.strip("'") in PAGE.blocks:
+                if heading.strip("'") in page.blocks:
                     found.add((heading.strip("'"), int(number)))
     return found
 
 
-def test_every_block_of_the_page_is_typed() -> None:
-    blocks = {(name, n) for name, found in PAGE.blocks.items() for n in range(len(found))}
-    assert typed() | {("Install", 0)} == blocks
+@pytest.mark.parametrize(
+    ("page", "way"), [(UNITS, "operator_units.py"), (CONTAINERS, "operator_containers.py")]
+)
+def test_every_block_of_the_page_is_typed(page: Page, way: str) -> None:
+    blocks = {(name, n) for name, found in page.blocks.items() for n in range(len(found))}
+    assert typed(page, way) == blocks - OTHERWISE
 
 
 @pytest.mark.parametrize(
     "line",
-    re.findall(
-        r"^runuser -u fieldpost -- fieldpost (.*)$",
-        "\n".join("".join(found) for found in PAGE.blocks.values()),
-        re.MULTILINE,
-    ),
+    [
+        line
+        for page in (UNITS, CONTAINERS)
+        for block in chain.from_iterable(page.blocks.values())
+        for line in re.findall(CALL, block, re.MULTILINE)
+    ],
 )
 def test_its_commands_have_these_options(line: str) -> None:
     words = shlex.split(line.partition(" $(")[0])
@@ -60,9 +70,9 @@ def test_its_commands_have_these_options(line: str) -> None:
 
 def test_each_operator_types_its_own_name_address_and_the_agreed_time() -> None:
     place = Place("oslo", "10.87.0.2")
-    text = PAGE.commands("Keys", 0, of=place, time="2026-01-01T00:00:00Z")
+    text = UNITS.commands("Keys", 0, of=place, time="2026-01-01T00:00:00Z")
     assert "operator init oslo" in text
     assert "--url http://10.87.0.2 --p2p-address 10.87.0.2:26656" in text
     assert "berlin" not in text
-    founding = PAGE.commands("Found the board", 0, of=place, time="2026-01-01T00:00:00Z")
+    founding = UNITS.commands("Found the board", 0, of=place, time="2026-01-01T00:00:00Z")
     assert "--time 2026-01-01T00:00:00Z" in founding
