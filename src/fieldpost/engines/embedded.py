@@ -323,7 +323,7 @@ class EmbeddedEngine(PublishedReads):
                 answer = Unavailable(str(error), _GIVEN_AWAY_S)
             except DiskFull as error:
                 answer = error
-                if self._broken:  # what was not even begun the reserve tells, once
+                if self._broken:  # that a batch was not begun the reserve tells, once
                     tell(_log, "batch-not-written", posts=len(batch.posts), error=error)
             except FieldpostError as error:
                 self._trouble = str(error)

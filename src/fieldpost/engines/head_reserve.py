@@ -42,6 +42,7 @@ class HeadReserve:
         self._wanted = wanted_bytes
         self._disk = disk
         self._is_told = False
+        self._needed = _LEAST_BYTES
         self._not_before = float("-inf")
         self.held_bytes = self._path.stat().st_size if self._path.exists() else 0
 
@@ -64,7 +65,7 @@ class HeadReserve:
             return
         try:
             self.check_whole()
-            needed = _LEAST_BYTES + _LEAST_COPIES * batch_bytes
+            self._needed = needed = _LEAST_BYTES + _LEAST_COPIES * batch_bytes
             if (free := free_bytes(self._path.parent)) < needed:
                 raise DiskFull(
                     f"the disk is full: {free} bytes are free, and a batch needs {needed}; free "
@@ -100,10 +101,10 @@ class HeadReserve:
         with suppress(Unavailable):
             if missing < 0:
                 self._cut(self._wanted)
-            elif free_bytes(self._path.parent) >= missing + _LEAST_BYTES:
+            elif (free := free_bytes(self._path.parent) - missing) >= _LEAST_BYTES:
                 if missing:
                     self._fill(self.held_bytes)
-                if self._is_told:
+                if self._is_told and free >= self._needed:
                     self._is_told = False
                     tell(_log, "disk-has-room")
 
@@ -136,6 +137,8 @@ class HeadReserve:
 
     def _cut(self, size: int) -> None:
         with open_partial(self._path, mode=0o600, disk=self._disk) as file:
+            # Never longer: a hole holds no room. After an fsync that failed nothing is left.
+            size = min(size, file.size)
             file.truncate(size)
         self.held_bytes = size
 

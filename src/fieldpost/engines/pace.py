@@ -13,7 +13,7 @@ time only if posts go round in two halves: one is committed while the other is v
                         verified only after the batch
 
 Where few posts are on their way none of them waits for another. Every wait ends by itself, after
-some milliseconds, and before that when nobody uses the interpreter.
+some milliseconds; that for others to post again ends before when nobody uses the interpreter.
 """
 
 import time
@@ -94,7 +94,8 @@ class Pace:
 
     def patience_s(self, verified: int) -> float:
         """How long a batch of so many posts may wait for more to be verified."""
-        if verified >= min(self._on_their_way(0) / 2, _MOST_AWAITED):
+        flow = self._on_their_way(0)
+        if flow < MANY or verified >= min(flow / 2, _MOST_AWAITED):
             return 0
         return max(self._until - self._uptime(), 0)
 

@@ -16,11 +16,11 @@ def rebuild_board(data: Path, *, watch: Watch | None = None, disk: Disk = OS) ->
     """Make state.db anew from the log, every rule and signature judged again.
 
     Returns (entries of the log, keys of the state map). The old file stays as state.db.aside.
-    Not for an operator of a board that several run, whose blocks make it (`leave_to_blocks`).
-    Raises Misconfigured where the old one knows more than the log, or a node runs here, and as
-    `open_board`.
+    Raises Misconfigured where the old one knows more than the log, a node runs here, or several
+    operators run the board, whose blocks make it (`leave_to_blocks`); and as `open_board`.
     """
-    assert not follows_blocks(data)
+    if follows_blocks(data):
+        raise Misconfigured(f"{data} is an operator's of several: CometBFT's blocks make its state")
     if not is_board(data) and not has_signed(data):
         raise Misconfigured(f"{data} holds no board: name a node's data folder")
     lock = DirectoryLock(data)

@@ -24,6 +24,11 @@ _ROWS_AT_ONCE: Final = 200
 _UPSERT: Final = (
     "INSERT INTO state VALUES {} ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
+# Whoever had the file open before may have put the same rows there, when it was closed.
+_RECEIPT_UPSERT: Final = (
+    "INSERT INTO receipt VALUES {} ON CONFLICT (digest) "
+    "DO UPDATE SET position = excluded.position, size = excluded.size"
+)
 
 # (index, size of the log after the batch) by the SHA-256 of an entry.
 Receipts = Mapping[bytes, tuple[int, int]]
@@ -77,7 +82,7 @@ def put(db: sqlite3.Connection, writes: Mapping[bytes, bytes], receipts: Receipt
     """Put rows into their tables, many in a statement, those that lie together one by one."""
     _insert(db, _UPSERT, sorted(writes.items()))
     rows = sorted((digest, *place) for digest, place in receipts.items())
-    _insert(db, "INSERT INTO receipt VALUES {}", rows)
+    _insert(db, _RECEIPT_UPSERT, rows)
 
 
 def _insert(db: sqlite3.Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:

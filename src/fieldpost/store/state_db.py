@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from fieldpost.database import connect, is_full
-from fieldpost.durable import DiskFull
+from fieldpost.durable import DiskFull, free_bytes
 from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 from fieldpost.store.later import (
     Later,
@@ -40,6 +40,8 @@ STATE_DB_VERSION: Final = 5
 _ASKED_AT_ONCE: Final = 128
 # Keys and receipts that wait in `later`, also those that were written again.
 _MOST_LATER: Final = 32_768
+# What a row may take in the write-ahead log: a page of its own, and its share of those above.
+_ROW_ROOM_BYTES: Final = 5 * 1024
 _LATER: Final = (
     "CREATE TABLE later (size INTEGER PRIMARY KEY, vals BLOB NOT NULL, receipts BLOB NOT NULL);"
 )
@@ -107,6 +109,8 @@ class StateDb:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._later = Later()
+        # How many more may wait since the disk had no room for them.
+        self._beyond = 0
         self._lock = threading.Lock()
         with _explained(path):
             self._db = connect(path)
@@ -120,7 +124,7 @@ class StateDb:
         """Close the file. What waits goes into its tables, if the disk lets it."""
         if self._later.count:
             with suppress(Unavailable, Misconfigured):
-                self._call(_settle)
+                self._call(self._settle)
             self._later = Later()
         with self._lock:
             self._db.close()
@@ -228,23 +232,30 @@ class StateDb:
 
     def _commit(self, db: sqlite3.Connection, changes: Sequence[StateChange], keep: int) -> None:
         new = Later()
-        for change in changes:
-            new.add(change.writes, change.places())
-        are_many = self._later.count + new.count > _MOST_LATER
         with _transaction(db):
             db.execute("DELETE FROM replaced WHERE size <= ?", (keep,))
             for change in changes:
                 self._write(db, change, keep)
-                if not are_many and change.size > change.before:
+                if change.size > change.before:
                     append_later(db, change.size, change.writes, change.receipts)
-            if are_many:
-                waiting = self._later
-                put(db, waiting.writes | new.writes, waiting.receipts | new.receipts)
-                db.execute("DELETE FROM later")
-        if are_many:
-            self._later = Later()
-        else:
-            self._later.add(new.writes, new.receipts)
+                new.add(change.writes, change.places())
+        self._later.add(new.writes, new.receipts)
+        if self._later.count > _MOST_LATER + self._beyond:
+            self._settle(db)
+
+    def _settle(self, db: sqlite3.Connection) -> None:
+        """Put what waits into the tables if there is room for that; else it waits for more.
+
+        Not in a batch's transaction: nearly every row changes a page, tens of megabytes in all, and
+        a batch that needed them would be refused again and again by a disk that has room for it.
+        """
+        count = self._later.count
+        with suppress(Unavailable, sqlite3.OperationalError):
+            if free_bytes(self._path.parent) >= count * _ROW_ROOM_BYTES:
+                _settle(db)
+                self._later, self._beyond = Later(), 0
+                return
+        self._beyond = count - _MOST_LATER + _MOST_LATER // 4
 
     def begin_with(self, changes: Iterable[StateChange], *, height: int) -> None:
         """Forget everything and know `changes` from size 0 on instead, in one transaction.

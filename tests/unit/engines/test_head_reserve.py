@@ -114,6 +114,20 @@ def test_after_a_failure_it_is_not_tried_again_at_once(tmp_path: Path) -> None:
     assert reserve.is_whole
 
 
+def test_what_a_failed_fsync_lost_is_not_counted_as_room(tmp_path: Path) -> None:
+    class Failing(OsDisk):
+        def fsync(self, fd: int) -> None:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    made(tmp_path, OsDisk())
+    os.truncate(tmp_path / "reserve", WANTED - PIECE_BYTES)
+    reserve = HeadReserve(tmp_path, WANTED, disk=Failing())
+    reserve.restore(0.0)
+    assert (reserve.held_bytes, (tmp_path / "reserve").stat().st_size) == (0, 0)
+    made(tmp_path, OsDisk())
+    assert (tmp_path / "reserve").stat().st_blocks * 512 >= WANTED
+
+
 def test_what_room_would_not_mend_costs_nothing_of_it(tmp_path: Path) -> None:
     reserve = made(tmp_path, OsDisk())
     errors = [Unavailable("a token is away"), Unavailable("cannot use state.db")]

@@ -41,6 +41,15 @@ def test_a_lone_post_waits_for_nobody(pace: Pace) -> None:
     assert [*waits, pace.gather_s(1), pace.admit_s(0), pace.patience_s(1)] == [0] * 6
 
 
+def test_a_batch_of_few_waits_for_no_other(pace: Pace) -> None:
+    pace.begin(MANY - 1)
+    pace.ask()
+    assert pace.patience_s(1) == 0
+    pace.begin(MANY)
+    pace.ask()
+    assert pace.patience_s(1) > 0
+
+
 def test_eight_clients_that_take_turns_share_a_batch(pace: Pace) -> None:
     pace.begin(8)
     pace.ask()

@@ -183,6 +183,49 @@ def test_keys_that_are_written_again_and_again_do_not_wait_for_ever(
     assert db.items() == [(A, b"\x0b")]
 
 
+def test_who_opened_the_file_before_may_close_it_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a failed batch: the new one knows that the rows wait, and the old one moves them."""
+    monkeypatch.setattr(state_db, "_MOST_LATER", 9)
+    old = StateDb(tmp_path / "state.db")
+    old.commit(change(0, 2, {A: b"1"}), keep=0)
+    new = StateDb(tmp_path / "state.db")
+    old.close()
+    for size in range(3, 12):
+        new.commit(change(size - 1, size, {A: bytes([size])}), keep=size)
+    assert new.items() == [(A, b"\x0b")]
+    places = {bytes([n]) * 32: (n, n + 1) for n in range(2, 11)}
+    assert new.find_receipts([*places, bytes(32)]) == {bytes(32): (0, 2), **places}
+    new.close()
+
+
+@pytest.mark.parametrize("cause", ["free_bytes", "put"])
+def test_a_disk_without_room_for_what_waits_takes_batches_all_the_same(
+    db: StateDb, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """It is looked at again when a quarter more waits; with room everything is put in its place."""
+    monkeypatch.setattr(state_db, "_MOST_LATER", 8)
+    asked: list[int] = []
+
+    def refuse(*_: object) -> int:
+        asked.append(db._db.execute("SELECT count(*) FROM later").fetchone()[0])
+        if cause == "put":
+            raise sqlite3.OperationalError("database or disk is full")
+        return 0
+
+    with monkeypatch.context() as full:
+        full.setattr(state_db, cause, refuse)
+        for size in range(1, 9):
+            db.commit(change(size - 1, size, {A: bytes([size])}), keep=size)
+    assert asked == [5, 7]
+    assert db._db.execute("SELECT count(*) FROM later").fetchone() == (8,)
+    db.commit(change(8, 9, {A: b"last"}), keep=9)
+    assert db._db.execute("SELECT count(*) FROM later").fetchone() == (0,)
+    assert db.items() == [(A, b"last")]
+    assert len(db.find_receipts([bytes([n]) * 32 for n in range(9)])) == 9
+
+
 def test_a_batch_that_fails_half_way_leaves_what_waits_as_it_was(
     db: StateDb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
