@@ -15,7 +15,7 @@ from fieldpost.cli.console import json_option, moment, progress, show, table
 from fieldpost.cli.failures import FAMILIES
 from fieldpost.cli.options import board_option, home_options
 from fieldpost.client.transport import HttpClient
-from fieldpost.errors import Malformed, Misbehaviour, Misconfigured, Untrusted
+from fieldpost.errors import Malformed, Misbehaviour, Misconfigured, NotFound, Untrusted
 
 if TYPE_CHECKING:
     from fieldpost.watch.fsck_log import Read
@@ -87,14 +87,14 @@ def fsck(
             raise Misconfigured(f"{target} holds no board: name a node's folder, or its log's")
     except Misbehaviour:
         raise
-    except (Malformed, Untrusted) as error:
+    except (Malformed, NotFound, Untrusted) as error:
         raise _damaged(error, advice) from error
     _show(report, title=title, as_json=as_json)
     if report.damaged:
         ctx.exit(DAMAGED)
 
 
-def _damaged(error: Malformed | Untrusted, advice: str) -> Untrusted:
+def _damaged(error: Malformed | NotFound | Untrusted, advice: str) -> Untrusted:
     """A log that does not hold although its files are whole: one exit code, and what to do."""
     if isinstance(error, Untrusted):
         return Untrusted(error.reason, f"{error.detail}: {advice}")
@@ -134,7 +134,7 @@ def _reader(root: Path) -> "Read":
         try:
             return (root / path).read_bytes()
         except FileNotFoundError as error:
-            raise Untrusted("bad-proof", f"{root / path} is missing") from error
+            raise NotFound(f"{root / path} is missing") from error
         except OSError as error:
             if error.errno == errno.EIO:
                 what = f"{root / path} cannot be read: the disk reports an input/output error"

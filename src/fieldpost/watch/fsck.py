@@ -43,7 +43,7 @@ from fieldpost.watch.fsck_blobs import ReleaseList, check_site, missing_from
 from fieldpost.watch.fsck_chains import ChainCheck
 from fieldpost.watch.fsck_damage import Damage, find_damage
 from fieldpost.watch.fsck_folder import FolderCheck, check_note
-from fieldpost.watch.fsck_log import EntryTree, LogEntries, LogReading, Read
+from fieldpost.watch.fsck_log import EntryTree, LogEntries, LogReading, Read, through_growth
 from fieldpost.watch.fsck_report import Finding, Progress, Report, Unchecked
 
 # Told every batch that was judged.
@@ -103,6 +103,8 @@ class _Broken:
             "who signed the checkpoint",
             *unexplained,
         )
+        if self.size is None:
+            what = ("entries and tiles", *what)
         return Report(
             facts | {"entries_judged": self.judged},
             tuple(findings),
@@ -116,7 +118,7 @@ def check_log(read: Read, *, progress: Progress) -> Report:
     Raises Malformed and Untrusted where it does not hold and yet no file is damaged; and what
     `read` raises.
     """
-    held = _check(read, progress=progress)
+    held = _check(through_growth(read), progress=progress)
     named = [Finding(one.path, one.what, COPY_AGAIN) for one in held.damaged]
     alone = Unchecked("manifests and artifacts", "this is a log alone")
     if isinstance(held, _Broken):
@@ -126,7 +128,7 @@ def check_log(read: Read, *, progress: Progress) -> Report:
 
 def check_url(http: HttpClient, read: Read, *, progress: Progress, blobs: bool = True) -> Report:
     """`check_log` for a node or mirror, and what it serves of every release, unless told not to."""
-    held = _check(read, progress=progress)
+    held = _check(through_growth(read), progress=progress)
     damaged = [
         Finding(f"{http.base_url}/log/{one.path}", one.what, ASK_ANOTHER) for one in held.damaged
     ]
@@ -151,6 +153,7 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
     Raises as `check_log`.
     """
     folder = FolderCheck(data)
+    read = through_growth(read)
     try:
         held = _check(read, progress=progress, follow=folder.follow, marked=_marked(data))
         damaged = [Finding(str(data / "log" / d.path), d.what, COPY_AGAIN) for d in held.damaged]
@@ -218,11 +221,13 @@ def _check(
         note = read("checkpoint")
         claimed = parse_checkpoint(parse_note(note).text)
     except (Malformed, NotFound, Untrusted) as error:
-        with progress("looking for every damaged file", 1):
-            damaged = [Damage("checkpoint", f"it is damaged: {error}")]
-            if not marked:
-                return _Broken(None, 0, damaged)
+        what = "it is missing" if isinstance(error, NotFound) else f"it is damaged: {error}"
+        damaged = [Damage("checkpoint", what)]
+        if not marked:
+            return _Broken(None, 0, damaged)
+        with progress("looking for every damaged file", 1) as advance:
             head, found = find_damage(read, marked)
+            advance(1)
             return _Broken(head.size, 0, damaged + found)
     collected = _Collected()
     try:
@@ -230,8 +235,9 @@ def _check(
     except (Misbehaviour, Unavailable):
         raise
     except FieldpostError:
-        with progress("looking for every damaged file", 1):
+        with progress("looking for every damaged file", 1) as advance:
             head, damaged = find_damage(read, [claimed, *marked])
+            advance(1)
         if head is not claimed:
             lies = "it is damaged: the files make what the node signed last"
             damaged.insert(0, Damage("checkpoint", lies))

@@ -61,9 +61,17 @@ def find_damage(read: Read, heads: Sequence[Checkpoint]) -> tuple[Checkpoint, li
     Nothing is damaged where every file is what that head signs. At most `MOST_NAMED` are named.
     Raises what `read` raises for files that may not be read.
     """
-    found = [(head, *_survey(read, head)) for head in heads]
-    head, _, damage = next((one for one in found if one[1]), found[0])
-    return head, damage
+    found: list[tuple[Checkpoint, list[Damage]]] = []
+    asked: set[tuple[int, Hash]] = set()
+    for head in heads:
+        if (head.size, head.root) in asked:
+            continue
+        asked.add((head.size, head.root))
+        is_proven, damage = _survey(read, head)
+        if is_proven:
+            return head, damage
+        found.append((head, damage))
+    return found[0]
 
 
 def _survey(read: Read, head: Checkpoint) -> tuple[bool, list[Damage]]:
@@ -146,8 +154,8 @@ def _truth(accounts: _Accounts, head: Checkpoint) -> tuple[list[Hash], list[Hash
 def _choose(votes: Sequence[Hash | None], *, agreed: bool) -> Hash | None:
     """What two of three say, if that is asked for; else what the first says that says anything."""
     said = [vote for vote in votes if vote is not None]
-    if agreed:
-        said.sort(key=said.count, reverse=True)
+    if agreed and said:
+        return max(said, key=said.count)
     return said[0] if said else None
 
 

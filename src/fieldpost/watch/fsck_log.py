@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All files of a log, read once and checked against each other (docs/spec/log.md).
 
+A log may grow meanwhile: a partial file that its node dropped is found in the full one.
 Entries are believed when they hash to the checkpoint's root, tiles when they are what the entries
 hash to. Where that fails `fsck_damage` names what is damaged. Of each 256 entries one hash is kept,
 so a log of any length fits.
@@ -10,14 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, overload
 
-from fieldpost.errors import Malformed, Untrusted
+from fieldpost.errors import Malformed, NotFound, Untrusted
 from fieldpost.tlog.hashing import Hash, leaf_hash
 from fieldpost.tlog.tiles import (
     FULL_WIDTH,
     Tile,
     decode_entry_bundle,
+    decode_tile,
+    encode_entry_bundle,
     encode_tile,
     entries_path,
+    parse_entries_path,
+    parse_tile_path,
     tile_at,
     tile_path,
     tiles_for,
@@ -28,6 +33,36 @@ from fieldpost.tlog.treehead import Checkpoint
 # read(path below the log's folder) → bytes
 Read = Callable[[str], bytes]
 BUNDLE_LEVEL: Final = 8
+
+
+def through_growth(read: Read) -> Read:
+    """`read`, which finds the file of a part that is gone in the whole one that took its place.
+
+    It raises NotFound where neither is there, and Malformed where the whole one is damaged.
+    """
+
+    def find(path: str) -> bytes:
+        try:
+            return read(path)
+        except NotFound as missing:
+            if ".p/" not in path:
+                raise
+            try:
+                return _cut_out(path, read)
+            except NotFound:
+                raise missing from None
+
+    return find
+
+
+def _cut_out(path: str, read: Read) -> bytes:
+    if path.startswith("tile/entries/"):
+        part = parse_entries_path(path)
+        return encode_entry_bundle(
+            decode_entry_bundle(read(entries_path(part.full())))[: part.width]
+        )
+    part = parse_tile_path(path)
+    return encode_tile(decode_tile(part.full(), read(tile_path(part.full())))[: part.width])
 
 
 class EntryTree:

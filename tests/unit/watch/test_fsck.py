@@ -10,7 +10,7 @@ import pytest
 
 from fieldpost.client.transport import HttpClient
 from fieldpost.durable import write_file
-from fieldpost.errors import Misconfigured, Untrusted
+from fieldpost.errors import Misconfigured, NotFound, Untrusted
 from fieldpost.keys import Algorithm
 from fieldpost.store.log_files import read_file
 from fieldpost.testing.boards import BoardOnDisk
@@ -18,7 +18,7 @@ from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.tlog.checkpoint import parse_checkpoint, sign_checkpoint
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import Note, format_note, parse_note
-from fieldpost.tlog.tiles import Tile, encode_entry_bundle
+from fieldpost.tlog.tiles import Tile, decode_entry_bundle, encode_entry_bundle, encode_tile
 from fieldpost.tlog.tree import MemoryTree, read_compact_range
 from fieldpost.watch.fsck import check_folder, check_log, check_url
 from fieldpost.watch.fsck_log import LogEntries, Read, tree_of
@@ -96,6 +96,34 @@ def test_a_damaged_file_is_named_also_where_the_rules_meet_it_first(
     assert [one.file for one in report.damaged] == ["tile/entries/000.p/10"]
     assert report.unchecked[0].what == "signatures, rules and states from entry 0 on"
     assert report.facts == {"entries": 10, "entries_judged": 0}
+
+
+def test_a_log_that_grows_while_it_is_checked_is_not_damaged(board: BoardOnDisk) -> None:
+    """Its node drops the last part once the whole file is there."""
+    real = reader(board.data / "log")
+    entries = [*decode_entry_bundle(real("tile/entries/000.p/10")), *([b"later"] * 246)]
+    grown = {
+        "tile/entries/000": encode_entry_bundle(entries),
+        "tile/0/000": encode_tile([*map(leaf_hash, entries)]),
+    }
+
+    def read(path: str) -> bytes:
+        if ".p/" in path:
+            raise NotFound(path)
+        return grown[path] if path in grown else real(path)
+
+    report = check_log(read, progress=silent)
+    assert (report.damaged, report.facts["entries"]) == ((), 10)
+    del grown["tile/0/000"]
+    (found,) = check_log(read, progress=silent).damaged
+    assert (found.file, found.what) == ("tile/0/000.p/10", "it is missing")
+
+
+def test_without_a_head_it_is_said_that_nothing_was_looked_at(board: BoardOnDisk) -> None:
+    (board.data / "log" / "checkpoint").unlink()
+    report = checked(board.data)
+    assert [(one.file, one.what) for one in report.damaged] == [("checkpoint", "it is missing")]
+    assert report.unchecked[0].what == "entries and tiles"
 
 
 def test_a_mirrors_folder_holds_and_says_what_it_has_not(

@@ -102,6 +102,19 @@ def test_files_of_all_kinds_are_named_together_while_one_account_of_each_place_i
     assert set(named(files, head)) == harmed
 
 
+def test_what_two_of_three_say_of_each_place_is_the_truth(
+    long: tuple[Files, Checkpoint],
+) -> None:
+    """No kind of file is whole, and none of the heads is blamed for it."""
+    files, head = dict(long[0]), long[1]
+    above = bytearray(files["tile/1/000.p/3"])
+    above[2 * 32] ^= 1
+    files["tile/1/000.p/3"] = bytes(above)
+    bundle, tile = "tile/entries/000", "tile/0/001"
+    files[bundle], files[tile] = files[bundle][:-1] + b"?", files[tile][:-1] + b"?"
+    assert set(named(files, head)) == {bundle, tile, "tile/1/000.p/3"}
+
+
 def test_of_two_accounts_that_are_both_damaged_the_readable_one_is_doubted(
     long: tuple[Files, Checkpoint],
 ) -> None:
