@@ -139,7 +139,9 @@ class ContainerSite(Site):
 
     def bring_back(self) -> None:
         """See Site."""
-        podman("start", self._name)
+        # What podman-restart.service does at boot; the operators share one store here.
+        after_boot = ("--filter", "restart-policy=always", "--filter", f"name={self._name}")
+        podman("start", "--all", *after_boot)
 
     def check_contained(self) -> None:
         """See Site."""

@@ -19,9 +19,11 @@ HERE = Path(__file__).parent
 UNITS, CONTAINERS = (Page.read(way.WAY) for way in (operator_units, operator_containers))
 # How the program is called there, and what is done in another way than by typing.
 CALL = (
-    r"^(?:runuser -u fieldpost -- fieldpost|podman run .* localhost/fieldpost-operator:\S+) (.+)$"
+    r"^ *(?:runuser -u fieldpost -- fieldpost|podman run .* localhost/fieldpost-operator:\S+) (.+)$"
 )
-OTHERWISE = {("Install", 0), ("Build", 0)}
+OTHERWISE = {("Install", 0), ("Build", 0), ("Reboots", 0)}
+IN_PARENTHESES = re.compile(r"^\(\n.*?^\)$", re.MULTILINE | re.DOTALL)
+GOES_ELSEWHERE = re.compile(r"(?:^|[;&|{])\s*(?:cd|pushd|popd)\b", re.MULTILINE)
 
 
 def typed(page: Page, way: str) -> set[tuple[str, int]]:
@@ -46,6 +48,30 @@ def typed(page: Page, way: str) -> set[tuple[str, int]]:
 def test_every_block_of_the_page_is_typed(page: Page, way: str) -> None:
     blocks = {(name, n) for name, found in page.blocks.items() for n in range(len(found))}
     assert typed(page, way) == blocks - OTHERWISE
+
+
+def leaves_its_folder(block: str) -> bool:
+    """Whether a shell that typed this is in another folder than before."""
+    return GOES_ELSEWHERE.search(IN_PARENTHESES.sub("", block)) is not None
+
+
+def test_every_block_ends_in_the_folder_where_it_began() -> None:
+    for page in (UNITS, CONTAINERS):
+        for name, blocks in page.blocks.items():
+            assert not any(map(leaves_its_folder, blocks)), name
+
+
+@pytest.mark.parametrize(
+    ("block", "leaves"),
+    [
+        ("cd data\nls\n", True),
+        ("mkdir data && cd data\n", True),
+        ("(\n  cd data &&\n  ls\n)\ncd data\n", True),
+        ("(\n  cd data &&\n  ls\n)\nls data\n", False),
+    ],
+)
+def test_a_shell_that_goes_elsewhere_is_noticed(block: str, leaves: bool) -> None:
+    assert leaves_its_folder(block) is leaves
 
 
 @pytest.mark.parametrize(
