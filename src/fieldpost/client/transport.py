@@ -26,6 +26,16 @@ from fieldpost.errors import Malformed, Misconfigured, Unavailable
 MIB: Final = 1024 * 1024
 _ERROR_BYTES: Final = 65_536
 _CHUNK_BYTES: Final = 262_144
+# Who must act about a certificate, by OpenSSL's number of what is wrong with it.
+_NOT_YET, _ENDED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+_ANOTHER: Final = "write the URL with a name that it is for, or its operator must get one for this"
+_WHAT_TO_DO: Final = {
+    _NOT_YET: "set this machine's clock if it is behind, else its operator must set theirs",
+    _ENDED: "its operator must renew it, unless this machine's clock is ahead",
+    _OTHER_NAME: _ANOTHER,
+    _OTHER_ADDRESS: _ANOTHER,
+}
+_UNKNOWN_ISSUER: Final = "its operator must renew it, or SSL_CERT_FILE must name who issued it"
 # How OpenSSL calls an answer that is not in TLS at all.
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL")
 _STALE: Final = (
@@ -215,9 +225,9 @@ class HttpClient:
         except ssl.SSLCertVerificationError as error:
             self.close()
             reason = error.verify_message.rstrip(".")
+            advice = _WHAT_TO_DO.get(error.verify_code, _UNKNOWN_ISSUER)
             raise Unavailable(
-                f"{self.base_url}: its certificate is not accepted: {reason}; its operator must "
-                "renew it, or SSL_CERT_FILE must name who issued it"
+                f"{self.base_url}: its certificate is not accepted: {reason}; {advice}"
             ) from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             # UnicodeError: a host name that has no form on the wire, as one with an empty label.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -48,16 +49,24 @@ class Authority:
         self.root.write_bytes(self._sign(self._name, self._key.public_key(), is_ca=True))
         self.issue()
 
-    def issue(self, *, days: int = 36_500) -> int:
+    def issue(self, *, days: int = 36_500, begin: datetime = BEGIN, host: str = "localhost") -> int:
         """A new certificate and key in place of those before; its serial number."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        self.chain.write_bytes(self._sign(name, key.public_key(), is_ca=False, days=days))
+        made = self._sign(name, key.public_key(), is_ca=False, days=days, begin=begin, host=host)
+        self.chain.write_bytes(made)
         self.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return self._serial
 
     def _sign(
-        self, name: x509.Name, key: ec.EllipticCurvePublicKey, *, is_ca: bool, days: int = 36_500
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        is_ca: bool,
+        days: int = 36_500,
+        begin: datetime = BEGIN,
+        host: str = "localhost",
     ) -> bytes:
         self._serial += 1
         made = (
@@ -66,10 +75,10 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(self._serial)
-            .not_valid_before(BEGIN)
-            .not_valid_after(BEGIN + timedelta(days=days))
+            .not_valid_before(begin)
+            .not_valid_after(begin + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         )
         if is_ca:
             usage = x509.KeyUsage(
@@ -234,6 +243,34 @@ def test_a_client_says_who_must_act_about_a_certificate(authority: Authority) ->
         pytest.raises(Unavailable, match=advice),
     ):
         http.send("GET", "/")
+
+
+@pytest.mark.parametrize(
+    ("url_host", "issued", "advice"),
+    [
+        ("127.0.0.1", {}, "mismatch.*; write the URL with a name that it"),
+        ("localhost", {"host": "board.example"}, "mismatch.*; write the URL with a name that"),
+        ("localhost", {"begin": BEGIN.replace(year=2100)}, "not yet valid; set this machine"),
+        ("localhost", {"days": 1}, "expired; its operator must renew it, unless this"),
+    ],
+)
+def test_a_certificate_of_a_known_issuer_is_never_said_to_lack_one(
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    url_host: str,
+    issued: dict[str, Any],
+    advice: str,
+) -> None:
+    """Another name, and another time, are told as what they are."""
+    authority.issue(**issued)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+    with (
+        serving(Certificate(authority.chain, authority.key)) as port,
+        HttpClient(f"https://{url_host}:{port}") as http,
+        pytest.raises(Unavailable, match=f"is not accepted: .*{advice}") as refused,
+    ):
+        http.send("GET", "/")
+    assert "SSL_CERT_FILE" not in str(refused.value)
 
 
 def test_each_broken_file_is_named_with_what_to_do(authority: Authority, tmp_path: Path) -> None:
