@@ -25,6 +25,8 @@ HOUR_S: Final = 3_600
 EMBEDDED: Final = "embedded"
 COMETBFT: Final = "cometbft"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+# Half of the room is for what waits uncounted and a short piece: 16 KiB each, or more.
+UNSENT_BYTES_EACH: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ class Limits:
     )
     unsent_bytes: int = setting(
         256 * MIB,
-        "bytes of answers that wait for slow clients, of all connections together",
+        "bytes of answers that wait for slow clients, of all connections together: 64 KiB for each "
+        "of limits.connections, or more",
         least=MIB,
         most=1024 * GIB,
     )
@@ -116,6 +119,15 @@ class Limits:
                 f"{self.body_silence_s} is longer than limits.body_s ({self.body_s}), which ends "
                 "a body anyway; lower the one or raise the other",
                 "limits.body_s",
+            )
+        least = UNSENT_BYTES_EACH * self.connections
+        if self.unsent_bytes < least:
+            raise WrongSetting(
+                "limits.unsent_bytes",
+                f"{self.unsent_bytes} is less than 64 KiB for each of limits.connections "
+                f"({self.connections}), so slow clients could fill it; raise it to {least}, or "
+                f"lower limits.connections to {self.unsent_bytes // UNSENT_BYTES_EACH}",
+                "limits.connections",
             )
 
 

@@ -5,7 +5,8 @@ An answer stays in memory until the last byte of it is taken. One slow reader is
 `fieldpost.node.guarded`; this is about thousands at once, of which each takes just enough.
 
 - When half of the room is taken, images go out in pieces so short that the other half has room
-  for every connection: a fleet on slow lines is served, all of it.
+  for every connection: a fleet on slow lines is served, all of it. Settings that would leave a
+  connection less than CALM_BYTES and a piece as short are refused (UNSENT_BYTES_EACH).
 - Answers that come in one piece can fill the room all the same. Then the client who holds most of
   it loses the connection that has waited longest, until the rest has room. So nobody is ended who
   holds less than whoever filled it. Who forwards for others (OWN) is a client for each connection.
@@ -26,8 +27,6 @@ from fieldpost.node.crowd import Guest
 CALM_BYTES: Final = 16 * 1024
 """So much may wait on a connection before it is counted here. The system's own buffers are asked
 first: an answer that they take does not wait."""
-LEAST_PIECE_BYTES: Final = 16 * 1024
-"""Smaller pieces of an image would cost more work than memory."""
 
 
 class Unsent:
@@ -40,7 +39,7 @@ class Unsent:
         self._most = limits.unsent_bytes
         # A short piece may come on top of what is not counted.
         each = limits.unsent_bytes // 2 // limits.connections
-        self._short = max(LEAST_PIECE_BYTES, each - CALM_BYTES)
+        self._short = each - CALM_BYTES
         self._reading = 0
         # In the order in which they began to wait.
         self._waiting: dict[Guest, tuple[str | Guest, int]] = {}

@@ -4,8 +4,9 @@
 import pytest
 
 from fieldpost.node.clients import OWN
-from fieldpost.node.config import MIB, Limits
-from fieldpost.node.unsent import LEAST_PIECE_BYTES, Unsent
+from fieldpost.node.config import MIB, UNSENT_BYTES_EACH, Limits
+from fieldpost.node.setting import WrongSetting
+from fieldpost.node.unsent import CALM_BYTES, Unsent
 
 KIB = 1024
 
@@ -25,7 +26,7 @@ def names(leaving: object) -> list[str]:
     return [guest.name for guest in leaving]
 
 
-def room(connections: int = 64) -> Unsent:
+def room(connections: int = 16) -> Unsent:
     return Unsent(Limits(unsent_bytes=MIB, connections=connections))
 
 
@@ -81,9 +82,7 @@ def length(unsent: Unsent, usual: int) -> int:
         return count
 
 
-@pytest.mark.parametrize(
-    ("connections", "short"), [(16, 16 * KIB), (8, 48 * KIB), (4_096, LEAST_PIECE_BYTES)]
-)
+@pytest.mark.parametrize(("connections", "short"), [(16, 16 * KIB), (8, 48 * KIB)])
 def test_pieces_are_short_when_half_of_the_room_is_taken(connections: int, short: int) -> None:
     unsent, usual = room(connections), 256 * KIB
     assert length(unsent, usual) == usual
@@ -94,3 +93,19 @@ def test_pieces_are_short_when_half_of_the_room_is_taken(connections: int, short
     unsent.hold(Guest("slow too"), "a", 1)
     assert length(unsent, usual) == short
     assert length(unsent, 100) == 100, "what is short already stays whole"
+
+
+@pytest.mark.parametrize("connections", [16, 4_096, 999_999])
+def test_half_of_the_room_is_enough_for_every_connection_or_the_settings_are_refused(
+    connections: int,
+) -> None:
+    least = UNSENT_BYTES_EACH * connections
+    unsent = Unsent(Limits(unsent_bytes=least, connections=connections))
+    unsent.hold(Guest("slow"), "a", least // 2)
+    short = length(unsent, MIB)
+    assert short >= CALM_BYTES
+    assert connections * (CALM_BYTES + short) <= least // 2
+    advice = f"raise it to {least + UNSENT_BYTES_EACH}, or lower .* to {connections}$"
+    with pytest.raises(WrongSetting, match=advice) as refused:
+        Limits(unsent_bytes=least, connections=connections + 1)
+    assert refused.value.names == ("limits.unsent_bytes", "limits.connections")
