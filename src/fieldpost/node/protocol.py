@@ -68,6 +68,8 @@ class LimitedProtocol(ShortWayProtocol):
         if answer is None or not self.gate.admits(self._peer, PREPARED_COST, now):
             return False
         self._header_arrived()
+        # What waits of it is nobody's for whom a request before this was forwarded.
+        self._client = self._peer
         self.transport.write(answer)
         self.answered(now)
         return True

@@ -156,3 +156,19 @@ def test_the_memory_is_bounded() -> None:
         memory.keep(b"%d" % number, asked)
         assert len(memory) <= MOST_REQUESTS
     assert memory.find(b"%d" % (3 * MOST_REQUESTS - 1)) == asked
+
+
+def test_what_waits_of_a_known_answer_is_not_charged_to_whom_a_proxy_asked_for_before() -> None:
+    fast = FastAnswers(10)
+    protocol, transport, loop = connected(fast=fast, trusted=("203.0.113.0/24",))
+    keep(fast, loop)
+    transport.waiting = 20_000
+    protocol.data_received(KNOWN)
+    protocol.data_received(KNOWN[:-2] + b"X-Forwarded-For: 198.51.100.7\r\n\r\n")
+    protocol.pause_writing()
+    assert list(protocol.unsent._of_client) == ["198.51.100.7"]
+    protocol.resume_writing()
+    protocol.data_received(KNOWN)
+    protocol.pause_writing()
+    assert len(transport.written) == 3
+    assert list(protocol.unsent._of_client) == [protocol], "a proxy's connection by itself"
