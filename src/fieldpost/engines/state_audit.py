@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from fieldpost.durable import DiskFull
 from fieldpost.engines.writer import change_of
 from fieldpost.errors import Misconfigured, Unavailable
 from fieldpost.ledger.batch import Batch
@@ -36,7 +37,10 @@ _TABLES: Final = (
 
 
 class StateAudit:
-    """One state database, and beside it what it should be. `notes`: older heads in it, by size."""
+    """One state database, and beside it what it should be. `notes`: older heads in it, by size.
+
+    All of it raises DiskFull where the scratch folder has no room, which says nothing of the file.
+    """
 
     def __init__(self, path: Path, scratch: Path) -> None:
         self._found = scratch / "found.db"
@@ -56,6 +60,8 @@ class StateAudit:
                 self._replaced = db.replaced()
             finally:
                 db.close()
+        except DiskFull:
+            raise
         except (Unavailable, Misconfigured, ValueError, AssertionError) as error:
             self._wrong.append(str(error).replace(str(self._found), path.name))
         self._expected = StateDb(self._made)

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from fieldpost.durable import DiskFull
 from fieldpost.errors import Unavailable
 from fieldpost.node.catalog import Catalog
 
@@ -19,7 +20,10 @@ _QUERIES: Final = (
 
 
 def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Path) -> Iterator[str]:
-    """What is wrong in a copy of a catalog that nobody writes; `entries` is the whole log."""
+    """What is wrong in a copy of a catalog that nobody writes; `entries` is the whole log.
+
+    Raises DiskFull where `scratch` has no room for another.
+    """
     try:
         with closing(sqlite3.connect(path)) as found:
             checked = found.execute("PRAGMA integrity_check").fetchall()
@@ -35,6 +39,8 @@ def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Pat
                 for table, query in _QUERIES:
                     if found.execute(query).fetchall() != wanted.execute(query).fetchall():
                         yield f"its table {table} is not what the log says"
+    except DiskFull:
+        raise
     except (sqlite3.Error, UnicodeDecodeError, TypeError, ValueError, Unavailable) as error:
         yield f"SQLite says: {error}"
 

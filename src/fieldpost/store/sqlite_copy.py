@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from fieldpost.durable import OS, Disk, publish, remove
+from fieldpost.database import is_full
+from fieldpost.durable import OS, Disk, DiskFull, publish, remove
 from fieldpost.errors import Malformed, Unavailable
 
 _PAGES: Final = 4_096
@@ -15,7 +16,8 @@ _PAGES: Final = 4_096
 def copy_database(source: Path, target: Path, *, disk: Disk = OS) -> None:
     """Put a copy of the database `source` in the place of `target`.
 
-    Writers are not held up, and what they write meanwhile is not in the copy. Raises Unavailable.
+    Writers are not held up, and what they write meanwhile is not in the copy. Raises Unavailable,
+    DiskFull where there is no room for the copy.
     """
     temporary = target.with_name(f".{target.name}.copy")
     remove(temporary, disk=disk)
@@ -32,7 +34,9 @@ def copy_database(source: Path, target: Path, *, disk: Disk = OS) -> None:
             there.execute("PRAGMA journal_mode = DELETE")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         remove(temporary, disk=disk)
-        raise Unavailable(f"cannot copy {source} to {target}: {error}") from error
+        full = isinstance(error, sqlite3.Error) and is_full(error)
+        family = DiskFull if full else Unavailable
+        raise family(f"cannot copy {source} to {target}: {error}") from error
     publish(temporary, target, disk=disk)
 
 

@@ -8,13 +8,15 @@ reports by the keys that signed them. Each finding says what to do about that fi
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from fieldpost.durable import DiskFull
 from fieldpost.engines.keys_audit import wrong_keys
 from fieldpost.engines.replaying import Replayed
 from fieldpost.engines.state_audit import StateAudit
-from fieldpost.errors import FieldpostError, Malformed, NotFound, Unavailable
+from fieldpost.errors import FieldpostError, Malformed, Misconfigured, NotFound, Unavailable
 from fieldpost.fleet.audit import wrong_fleet
 from fieldpost.ledger.batch import LedgerState
 from fieldpost.ledger.reading import read_board
@@ -41,15 +43,24 @@ _ADVICE: Final = {
 
 
 class FolderCheck:
-    """The check of one folder. `follow` sees every batch of the log, `findings` says the rest."""
+    """The check of one folder. `follow` sees every batch of the log, `findings` says the rest.
+
+    All of it raises DiskFull where the scratch folder has no room: that is no damage.
+    """
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._scratch = tempfile.TemporaryDirectory(prefix="fieldpost-audit-")
         self._folder = Path(self._scratch.name)
-        path = data / "state.db"
-        self._state = StateAudit(path, self._folder) if path.exists() else None
         self._records: dict[int, BoardRecord] = {}
+        self._unjudged: list[Unchecked] = []
+        path = data / "state.db"
+        try:
+            with _room_in(self._folder):
+                self._state = StateAudit(path, self._folder) if path.exists() else None
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Remove what was made for the comparison."""
@@ -61,7 +72,8 @@ class FolderCheck:
             return
         before, batch = replayed.before, replayed.batch
         map_, size = (before.map, before.size) if before else (None, 0)
-        self._state.follow(map_, size, batch)
+        with _room_in(self._folder):
+            self._state.follow(map_, size, batch)
         if batch.state.size in self._state.notes:
             self._records[batch.state.size] = read_board(batch.state.map)
 
@@ -72,7 +84,9 @@ class FolderCheck:
         for path, what in wrong_files(data / "log", entries, tree):
             yield Finding(str(path), what, "remove it; the node makes it again if it needs it")
         if self._state is not None:
-            for what in [*self._wrong_heads(tree), *self._state.finish()]:
+            with _room_in(self._folder):
+                wrong = [*self._wrong_heads(tree), *self._state.finish()]
+            for what in wrong:
                 yield Finding(str(data / "state.db"), what, _ADVICE["state.db"])
         yield from self._databases(entries, state)
         yield from self._blobs(state)
@@ -86,8 +100,11 @@ class FolderCheck:
             path, copy = self._data / name, self._folder / f"alone-{name}"
             if path.exists():
                 try:
-                    copy_database(path, copy)
+                    with _room_in(self._folder):
+                        copy_database(path, copy)
                     check_pages(copy)
+                except DiskFull:
+                    raise
                 except (Unavailable, Malformed) as error:
                     yield Finding(str(path), str(error), advice)
         for path in stored_files(self._data / "blobs"):
@@ -109,7 +126,8 @@ class FolderCheck:
         yield "older and unpublished files below log"
 
     def absent(self) -> Iterator[Unchecked]:
-        """What a node's folder has, and this one has not."""
+        """What a node's folder has, and this one has not; and what `findings` could not judge."""
+        yield from self._unjudged
         for name in ("state.db", "catalog.db", "fleet.db", "keys"):
             if not (self._data / name).exists():
                 yield Unchecked(name, "it is not in this folder")
@@ -139,15 +157,21 @@ class FolderCheck:
             if not path.exists():
                 continue
             try:
-                copy_database(path, copy)
+                with _room_in(self._folder):
+                    copy_database(path, copy)
+                    wrong = list(
+                        wrong_catalog(copy, entries, state.board, self._folder)
+                        if name == "catalog.db"
+                        else wrong_fleet(copy, lot_at, state.board)
+                    )
+            except DiskFull:
+                raise
             except Unavailable as error:
-                yield Finding(str(path), str(error), advice)
+                wrong = [str(error)]
+            except Misconfigured as error:
+                # Of a newer program: whole, for all that this one knows.
+                self._unjudged.append(Unchecked(f"what is in {name}", str(error)))
                 continue
-            wrong = (
-                wrong_catalog(copy, entries, state.board, self._folder)
-                if name == "catalog.db"
-                else wrong_fleet(copy, lot_at, state.board)
-            )
             for what in wrong:
                 yield Finding(str(path), what, advice)
 
@@ -164,6 +188,20 @@ class FolderCheck:
                 continue
             if what is not None:
                 yield Finding(str(path), what, "remove it; its maker uploads it again")
+
+
+@contextmanager
+def _room_in(scratch: Path) -> Iterator[None]:
+    """For work in the scratch folder: where its disk is full, say which one, and what to do."""
+    try:
+        yield
+    except DiskFull as error:
+        raise DiskFull(
+            f"there is no room in {scratch.parent} for copies of the databases, as large as they "
+            f"are, and nothing is said of this folder: make room there, or set TMPDIR to a folder "
+            f"on another disk ({error})",
+            None,
+        ) from error
 
 
 def check_note(note: bytes, record: BoardRecord, range_: CompactRange) -> None:

@@ -8,6 +8,7 @@ was before.
 import json
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from hashlib import sha256
@@ -16,9 +17,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fieldpost.cli.failures import exit_code
 from fieldpost.cli.main import fieldpost
 from fieldpost.client.transport import HttpClient
-from fieldpost.durable import write_file
+from fieldpost.durable import DiskFull, free_bytes, write_file
 from fieldpost.errors import FieldpostError, Misconfigured
 from fieldpost.identity.outcome import Outcome
 from fieldpost.identity.report import Report, sign_report
@@ -27,11 +29,13 @@ from fieldpost.keys import Algorithm
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.watch.fsck import check_folder
 from fieldpost.watch.fsck_log import Read
+from tests.crash.mounted import mounted, need
 from tests.unit.cli.cli_world import CliWorld, cli_world
 from tests.unit.cli.test_care import enrol
 
 SEED = 20261129
 FLIPS = 2
+STEP_BYTES = 32 * 1024
 # Of fleet.db: when a report came, and which program wrote the file.
 UNPROVABLE = {"seen", "about", "ends"}
 
@@ -283,3 +287,42 @@ def test_damage_all_over_a_folder_is_named_at_once_and_what_it_leaves_unjudged_i
 
 def size_of(data: Path) -> int:
     return int((data / "log" / "checkpoint").read_bytes().split(b"\n")[1])
+
+
+def test_a_fleet_db_of_a_newer_program_is_not_judged_and_its_operator_keeps_it(
+    data: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "copy")
+    with closing(sqlite3.connect(copy / "fleet.db", isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 99")
+    result = CliRunner().invoke(fieldpost, ["board", "fsck", str(copy), "--json"])
+    assert result.exit_code == 0
+    said = json.loads(result.stdout)
+    assert said["damaged"] == []
+    (why,) = (row["why"] for row in said["not_checked"] if row["what"] == "what is in fleet.db")
+    assert "fleet.db is of version 99, this program knows" in why
+
+
+@pytest.mark.crash
+def test_where_copies_find_no_room_the_check_says_so_and_names_no_damage(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much room there is: none, enough for the first database, or for all but the last."""
+    need("mount", "umount")
+    codes: list[int] = []
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        while 0 not in codes:
+            (disk / "ballast").unlink(missing_ok=True)
+            (disk / "ballast").write_bytes(bytes(free_bytes(disk) - len(codes) * STEP_BYTES))
+            result = CliRunner().invoke(fieldpost, ["board", "fsck", str(data), "--json"])
+            codes.append(result.exit_code)
+            if result.exit_code:
+                assert isinstance(result.exception, DiskFull), result.output
+                assert exit_code(result.exception) == 75
+                assert str(result.exception).startswith(f"there is no room in {disk} for copies")
+                assert "set TMPDIR" in str(result.exception)
+            else:
+                assert json.loads(result.stdout)["damaged"] == []
+            assert [path.name for path in disk.iterdir()] == ["ballast"]
+    assert len(codes) > 3, "the databases are larger than that"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fieldpost import cbor
-from fieldpost.errors import Conflict, Malformed, Untrusted
+from fieldpost.errors import Conflict, Malformed, Misconfigured, Untrusted
 from fieldpost.fleet import database
 from fieldpost.fleet.audit import wrong_fleet
 from fieldpost.fleet.ends import MOST_ENDS_OF_DEVICE, End, Period
@@ -227,5 +227,5 @@ def test_a_file_of_another_version_is_judged_as_the_next_start_would_have_it(
         db.execute("PRAGMA user_version = 99")
     lots = {posted.entry: posted.record}.get
     assert list(wrong_fleet(older, lots, BOARD)) == []
-    (found,) = wrong_fleet(newer, lots, BOARD)
-    assert "is of version 99, this program knows" in found
+    with pytest.raises(Misconfigured, match="is of version 99, this program knows"):
+        list(wrong_fleet(newer, lots, BOARD))
