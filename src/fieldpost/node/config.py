@@ -26,7 +26,7 @@ EMBEDDED: Final = "embedded"
 COMETBFT: Final = "cometbft"
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 # Half of the room is for what waits uncounted and a short piece: 16 KiB each, or more.
-UNSENT_BYTES_EACH: Final = 64 * 1024
+LEAST_UNSENT_BYTES_EACH: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +120,13 @@ class Limits:
                 "a body anyway; lower the one or raise the other",
                 "limits.body_s",
             )
-        least = UNSENT_BYTES_EACH * self.connections
+        least = LEAST_UNSENT_BYTES_EACH * self.connections
         if self.unsent_bytes < least:
             raise WrongSetting(
                 "limits.unsent_bytes",
                 f"{self.unsent_bytes} is less than 64 KiB for each of limits.connections "
                 f"({self.connections}), so slow clients could fill it; raise it to {least}, or "
-                f"lower limits.connections to {self.unsent_bytes // UNSENT_BYTES_EACH}",
+                f"lower limits.connections to {self.unsent_bytes // LEAST_UNSENT_BYTES_EACH}",
                 "limits.connections",
             )
 

@@ -6,7 +6,7 @@ An answer stays in memory until the last byte of it is taken. One slow reader is
 
 - When half of the room is taken, images go out in pieces so short that the other half has room
   for every connection: a fleet on slow lines is served, all of it. Settings that would leave a
-  connection less than CALM_BYTES and a piece as short are refused (UNSENT_BYTES_EACH).
+  connection less than CALM_BYTES and a piece as short are refused (LEAST_UNSENT_BYTES_EACH).
 - Answers that come in one piece can fill the room all the same. Then the client who holds most of
   it loses the connection that has waited longest, until the rest has room. So nobody is ended who
   holds less than whoever filled it. Who forwards for others (OWN) is a client for each connection.

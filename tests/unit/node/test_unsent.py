@@ -4,7 +4,7 @@
 import pytest
 
 from fieldpost.node.clients import OWN
-from fieldpost.node.config import MIB, UNSENT_BYTES_EACH, Limits
+from fieldpost.node.config import LEAST_UNSENT_BYTES_EACH, MIB, Limits
 from fieldpost.node.setting import WrongSetting
 from fieldpost.node.unsent import CALM_BYTES, Unsent
 
@@ -99,13 +99,13 @@ def test_pieces_are_short_when_half_of_the_room_is_taken(connections: int, short
 def test_half_of_the_room_is_enough_for_every_connection_or_the_settings_are_refused(
     connections: int,
 ) -> None:
-    least = UNSENT_BYTES_EACH * connections
+    least = LEAST_UNSENT_BYTES_EACH * connections
     unsent = Unsent(Limits(unsent_bytes=least, connections=connections))
     unsent.hold(Guest("slow"), "a", least // 2)
     short = length(unsent, MIB)
     assert short >= CALM_BYTES
     assert connections * (CALM_BYTES + short) <= least // 2
-    advice = f"raise it to {least + UNSENT_BYTES_EACH}, or lower .* to {connections}$"
+    advice = f"raise it to {least + LEAST_UNSENT_BYTES_EACH}, or lower .* to {connections}$"
     with pytest.raises(WrongSetting, match=advice) as refused:
         Limits(unsent_bytes=least, connections=connections + 1)
     assert refused.value.names == ("limits.unsent_bytes", "limits.connections")
