@@ -46,6 +46,10 @@ class Full:
             self.board.apply([post])
             self.engine.submit(post).result(WAIT_S)
 
+    def free_bytes(self) -> int:
+        """The room on the disk."""
+        return free_bytes(self._disk)
+
     def fill(self) -> None:
         """All that is free now."""
         self._ballast.append(fill(self._disk).rename(self._disk / f"{len(self._ballast)}"))
@@ -135,16 +139,19 @@ def test_posts_alone_never_take_what_heads_need(tmp_path: Path) -> None:
         node.fill_all_but(2 * MIB)
         with pytest.raises(DiskFull, match="a batch needs"):
             node.post_until_refused()
+        assert node.free_bytes() >= MIB // 2
         for _ in range(2 * HEADS):
             assert node.cosign() == 0
         assert node.engine.reserve.is_whole
 
 
-def test_without_the_reserve_posts_take_the_last_byte_and_heads_end(tmp_path: Path) -> None:
-    """The control."""
+def test_without_the_reserve_posts_take_what_heads_need(tmp_path: Path) -> None:
+    """The control. What they leave is less than a batch, and the next file of anybody takes it."""
     with without(Defence.HEAD_RESERVE), full(tmp_path, "tmpfs") as node:
         node.fill_all_but(2 * MIB)
         with pytest.raises(Unavailable, match="disk is full"):
             node.post_until_refused()
+        assert node.free_bytes() < MIB // 2
+        node.fill()
         with pytest.raises(DiskFull):
             node.cosign()
