@@ -252,7 +252,7 @@ class StateDb:
         count = self._later.count
         with suppress(Unavailable, sqlite3.OperationalError):
             if free_bytes(self._path.parent) >= count * _ROW_ROOM_BYTES:
-                _settle(db)
+                _move_to_tables(db)
                 self._later, self._beyond = Later(), 0
                 return
         self._beyond = count - _MOST_LATER + _MOST_LATER // 4
@@ -322,7 +322,7 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _settle(db: sqlite3.Connection) -> None:
+def _move_to_tables(db: sqlite3.Connection) -> None:
     """Put what waits into the tables.
 
     As the file has it: after a failed batch it was opened anew, and may know more than whoever

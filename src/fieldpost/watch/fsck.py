@@ -103,12 +103,11 @@ class _Broken:
             "who signed the checkpoint",
             *unexplained,
         )
+        because = [Unchecked(one, _UNEXPLAINED) for one in what]
         if self.size is None:
-            what = ("entries and tiles", *what)
+            because.insert(0, Unchecked("entries and tiles", "no head says what they should be"))
         return Report(
-            facts | {"entries_judged": self.judged},
-            tuple(findings),
-            (*(Unchecked(one, _UNEXPLAINED) for one in what), *unchecked),
+            facts | {"entries_judged": self.judged}, tuple(findings), (*because, *unchecked)
         )
 
 

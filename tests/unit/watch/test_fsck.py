@@ -123,7 +123,8 @@ def test_without_a_head_it_is_said_that_nothing_was_looked_at(board: BoardOnDisk
     (board.data / "log" / "checkpoint").unlink()
     report = checked(board.data)
     assert [(one.file, one.what) for one in report.damaged] == [("checkpoint", "it is missing")]
-    assert report.unchecked[0].what == "entries and tiles"
+    first = report.unchecked[0]
+    assert (first.what, first.why) == ("entries and tiles", "no head says what they should be")
 
 
 def test_a_mirrors_folder_holds_and_says_what_it_has_not(
