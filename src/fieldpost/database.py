@@ -15,6 +15,8 @@ FULL: Final = 2
 # Writes of a busy board go all over its tables. With SQLite's own 2 MB pages are read from the file
 # again that were written a moment ago: at 200,000 keys a quarter of the time of a commit.
 _MOST_CACHED_KIB: Final = 32_768
+# The second: the index of the write-ahead log, which is made at opening, could not be made longer.
+_FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
@@ -46,7 +48,7 @@ def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
 def is_full(error: sqlite3.Error) -> bool:
     """Whether there was no room. A quota that is used up looks like any other failed write."""
     # Errors of Python's own module have no code.
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlite_errorcode", None) in _FULL
 
 
 def check_durable(connection: sqlite3.Connection, mode: str, path: Path) -> None:

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from fieldpost.database import is_full
 from fieldpost.durable import DiskFull
 from fieldpost.engines.writer import change_of
 from fieldpost.errors import Misconfigured, Unavailable
@@ -58,6 +59,8 @@ class StateAudit:
             try:
                 self.notes = db.heads()
                 self._replaced = db.replaced()
+                # Tables are compared, and what waits for them is in none.
+                db.settle()
             finally:
                 db.close()
         except DiskFull:
@@ -82,6 +85,7 @@ class StateAudit:
         """What is wrong, in words; nothing for a database that the log explains."""
         self._write()
         at = self._expected.size()
+        self._expected.settle()
         self._expected.close()
         if not self._wrong and at != self._size:
             self._wrong.append(f"it is of size {self._size}, where no batch of the log ends")
@@ -111,4 +115,6 @@ def _differences(found: Path, made: Path) -> Iterator[str]:
                         yield f"a row of its table {table} is not what the log says"
                         break
         except (sqlite3.Error, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.Error) and is_full(error):
+                raise DiskFull(f"cannot compare {found} with {made}: {error}", None) from error
             yield f"SQLite says: {error}"

@@ -129,6 +129,11 @@ class StateDb:
         with self._lock:
             self._db.close()
 
+    def settle(self) -> None:
+        """Put what waits into its tables now. Raises DiskFull where there is no room for it."""
+        self._call(_move_to_tables)
+        self._later = Later()
+
     def size(self) -> int:
         """The size of the log that the database describes; 0 for a new one."""
         return int(self._call(lambda db: db.execute("SELECT size FROM log").fetchone()[0]))

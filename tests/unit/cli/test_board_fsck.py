@@ -35,7 +35,7 @@ from tests.unit.cli.test_care import enrol
 
 SEED = 20261129
 FLIPS = 2
-STEP_BYTES = 32 * 1024
+STEP_BYTES = 4 * 1024
 # Of fleet.db: when a report came, and which program wrote the file.
 UNPROVABLE = {"seen", "about", "ends"}
 
