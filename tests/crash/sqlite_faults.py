@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from shutil import Error as CopyFailed
 from shutil import copytree, rmtree, which
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
@@ -239,7 +240,7 @@ def make_all(name: str, folder: Path, *, share: int, seed: int, only: str = "") 
             try:
                 with campaign.live(life) as judge:
                     library.failing_hold(1)
-                    copytree(life, killed)
+                    _copy_moment(life, killed)
                     library.failing_hold(0)
                 found.calls = library.failing_calls()
                 fault = library.failing_last().decode()
@@ -262,6 +263,27 @@ def make_all(name: str, folder: Path, *, share: int, seed: int, only: str = "") 
         at += share if share == 1 else 1 + chance.randrange(2 * share - 1)
     found.refused = campaign.refused
     return found
+
+
+def _copy_moment(folder: Path, target: Path) -> None:
+    """What a kill leaves is what was there at one moment: a copy while nothing moved.
+
+    A publisher that tidies up meanwhile moves files; SQLite's calls wait.
+    """
+    while True:
+        before = _as_it_is(folder)
+        with suppress(OSError, CopyFailed):
+            copytree(folder, target)
+            if _as_it_is(folder) == before:
+                return
+        rmtree(target, ignore_errors=True)
+
+
+def _as_it_is(folder: Path) -> list[tuple[str, int, int, int]]:
+    while True:
+        with suppress(FileNotFoundError):
+            seen = [(str(path), path.stat()) for path in sorted(folder.rglob("*"))]
+            return [(path, at.st_ino, at.st_size, at.st_mtime_ns) for path, at in seen]
 
 
 def run(name: str, scratch: Path, *, share: int, seed: int, only: str = "") -> Found:
