@@ -127,6 +127,16 @@ EVENTS: Final[dict[str, Event]] = {
         "Another operator signed another history; both heads are kept in DATA/evidence.",
         ("peer", "error"),
     ),
+    "posts-not-read": Event(
+        logging.ERROR,
+        "A bug, or no memory, where posts are read: they were not written; their senders know.",
+        (),
+    ),
+    "posts-not-verified-ahead": Event(
+        logging.ERROR,
+        "A bug, or no memory, beside the engine: it verified these posts itself, which is slower.",
+        (),
+    ),
     "answer-not-taken": Event(
         logging.ERROR, "A bug in what waits for a post's answer; the post itself is settled.", ()
     ),

@@ -6,6 +6,7 @@ a device, slots behind commands and a maker's home run without it too, to tell w
 fsyncs they lean on. Ends with status 1 if an fsync is missed by nobody.
 """
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,7 @@ JUDGES: dict[str, Callable[[Site, Path], bool]] = {
 
 def main() -> None:
     """One line for each fsync: who notices that it is gone."""
+    argparse.ArgumentParser(prog="make mutants", description=__doc__).parse_args()
     missed = 0
     for site in fsync_sites():
         noticed: list[str] = []

@@ -36,6 +36,7 @@ _RETRY_S: Final = 1
 _log = logging.getLogger(__name__)
 
 _UNDECIDED: Final = Unavailable("not decided", _RETRY_S)
+_NOT_READ: Final = Unavailable("an internal error; the node's log has it", _RETRY_S)
 
 Done = Callable[[Sequence[Answer]], None]
 
@@ -49,6 +50,9 @@ class _Request:
         self.answers: list[Answer] = [_UNDECIDED] * count
         self.done = done
         self.left = count
+
+
+_Arrival = tuple[Sequence[bytes], _Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class Intake:
         self._pace = Pace() if pace is None else pace
         # Taken and not collected yet.
         self._ahead = 0
-        self._arrivals: SimpleQueue[tuple[Sequence[bytes], _Request] | None] = SimpleQueue()
+        self._arrivals: SimpleQueue[_Arrival | None] = SimpleQueue()
         self._ready: SimpleQueue[_Chunk | None] = SimpleQueue()
         # Out of `_ready`, and not collected yet.
         self._next: deque[_Chunk | None] = deque()
@@ -136,7 +140,10 @@ class Intake:
         done([Unavailable(str(refusal), _RETRY_S)] * len(entries))
 
     def collect(self, *, most_s: float) -> Collected:
-        """The next batch, in order; empty if nothing came within `most_s` seconds."""
+        """The next batch, in order; empty if nothing came within `most_s` seconds.
+
+        Raises RuntimeError where no post is read any more.
+        """
         self._pace.ask()
         self._admit()
         batch = Collected([], [])
@@ -165,10 +172,7 @@ class Intake:
                     self._count -= len(request.answers)
                     finished.append(request)
         for request in finished:
-            try:
-                request.done(request.answers)
-            except Exception as bug:  # noqa: BLE001 - a caller's bug is no reason to stop writing
-                tell(_log, "answer-not-taken", trace=bug)
+            _give(request, request.answers)
 
     def close(self) -> None:
         """Take no more posts; `collect` gives what is here. Does not wait."""
@@ -184,7 +188,7 @@ class Intake:
             left, self._open, self._count = list(self._open), set(), 0
         self._stop_reading()
         for request in left:
-            request.done([Unavailable(why, _RETRY_S)] * len(request.answers))
+            _give(request, [Unavailable(why, _RETRY_S)] * len(request.answers))
 
     def join(self) -> None:
         """Wait for the reading thread after `close` or `abandon`."""
@@ -215,6 +219,8 @@ class Intake:
                 return None
         chunk = self._next[0]
         if chunk is None:
+            if not self._closing.is_set():
+                raise RuntimeError("the thread that reads posts ended")
             self._drained = True
             return None
         try:
@@ -225,31 +231,51 @@ class Intake:
         return chunk
 
     def _read(self) -> None:
-        while (first := self._arrivals.get()) is not None:
-            gather_s = self._pace.gather_s(self._count)
-            if gather_s:
-                # One turn of this thread for all that come meanwhile, and not one for each.
-                self._closing.wait(gather_s)
-            taken = [first]
-            count = len(first[0])
-            most = min(self._pace.most_to_read(self._count), _READ_AT_ONCE)
-            last = False
-            while count < most and not last:
+        try:
+            while (first := self._arrivals.get()) is not None:
+                gather_s = self._pace.gather_s(self._count)
+                if gather_s:
+                    # One turn of this thread for all that come meanwhile, and not one for each.
+                    self._closing.wait(gather_s)
+                taken, last = self._take_more(first)
                 try:
-                    item = self._arrivals.get_nowait()
-                except Empty:
+                    self._ready.put(self._chunk(taken))
+                except Exception as bug:  # noqa: BLE001 - it costs the posts that met it, not the node
+                    tell(_log, "posts-not-read", trace=bug)
+                    self._refuse([request for _, request in taken])
+                if last:
                     break
-                if item is None:
-                    last = True
-                else:
-                    taken.append(item)
-                    count += len(item[0])
-            self._ready.put(self._chunk(taken))
-            if last:
-                break
-        self._ready.put(None)
+        finally:
+            # Whatever ended this thread, `collect` says so to the engine.
+            self._ready.put(None)
 
-    def _chunk(self, taken: Iterable[tuple[Sequence[bytes], _Request]]) -> _Chunk:
+    def _take_more(self, first: _Arrival) -> tuple[list[_Arrival], bool]:
+        """What came since, as much as is read at once; and whether no more will come."""
+        taken, count = [first], len(first[0])
+        most = min(self._pace.most_to_read(self._count), _READ_AT_ONCE)
+        while count < most:
+            try:
+                item = self._arrivals.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                return taken, True
+            taken.append(item)
+            count += len(item[0])
+        return taken, False
+
+    def _refuse(self, requests: Iterable[_Request]) -> None:
+        """Answer requests of which nothing was read."""
+        with self._lock:
+            left = [request for request in requests if request in self._open]
+            self._open.difference_update(left)
+            count = sum([len(request.answers) for request in left])
+            self._count -= count
+            self._ahead -= count
+        for request in left:
+            _give(request, [_NOT_READ] * len(request.answers))
+
+    def _chunk(self, taken: Iterable[_Arrival]) -> _Chunk:
         map_ = self._newest_map()
         posts = [
             Waiting(read_post(entry, map_), request, place)
@@ -257,6 +283,13 @@ class Intake:
             for place, entry in enumerate(entries)
         ]
         return _Chunk(posts, Asked((waiting.read for waiting in posts), self._verifiers))
+
+
+def _give(request: _Request, answers: Sequence[Answer]) -> None:
+    try:
+        request.done(answers)
+    except Exception as bug:  # noqa: BLE001 - a caller's bug is no reason to stop writing
+        tell(_log, "answer-not-taken", trace=bug)
 
 
 def resolving(future: Future[Receipt]) -> Done:

@@ -10,6 +10,7 @@ of the time, by other processes. Whatever was found is only a memory of `decode_
 remembered is answered then. No rule is decided here.
 """
 
+import logging
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from typing import Final, NamedTuple
 from fieldpost.engines.verifier import Question
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import Malformed
+from fieldpost.journal import tell
 from fieldpost.ledger.context import Reader
 from fieldpost.ledger.preverify import SignatureCheck, remembering, signature_checks
 from fieldpost.posts.envelope import Post, decode_post
@@ -25,6 +27,8 @@ from fieldpost.posts.kinds import DECODERS
 # Nearly all payloads are smaller, and posts that wait hold no more than some 30 times this: what
 # takes four bytes of a payload may be a tuple of integers.
 _MOST_CARRIED_BYTES: Final = 1_024
+
+_log = logging.getLogger(__name__)
 
 
 class ReadPost(NamedTuple):
@@ -65,10 +69,15 @@ class Asked:
 
     def wait(self, most_s: float) -> None:
         """Wait for the answers. Raises TimeoutError after `most_s` seconds."""
-        self._verdicts.result(most_s)
+        self._verdicts.exception(most_s)
 
     def valid(self) -> list[SignatureCheck]:
         """The valid ones, once all were verified; from now on the posts know their records."""
+        bug = self._verdicts.exception()
+        if bug is not None:
+            # Nothing is remembered then, and the ledger asks itself.
+            tell(_log, "posts-not-verified-ahead", trace=bug)
+            return []
         found = []
         for check, post, (valid, record) in zip(
             self._checks, self._posts, self._verdicts.result(), strict=True

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from fieldpost.engines.quick_yes import Accepts
 from fieldpost.engines.verifier import (
@@ -46,6 +46,8 @@ _END_S: Final = 5.0
 COMMAND: Final = (sys.executable, "-m", "fieldpost.engines.verifier")
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Verifiers:
@@ -78,7 +80,7 @@ class Verifiers:
         done: Future[Sequence[bool]] = Future()
         asked = self.verify_posts([Question(*check) for check in checks])
         asked.add_done_callback(
-            lambda _: done.set_result([valid for valid, _ in asked.result()]),
+            lambda _: _settle(done, lambda: [valid for valid, _ in asked.result()])
         )
         return done
 
@@ -135,11 +137,19 @@ def _ask(ready: Sequence["_Process"], questions: Sequence[Question]) -> Future[S
             left -= 1
             if left:
                 return
-        done.set_result([verdict for part in parts for verdict in part.result()])
+        _settle(done, lambda: [verdict for part in parts for verdict in part.result()])
 
     for part in parts:
         part.add_done_callback(finished)
     return done
+
+
+def _settle(future: Future[Sequence[T]], result: Callable[[], Sequence[T]]) -> None:
+    """Settle a future, also where the result cannot be had: somebody waits for it."""
+    try:
+        future.set_result(result())
+    except Exception as bug:  # noqa: BLE001 - it goes on to whoever waits
+        future.set_exception(bug)
 
 
 def _alone(questions: Sequence[Question], quick_yes: Accepts | None = None) -> Sequence[Verdict]:
@@ -161,7 +171,10 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = 0
         self._thread = ThreadPoolExecutor(1, "fieldpost-verify")
-        self._thread.submit(self._start)
+        try:
+            self._thread.submit(self._start)
+        except RuntimeError as error:  # the system gives no more threads
+            self._give_up(error)
 
     def ask(self, questions: Sequence[Question]) -> Future[Sequence[Verdict]]:
         """A verdict on each; by this thread's own work where the process is gone."""

@@ -8,7 +8,7 @@ removed, and tiles that a power cut prevented are written anew, since they follo
 """
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers
@@ -156,7 +156,10 @@ def _paths_of(full: Tile) -> list[str]:
 
 
 def _directories_behind(root: Path, size: int) -> Iterator[Path]:
-    """Where a torn batch may have left temporary files."""
+    """Where a torn batch may have left temporary files, and names that no fsync made durable.
+
+    Those of folders too, so all that lie above are among them.
+    """
     for path in (path for tile in _tiles_behind(size) for path in _paths_of(tile)):
-        yield (root / path).parent
         yield root / f"{path}.p"
+        yield from (root / above for above in PurePath(path).parents)

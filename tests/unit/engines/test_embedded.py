@@ -295,3 +295,20 @@ def test_without_a_quorum_there_is_no_receipt_and_later_the_same_one(
     assert engine.submit(post).result(WAIT_S) == Receipt(2, 4)
     assert engine.published().size == 4
     engine.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_reading_thread_that_ended_ends_the_engine_and_keeps_nobody_waiting(
+    board: BoardOnDisk, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> float:
+        raise ZeroDivisionError
+
+    engine = open_engine(board, clocks)
+    engine.check_ready()
+    monkeypatch.setattr("fieldpost.engines.pace.Pace.gather_s", broken)
+    with pytest.raises(Unavailable, match="the engine stopped: restart the node"):
+        engine.submit(b"a post").result(WAIT_S)
+    engine.close()
+    with pytest.raises(Unavailable, match="the engine stopped"):
+        engine.check_ready()

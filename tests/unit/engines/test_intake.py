@@ -4,6 +4,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from queue import SimpleQueue
 
 import pytest
 
@@ -12,6 +13,7 @@ from fieldpost.engines.intake import Intake
 from fieldpost.engines.pace import Pace
 from fieldpost.engines.verifier import Question, Verdict
 from fieldpost.engines.verifiers import Verifiers
+from fieldpost.errors import Unavailable
 from fieldpost.ledger.context import Reader
 from fieldpost.statemap import StateMap
 
@@ -112,3 +114,56 @@ def test_waiting_for_those_who_were_answered_ends_when_the_intake_closes(
 
     assert (len(first.posts), len(second.posts)) == (64, 0)
     assert intake.is_drained
+
+
+def test_posts_that_cannot_be_read_are_refused_and_the_next_ones_are_not(
+    verifiers: Held,
+) -> None:
+    memory = iter([MemoryError()])
+
+    def newest_map() -> Reader:
+        for missing in memory:
+            raise missing
+        return StateMap.empty()
+
+    intake = Intake(newest_map, most_waiting=3, verifiers=verifiers)
+    answers: SimpleQueue[Sequence[Answer]] = SimpleQueue()
+    intake.submit(bodies(3), answers.put)
+    refused = answers.get(timeout=WAIT_S)
+    assert [type(answer) for answer in refused] == [Unavailable] * 3
+    assert intake.waiting == 0
+
+    intake.submit(bodies(3), answers.put)
+    verifiers.wait_for(1)
+    verifiers.asked[0].set_result([])
+    assert len(intake.collect(most_s=WAIT_S).posts) == 3
+    intake.close()
+    assert not intake.collect(most_s=WAIT_S).posts
+    assert intake.is_drained
+    intake.join()
+
+
+def test_posts_are_collected_whatever_became_of_those_who_verify(
+    intake: Intake, verifiers: Held, door: Door
+) -> None:
+    door.opened.set()
+    intake.submit(bodies(2), ignore)
+    verifiers.wait_for(1)
+    verifiers.asked[0].set_exception(MemoryError())
+    collected = intake.collect(most_s=WAIT_S)
+    assert (len(collected.posts), collected.valid) == (2, [])
+
+
+def test_whoever_waits_is_answered_though_another_one_cannot_be(verifiers: Held) -> None:
+    def broken(_answers: Sequence[Answer]) -> None:
+        raise RuntimeError("a bug of a caller")
+
+    intake = Intake(StateMap.empty, most_waiting=10, verifiers=verifiers)
+    heard: list[Sequence[Answer]] = []
+    for done in (broken, heard.append, broken):
+        intake.submit(bodies(1), done)
+    intake.abandon("over")
+    assert [str(answer) for answers in heard for answer in answers] == ["over"]
+    for asked in verifiers.asked:
+        asked.set_result([])
+    intake.join()

@@ -335,3 +335,41 @@ def test_what_is_verified_without_processes_has_one_verdict_with_a_quick_yes_and
     quick_yes = find_quick_yes()
     assert Verifiers(0, quick_yes=counted).verify(some).result() == alone
     assert len(asked) == sum(key.algorithm is Algorithm.ED25519 for key, _, _ in some)
+
+
+def test_where_the_system_gives_no_thread_the_work_is_done_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    moment = [0.0]
+    asked = questions(FEW)
+    verifiers = Verifiers(1, uptime=lambda: moment[0])
+    try:
+        with monkeypatch.context() as exhausted:
+            exhausted.setattr("threading.Thread.start", no_thread)
+            alone = [(valid, None) for valid, _ in verdicts(FEW)]
+            assert verifiers.verify_posts(asked).result(WAIT_S) == alone
+        moment[0] = AGAIN_S
+        start(verifiers)
+        assert verifiers.verify_posts(asked).result(WAIT_S) == verdicts(FEW)
+    finally:
+        verifiers.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_whoever_waits_for_verdicts_hears_of_a_bug(
+    monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    verifiers = Verifiers(processes)
+    try:
+        start(verifiers)
+        monkeypatch.setattr("fieldpost.engines.verifiers.encode_request", broken)
+        monkeypatch.setattr("fieldpost.engines.verifiers._alone", broken)
+        assert isinstance(verifiers.verify(checks(FEW)).exception(WAIT_S), ZeroDivisionError)
+    finally:
+        verifiers.close()
