@@ -20,7 +20,7 @@ from fieldpost.testing.boards import BoardOnDisk
 from fieldpost.testing.signers import DeterministicSigner
 from fieldpost.tlog.note import Note, format_note, parse_note
 from fieldpost.watch.monitor.alarm import Alarm
-from fieldpost.watch.monitor.looking import Look, Patience
+from fieldpost.watch.monitor.looking import MOST_EVIDENCE, Look, Patience
 from fieldpost.watch.monitor.running import Monitor, MonitorSettings, open_monitor
 from fieldpost.watch.monitor.watchlist import Watchlist
 from tests.attacks.test_lying_source_attacks import (
@@ -166,6 +166,22 @@ def test_two_sources_that_show_two_histories_become_evidence(
     proven = verify_evidence(decode_evidence(file.read_bytes()))
     assert {signer.role for signer in proven.authors} == {"operator"}
     assert proven.board == board.state.board
+
+
+def test_liars_do_not_fill_the_monitors_disk_and_one_more_alarms_all_the_same(
+    board: BoardOnDisk, watching: Watching, tmp_path: Path
+) -> None:
+    folder = watching.folder / "evidence"
+    folder.mkdir(exist_ok=True)
+    for number in range(MOST_EVIDENCE):
+        write_file(folder / f"split-view-{number:016x}.evidence", b"of another liar")
+    enrol(board, 1)
+    watching.look(board.data)
+    write_another_end(board, tmp_path / "fork")
+    look, alarms = watching.look(board.data, tmp_path / "fork")
+    assert look.misbehaviour
+    assert kinds(alarms) == ["split-view"]
+    assert len(list(folder.glob("split-view-*"))) == MOST_EVIDENCE
 
 
 def test_control_a_monitor_with_one_source_sees_no_second_history(
