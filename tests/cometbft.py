@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real CometBFT to test with, running an application of its own (kvstore) in a test's folder."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from fieldpost.engines.cometbft.process import CometProcess
 from fieldpost.engines.cometbft.program import check_program, find_program
 from fieldpost.engines.cometbft.rpc import CometRpc
 from fieldpost.errors import Misconfigured
+from tests.ports import free_ports
 
 READY_S = 120.0
 
@@ -33,15 +33,6 @@ def need_cometbft() -> Path:
     except Misconfigured:
         pytest.skip("CometBFT is not installed: run  make cluster-deps")
     return program
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has now, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,8 @@ def start_node(processes: Processes, folder: Path, *without: str) -> tuple[Progr
     data = str(folder / "node")
     words = ["node", "run", "--data", data, "--listen", "127.0.0.1:0", "--json"]
     node = processes.start(*flags, *words, module=module, log="node")
-    return node, node.wait_for(lambda event: event.get("event") == "ready")["url"]
+    ready = node.wait_for(lambda event: event.get("event") == "ready", timeout_s=120)
+    return node, ready["url"]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ GET = b"GET /healthz HTTP/1.1\r\n"
 
 def connect(node: Running, source: str = "127.0.0.1") -> socket.socket:
     port = int(node.url.rpartition(":")[2])
-    return socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+    return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(source, 0))
 
 
 def exchange(node: Running, sent: bytes) -> bytes:

@@ -41,6 +41,7 @@ class Watching:
     def __init__(self, folder: Path, board: BoardOnDisk) -> None:
         self.folder = folder
         self.board = board
+        self.ask_s = 60.0
         self.now = board.time + 60
         self._seen = 0
 
@@ -56,7 +57,7 @@ class Watching:
             settings = MonitorSettings(
                 data=self.folder,
                 urls=urls,
-                patience=Patience(stale_s=900, blind_s=900, ask_s=3.0),
+                patience=Patience(stale_s=900, blind_s=900, ask_s=self.ask_s),
             )
             watchlist = Watchlist([self.board.maker.id], [])
             yield stack.enter_context(open_monitor(settings, watchlist, [], clock=lambda: self.now))
@@ -365,6 +366,8 @@ def test_a_source_that_never_ends_keeps_nobody_from_looking_at_the_others(
     has_note: bool,
 ) -> None:
     enrol(board, 1)
+    # The liar is waited for as long as this.
+    watching.ask_s = 3.0
     note = note_of(board.data) if has_note else None
     liar = type("Liar", (Endless,), {"note": note, "piece": piece})
     with serving(liar) as bad:

@@ -80,17 +80,17 @@ def dripping(connection: socket.socket, over: threading.Event) -> None:
 
 
 def test_endless_data_is_cut_off(tmp_path: Path) -> None:
-    with raw_server(endless) as url, HttpClient(url, timeout_s=2) as client:
+    with raw_server(endless) as url, HttpClient(url, timeout_s=60) as client:
         with pytest.raises(Unavailable, match="allowed"):
             client.fetch("/v1/checkin/x/y", most_bytes=5_120)
         stored = Stored(digest=bytes(32), size=10_000, encoding=Encoding.IDENTITY)
         with pytest.raises(Unavailable):
-            download(tmp_path, stored, [f"{url}/blob"], timeout_s=2)
+            download(tmp_path, stored, [f"{url}/blob"], timeout_s=60)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 10_000
 
 
 def test_control_with_a_larger_limit_more_of_it_is_taken() -> None:
-    with raw_server(endless) as url, HttpClient(url, timeout_s=2) as client:
+    with raw_server(endless) as url, HttpClient(url, timeout_s=60) as client:
         taken: list[int] = []
         with client.stream("/", most_bytes=3_000_000) as body, pytest.raises(Unavailable):
             taken.extend(map(len, body.chunks))
@@ -101,14 +101,14 @@ def test_an_answer_that_drips_ends_at_its_deadline() -> None:
     """Each byte comes in time, the whole never would."""
     with (
         raw_server(dripping) as url,
-        HttpClient(url, timeout_s=5, total_s=0.3) as client,
+        HttpClient(url, timeout_s=60, total_s=0.3) as client,
         pytest.raises(Unavailable, match="too long"),
     ):
         client.fetch("/v1/checkin/x/y")
 
 
 def test_control_with_time_enough_the_drip_goes_on() -> None:
-    with raw_server(dripping) as url, HttpClient(url, timeout_s=5) as client:
+    with raw_server(dripping) as url, HttpClient(url, timeout_s=60) as client:
         taken = 0
         with client.stream("/", most_bytes=1_000) as body:
             for chunk in body.chunks:

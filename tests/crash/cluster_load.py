@@ -32,7 +32,7 @@ from fieldpost.records.provisioning import ProvisioningRecord
 from fieldpost.testing.actors import MakerActor
 from fieldpost.testing.mirror import MirroredBoard
 from tests.crash.cluster_reader import Reader
-from tests.crash.cluster_rig import READY_S, Cluster
+from tests.crash.cluster_rig import READY_S, Cluster, wait_until
 from tests.crash.node_kills import read_log
 
 _PATIENCE_S: Final = 8.0
@@ -81,15 +81,23 @@ class Maker(Caller):
 
     def register(self) -> None:
         """Registration and class, by node 0."""
+        url = self.cluster.nodes[0].url
         for post in (self.maker.registration, self.maker.class_set):
-            send = partial(self._send, self.cluster.nodes[0].url, [post()])
-            self.cluster.network.within(self.cluster.outside, send)
+            self._waiting = [post()]
+            end = time.monotonic() + READY_S
+            while self._waiting:
+                assert time.monotonic() < end, f"{url} takes no post"
+                self.cluster.network.within(self.cluster.outside, partial(self._try, url))
             self.world.refresh()
 
     def step(self, url: str) -> None:
         if not self._waiting:
             count = self.chance.randint(1, _MOST_AT_ONCE)
             self._waiting = [post for _ in range(count) for post in self._next()]
+        self._try(url)
+
+    def _try(self, url: str) -> None:
+        """Send what waits; it waits on where no answer came, and the same bytes go out again."""
         try:
             self._send(url, self._waiting)
         except Unavailable:
@@ -159,9 +167,14 @@ class Device(Caller):
             self.installed.append(offer.sequence)
         return True
 
-    def check_in_at(self, number: int) -> bool:
-        """A check-in at one node, asked for now."""
-        return self.check_in(self.cluster.fetch(number, self._path, _BUNDLE))
+    def check_in_at(self, number: int, *, seconds: float) -> None:
+        """A check-in at one node that is believed, each answer within `seconds`.
+
+        What it shows may be no newer than what another showed a moment ago: it is asked until its
+        operators cosigned anew. One that serves an older head stays behind.
+        """
+        ask = partial(self.cluster.fetch, number, self._path, _BUNDLE, seconds=seconds)
+        wait_until(lambda: self.check_in(ask()), lambda: f"n{number} serves an older head")
 
 
 class Onlooker(Caller):

@@ -140,11 +140,13 @@ class Cluster:
         process = self.nodes[number].process
         if process is None:
             return None
+        # Threads and processes that end meanwhile have no CometBFT.
         for file in Path(f"/proc/{process.pid}/task").glob("*/children"):
-            for pid in file.read_text().split():
-                with suppress(OSError):
-                    if b"cometbft" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        return int(pid)
+            with suppress(OSError):
+                for pid in file.read_text().split():
+                    with suppress(OSError):
+                        if b"cometbft" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                            return int(pid)
         return None
 
     def kill_comet(self, number: int) -> None:
@@ -191,11 +193,16 @@ class Cluster:
 
     # --- questions ---
 
-    def fetch(self, number: int, path: str, accept: str = "text/plain") -> bytes:
-        """What a node answers. Raises Unavailable, NotFound, …"""
+    def fetch(
+        self, number: int, path: str, accept: str = "text/plain", *, seconds: float = 10.0
+    ) -> bytes:
+        """What a node answers. Raises Unavailable, NotFound, …
+
+        `seconds` is how long a node may keep silent: short, where it may be one that hangs.
+        """
 
         def ask() -> bytes:
-            with HttpClient(self.nodes[number].url, timeout_s=10) as http:
+            with HttpClient(self.nodes[number].url, timeout_s=seconds) as http:
                 return http.fetch(path, accept=accept)
 
         return self.network.within(self.outside, ask)
@@ -229,11 +236,11 @@ class Cluster:
         keys = [comet_home(node.data) / "config" / "priv_validator_key.json" for node in self.nodes]
         return [json.loads(key.read_bytes())["address"] for key in keys]
 
-    def ask_comet(self, number: int, path: str) -> dict[str, object]:
+    def ask_comet(self, number: int, path: str, *, seconds: float = 5.0) -> dict[str, object]:
         """What a node's CometBFT answers on its own loopback. Raises OSError, ValueError."""
 
         def ask() -> dict[str, object]:
-            connection = HTTPConnection("127.0.0.1", _RPC, timeout=5)
+            connection = HTTPConnection("127.0.0.1", _RPC, timeout=seconds)
             try:
                 connection.request("GET", path)
                 found: dict[str, object] = json.loads(connection.getresponse().read())["result"]

@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from fieldpost.client.transport import HttpClient
-from tests.cometbft import free_ports
 from tests.conftest import REPOSITORY
 from tests.deploy import machine
 from tests.deploy.machine import CACHE, Failed, call
 from tests.e2e.maker_cli import make_maker
+from tests.ports import free_ports
 
 FILE: Final = REPOSITORY / "deploy" / "container" / "Containerfile"
 BASE_IMAGE: Final = "docker.io/library/python:3.11-slim-bookworm"

@@ -11,17 +11,17 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from random import randrange
 from typing import IO
 
 import pytest
+
+from tests.ports import free_port
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PATIENCE_S = 120.0
@@ -154,27 +154,13 @@ def end_session(session: int) -> None:
             continue  # it ended meanwhile
 
 
-def free_port() -> int:
-    """A port that nobody listens on, and that no outgoing connection takes by chance either."""
-    while True:
-        port = randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
 def with_free_ports(page: str) -> str:
     """The page with every address on loopback replaced by a free one."""
     taken: dict[str, int] = {}
 
     def replace(match: re.Match[str]) -> str:
-        while match[2] not in taken:
-            port = free_port()
-            if port not in taken.values():
-                taken[match[2]] = port
+        if match[2] not in taken:
+            taken[match[2]] = free_port()
         return f"{match[1]}{taken[match[2]]}"
 
     return re.sub(r"(127\.0\.0\.1[: ])(8\d{3})\b", replace, page)

@@ -93,10 +93,11 @@ class Maker:
 
 
 @contextmanager
-def running_node(data: Path, *options: str) -> Iterator[str]:
-    """A node process on a free port; its URL."""
+def running_node(data: Path, *options: str, port: int = 0) -> Iterator[str]:
+    """A node process on this port, or on any; its URL."""
+    words = ["--data", str(data), "--listen", f"127.0.0.1:{port}", "--json", *options]
     with subprocess.Popen(
-        [*CLI, "node", "run", "--data", str(data), "--listen", "127.0.0.1:0", "--json", *options],
+        [*CLI, "node", "run", *words],
         env=environment(PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,
         text=True,

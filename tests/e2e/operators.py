@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from fieldpost.cli.main import fieldpost
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import FieldpostError
-from tests.cometbft import free_ports
 from tests.e2e.maker_cli import CLI, environment
+from tests.ports import free_ports
 
 PATIENCE_S = 300.0
 _HOST = "127.0.0.1"

@@ -45,9 +45,12 @@ class Board:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def device(self, name: str, *, relay: Relay | None = None, health: str = "") -> "Device":
+    def device(
+        self, name: str, *, relay: Relay | None = None, health: str = "", trial_s: int = 60
+    ) -> "Device":
+        """A device that may try for `trial_s` seconds to check in with a new image."""
         home = self.folder / "devices" / name
-        lines = ["health_timeout_s = 20", "trial_check_in_s = 3"]
+        lines = ["health_timeout_s = 60", f"trial_check_in_s = {trial_s}"]
         if health:
             lines.append(f'health_check = ["/bin/sh", "-c", {json.dumps(health)}]')
         if relay is not None:
@@ -120,7 +123,7 @@ def prepare(board: Board) -> None:
     (folder / "new.bin").write_bytes(NEW)
     board.run("maker", "init", "--name", "acme", "--roots", "1-of-1", "--one-key")
     board.run("maker", "register", "--board", board.url, "--yes")
-    board.run("class", "add", "bulb", "--support-end", "2035-01-01", "--least-interval", "1")
+    board.run("class", "add", "bulb", "--support-end", "2035-01-01")
     board.run("class", "trust", "bulb", "--out", str(folder / "bulb.prov"))
     requests = folder / "requests"
     requests.mkdir()
@@ -136,7 +139,7 @@ def prepare(board: Board) -> None:
     board.run("lot", "enrol", "bulb", "--requests", str(requests))
     board.run("release", "publish", "bulb", str(folder / "old.bin"), "--version", "1.0")
     board.run("release", "publish", "bulb", str(folder / "new.bin"), "--version", "1.1")
-    board.run("rollout", "set", "bulb", "--offer", "2=100%", "--interval", "1")
+    board.run("rollout", "set", "bulb", "--offer", "2=100%")
 
 
 def test_an_update_is_installed_tried_confirmed_and_reported(board: Board) -> None:
@@ -218,7 +221,7 @@ def test_a_boot_that_dies_in_its_trial_is_reverted_by_the_next_start(
 ) -> None:
     """And it does not count against the image, which nobody examined; it rests for a while."""
     told = tmp_path / "trial"
-    device = board.device("dying", health=f"echo $$ > {told}; exec sleep 15")
+    device = board.device("dying", health=f"echo $$ > {told}; exec sleep 50")
     agent = device.start()
     wait_until(lambda: told.exists() and told.read_text().strip() != "")
     assert device.boots() == NEW
@@ -244,7 +247,7 @@ def test_a_healthy_image_that_cannot_check_in_is_reverted_without_blame(board: B
             return b"<html>" if "/checkin/" in path and tried else body
 
         relay.alter = silence
-        device = board.device("offline", relay=relay)
+        device = board.device("offline", relay=relay, trial_s=3)
         code, events, _ = device.once()
     assert code == 1
     reverted = next(event for event in events if event["event"] == "reverted")

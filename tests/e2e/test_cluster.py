@@ -71,11 +71,13 @@ def up(folder: Path, *options: str) -> Iterator[Cluster]:
         timer.start()
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
+            try:
+                line = process.stdout.readline()
+            finally:
+                timer.cancel()  # Only the start is waited for; a long test is no fault of it.
             assert line, "no ready line"
             yield Cluster(folder, process, json.loads(line))
         finally:
-            timer.cancel()
             process.kill()
 
 

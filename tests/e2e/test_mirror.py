@@ -2,7 +2,6 @@
 """A mirror beside a node, and instead of it: real processes of node, mirror, maker and device."""
 
 import shutil
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -13,15 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.maker_cli import Maker, make_maker, running_mirror, running_node
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 PATIENCE_S = 120.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port: int = bound.getsockname()[1]
-    return port
 
 
 def get(url: str) -> tuple[int, bytes]:

@@ -30,7 +30,8 @@ class Maker:
         self.processes = processes
         words = ["--data", str(folder / "node"), "--listen", "127.0.0.1:0", "--json"]
         node = processes.start("node", "run", *words, log="node")
-        self.url = node.wait_for(lambda event: event.get("event") == "ready")["url"]
+        ready = node.wait_for(lambda event: event.get("event") == "ready", timeout_s=120)
+        self.url = ready["url"]
         self.call("maker", "init", "--name", "acme", "--roots", "1-of-1", "--one-key")
         self.call("maker", "register", "--board", self.url, "--yes")
         support = ["--support-end", "2035-01-01", "--least-interval", "1"]

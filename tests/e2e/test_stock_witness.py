@@ -28,6 +28,7 @@ from fieldpost.signers.software import SoftwareSigner
 from fieldpost.tlog.checkpoint import open_checkpoint
 from fieldpost.tlog.cosignature import cosigner_key
 from fieldpost.tlog.note import ED25519, VerifierKey, format_vkey
+from tests.ports import free_port
 from tests.unit.node.running_node import running
 
 pytestmark = pytest.mark.e2e
@@ -89,8 +90,7 @@ class Stock:
         listed = subprocess.run(
             ["ssh-add", "-l"], env=environment, check=True, capture_output=True, timeout=WAIT_S
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         start(
             stack,

@@ -16,12 +16,12 @@ import pytest
 from fieldpost.checkin.bundle import decode_bundle
 from fieldpost.cli.operator_file import make_operator
 from fieldpost.tlog.note import VerifierKey, format_vkey, parse_vkey
-from tests.cometbft import free_ports
 from tests.e2e.maker_cli import CLI, Maker, environment, make_maker
 from tests.e2e.operators import call, fetch, wait
 from tests.e2e.test_cluster import fieldpost, up
 from tests.e2e.test_operators_come_and_go import Board, checkpoint_lines
 from tests.e2e.test_stock_witness import PROGRAM, Stock
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -35,7 +35,7 @@ def stack() -> Iterator[ExitStack]:
 def start_witness(data: Path, board: str, stack: ExitStack) -> tuple[VerifierKey, str]:
     """A witness of ours in a process of its own: its key and where it serves."""
     made = call("witness", "init", "--data", data, "--name", "w.test/witness")
-    (port,) = free_ports(1)
+    port = free_port()
     listen = f"127.0.0.1:{port}"
     process = stack.enter_context(
         subprocess.Popen(

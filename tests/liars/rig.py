@@ -40,8 +40,8 @@ from fieldpost.testing.paper_cluster import PaperCluster
 from fieldpost.tlog.note import parse_note
 from fieldpost.tlog.treehead import Checkpoint, parse_checkpoint
 from tests.attacks.test_lying_source_attacks import serving, serving_folder
-from tests.cometbft import free_ports
 from tests.liars.programs import fieldpost, liar, program, until
+from tests.ports import free_port
 from tests.unit.engines.cometbft.devices import provisioning
 from tests.unit.engines.cometbft.signing import signed
 from tests.unit.engines.cometbft.signing import until as until_published
@@ -156,7 +156,7 @@ def standing(folder: Path) -> Iterator[Rig]:
         founder = _Founder(folder)
         cluster, maker = founder.cluster, founder.cluster.maker
         stack.callback(cluster.close)
-        (port,) = free_ports(1)
+        port = free_port()
         fleet = f"http://127.0.0.1:{port}"
         founder.publish(maker.registration(report_urls=(fleet,)))
         founder.publish(maker.class_set())

@@ -3,6 +3,7 @@
 
 import shutil
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -15,6 +16,7 @@ from fieldpost.store.log_files import read_checkpoint
 from fieldpost.testing.boards import BoardOnDisk
 from tests.unit.engines.mirrored_boards import copy, enrol, mirror, put_back, written
 
+WAIT_S = 60
 UP_TO_DATE = Caught(grew=False, behind=None)
 
 
@@ -194,12 +196,15 @@ def test_a_mirror_that_comes_late_is_asked_again_and_posts_are_taken(
     try:
         # The engine's own second hand asks again; until then posts are refused.
         post = board.maker.lot_enrol(root=b"!" * 32)
-        receipt = None
-        while receipt is None:
+        receipt, pause = None, Event()
+        for _ in range(20 * WAIT_S):
             try:
-                receipt = engine.submit(post).result()
+                receipt = engine.submit(post).result(WAIT_S)
+                break
             except Unavailable:
                 assert engine.published().size in (10, 18)
+                pause.wait(0.05)
+        assert receipt is not None, "the mirror was not asked again"
         assert (receipt.index, receipt.size) == (18, 20)
         assert engine.published().size == 20
         assert seen[-1] == 20

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import pytest
 
+from fieldpost.engines import verifiers as verifiers_module
 from fieldpost.engines.quick_yes import find_quick_yes
 from fieldpost.engines.verifier import (
     HEAD,
@@ -44,9 +45,16 @@ def checks(count: int) -> list[Check]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is given up because the machine is slow."""
+    monkeypatch.setattr(verifiers_module, "_START_S", float(WAIT_S))
+    monkeypatch.setattr(verifiers_module, "_END_S", float(WAIT_S))
+
+
 @pytest.fixture
 def two() -> Iterator[Verifiers]:
-    opened = Verifiers(2)
+    opened = Verifiers(2, answer_s=WAIT_S)
     yield opened
     opened.close()
 
@@ -262,7 +270,8 @@ def test_in_the_place_of_a_process_that_failed_another_is_started_after_a_minute
         "except FileExistsError:\n"
         "    runpy.run_module('fieldpost.engines.verifier', run_name='__main__')\n"
     )
-    verifiers = Verifiers(1, command=(sys.executable, str(fails_once)), uptime=lambda: now)
+    command = (sys.executable, str(fails_once))
+    verifiers = Verifiers(1, command=command, answer_s=WAIT_S, uptime=lambda: now)
     start(verifiers)
     asked = checks(40)
     right = [is_valid(check) for check in asked]

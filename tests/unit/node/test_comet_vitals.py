@@ -3,11 +3,11 @@
 
 from fieldpost.metrics.prometheus import Metrics
 from fieldpost.node.comet_vitals import announce_cometbft
-from tests.cometbft import free_ports
+from tests.ports import free_port
 
 
 def test_a_cometbft_that_is_away_has_no_numbers_and_hides_no_others() -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     metrics = Metrics()
     metrics.gauge("other", "Other.", lambda: 1)
     close = announce_cometbft(metrics, f"127.0.0.1:{port}")

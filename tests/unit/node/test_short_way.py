@@ -24,7 +24,15 @@ JSON_HEAD = b"content-type: application/json"
 
 
 @pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Running]:
+    """A node that no test waits for."""
+    with running(tmp_path, replace(LIMITS, body_silence_s=WAIT_S, body_s=WAIT_S)) as node:
+        yield node
+
+
+@pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Running]:
+    """A node that soon loses its patience."""
     with running(tmp_path, replace(LIMITS, body_silence_s=0.3, body_s=0.8)) as node:
         yield node
 
@@ -59,9 +67,9 @@ def read_answer(file) -> tuple[int, bytes, bytes]:  # type: ignore[no-untyped-de
     return int(head.split(b" ")[1]), head.lower(), body
 
 
-def test_both_ways_answer_alike(quick: Running) -> None:
-    entry = quick.world().maker.registration()
-    with connect(quick) as stream:
+def test_both_ways_answer_alike(patient: Running) -> None:
+    entry = patient.world().maker.registration()
+    with connect(patient) as stream:
         for request in (post(entry), post(entry, path="/v1/posts?long-way")):
             stream.sendall(request)
         (status, head, body), (status_long, head_long, body_long) = read_answers(stream, 2)
@@ -72,15 +80,15 @@ def test_both_ways_answer_alike(quick: Running) -> None:
     assert names[0] == names[1]
 
 
-def test_answers_come_in_the_order_of_their_requests(quick: Running) -> None:
-    entry = quick.world().maker.registration()
+def test_answers_come_in_the_order_of_their_requests(patient: Running) -> None:
+    entry = patient.world().maker.registration()
     requests = [
         post(entry),
         b"GET /v1/board HTTP/1.1\r\nHost: board\r\n\r\n",
         post(b"no post"),
         post(entry + entry, kind="application/cbor-seq"),
     ]
-    with connect(quick) as stream:
+    with connect(patient) as stream:
         stream.sendall(b"".join(requests))
         answers = read_answers(stream, 4)
     assert [status for status, _, _ in answers] == [200, 200, 422, 200]
@@ -90,10 +98,10 @@ def test_answers_come_in_the_order_of_their_requests(quick: Running) -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 100])
-def test_a_body_may_come_in_pieces(quick: Running, piece: int) -> None:
-    request = post(quick.world().maker.registration())
+def test_a_body_may_come_in_pieces(patient: Running, piece: int) -> None:
+    request = post(patient.world().maker.registration())
     head, rest = request[:-200], request[-200:]
-    with connect(quick) as stream:
+    with connect(patient) as stream:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.sendall(head)
         for start in range(0, len(rest), piece):
@@ -142,34 +150,34 @@ def test_a_body_that_drips_ends_at_the_total(quick: Running) -> None:
     ids=["too large", "empty", "another type", "chunked", "too many"],
 )
 def test_what_the_short_way_does_not_take_is_answered_all_the_same(
-    quick: Running, request_: bytes, status: int
+    patient: Running, request_: bytes, status: int
 ) -> None:
-    with connect(quick) as stream:
+    with connect(patient) as stream:
         stream.sendall(request_)
         ((found, _, body),) = read_answers(stream, 1)
     assert found == status
     assert json.loads(body)["next"]
 
 
-def test_a_client_that_goes_away_takes_nothing_back(quick: Running) -> None:
-    entry = quick.world().maker.registration()
-    with connect(quick) as stream:
+def test_a_client_that_goes_away_takes_nothing_back(patient: Running) -> None:
+    entry = patient.world().maker.registration()
+    with connect(patient) as stream:
         stream.sendall(post(entry))
-    with connect(quick) as stream:
+    with connect(patient) as stream:
         stream.sendall(post(entry))
         ((status, _, body),) = read_answers(stream, 1)
     assert status == 200
-    assert quick.entries()[json.loads(body)["index"]] == entry
+    assert patient.entries()[json.loads(body)["index"]] == entry
 
 
-def test_both_ways_are_counted_once(quick: Running) -> None:
+def test_both_ways_are_counted_once(patient: Running) -> None:
     def counted() -> str:
-        text = quick.metrics.render()
+        text = patient.metrics.render()
         (line,) = [line for line in text.splitlines() if 'noun="posts"' in line]
         return line.rpartition(" ")[2]
 
-    entry = quick.world().maker.registration()
-    with connect(quick) as stream:
+    entry = patient.world().maker.registration()
+    with connect(patient) as stream:
         stream.sendall(post(entry))
         read_answers(stream, 1)
         assert counted() == "1"

@@ -51,8 +51,9 @@ class Line:
         """Wait for the engine's thread: its publisher's condition hears of most changes."""
         wake = self.engine.publisher._wake
         with wake:
-            while not condition():
-                wake.wait(0.05)
+            # A wait of its own each time: most changes are not all of them.
+            came = any(wake.wait_for(condition, 0.05) for _ in range(int(20 * WAIT_S)))
+        assert came, "the engine never came to that"
 
     def wait_sent(self) -> list[bytes]:
         self.until(lambda: bool(self.ordering.mempool))
