@@ -172,6 +172,7 @@ def test_founding_follows_from_the_plan_and_goes_on_where_it_was_cut_off(tmp_pat
     assert made.members[1].settings.exists()
     ports = [port for m in made.members for port in (m.http, m.p2p, m.rpc)]
     assert len(set(ports)) == 6
+    assert max(ports) < 32_768, "no outgoing connection takes one while its operator is down"
 
 
 def test_operators_are_found_by_name_and_number(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import json
 import secrets
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +28,16 @@ from fieldpost.engines.board_files import keys_directory
 from fieldpost.engines.cometbft.genesis import decode_genesis
 from fieldpost.engines.cometbft.home import comet_home, read_genesis
 from fieldpost.engines.operator_keys import GOVERNANCE, load_signer
-from fieldpost.errors import Misconfigured, NotFound
+from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.records.limits import MAX_OPERATORS
 
 MOST_NODES: Final = MAX_OPERATORS
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 _HOST: Final = "127.0.0.1"
+# Below those that systems give to whoever connects somewhere: an operator that is down for a while
+# finds its own free again.
+_PORTS: Final = range(10_000, 20_000)
 _MOST_BYTES: Final = 64 * 1024
 
 
@@ -142,7 +145,10 @@ def read_plan(folder: Path) -> Plan:
 
 
 def make_plan(folder: Path, *, nodes: int, now: int, epoch_s: int, timeout_commit_ms: int) -> Plan:
-    """A plan for a new trial board, written to `folder`, with ports that are free now."""
+    """A plan for a new trial board, written to `folder`, with ports that are free now.
+
+    Raises Unavailable.
+    """
     durable.make_dirs(folder)
     ports = iter(_free_ports(3 * nodes))
     plan = Plan(
@@ -237,8 +243,21 @@ def _port(value: object) -> int:
 
 
 def _free_ports(count: int) -> Sequence[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((_HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
+    """So many, all different. Raises Unavailable."""
+    drawn = secrets.SystemRandom().sample(_PORTS, len(_PORTS))
+    found = tuple(islice(filter(_is_free, drawn), count))
+    if len(found) < count:
+        raise Unavailable(
+            f"fewer than {count} ports of {_HOST} from {_PORTS.start} to {_PORTS.stop - 1} are "
+            "free: end what listens there"
+        )
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
