@@ -196,11 +196,19 @@ def read_log(data: Path) -> list[bytes]:
     entries: list[bytes] = []
     folder = data / "log" / "tile" / "entries"
     for index in range(1_000):
-        full = folder / f"{index:03}"
-        partial = full.with_name(f"{full.name}.p")
-        names = [path for path in partial.glob("*") if path.name.isdecimal()]
-        wide = [full] if full.exists() else sorted(names, key=lambda path: int(path.name))[-1:]
-        if not wide:
+        bundle = _widest(folder / f"{index:03}")
+        if bundle is None:
             break
-        entries += decode_entry_bundle(wide[0].read_bytes())
+        entries += decode_entry_bundle(bundle)
     return entries
+
+
+def _widest(full: Path) -> bytes | None:
+    """The widest bundle of one place, of a node that may be running."""
+    # It drops the parts once the whole file is there, so that is looked for afterwards.
+    with suppress(FileNotFoundError):
+        part = full.with_name(f"{full.name}.p")
+        widths = [int(path.name) for path in part.iterdir() if path.name.isdecimal()]
+        if widths and not full.exists():
+            return (part / str(max(widths))).read_bytes()
+    return full.read_bytes() if full.exists() else None
