@@ -17,6 +17,25 @@ FULL: Final = 2
 _MOST_CACHED_KIB: Final = 32_768
 # The second: the index of the write-ahead log, which is made at opening, could not be made longer.
 _FULL: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+_UNREADABLE: Final = (
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+)
+# They say nothing of what the file holds; all other failures of a disk among them are of writes.
+_OF_THE_MOMENT: Final = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOLFS,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+)
 
 
 def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
@@ -45,10 +64,19 @@ def connect(path: Path, *, timeout_s: float = 10.0) -> sqlite3.Connection:
     return connection
 
 
-def is_full(error: sqlite3.Error) -> bool:
+def is_full(error: sqlite3.Error | UnicodeDecodeError) -> bool:
     """Whether there was no room. A quota that is used up looks like any other failed write."""
     # Errors of Python's own module have no code.
     return getattr(error, "sqlite_errorcode", None) in _FULL
+
+
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    """Whether it speaks of what a file holds, and not of locks, rights, room or a failed write."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        # Python's own: a text that is none, a value of a kind that nobody stores there.
+        return True
+    return code in _UNREADABLE or code & 0xFF not in _OF_THE_MOMENT
 
 
 def check_durable(connection: sqlite3.Connection, mode: str, path: Path) -> None:

@@ -4,7 +4,8 @@
  *
  *     failing_arm("state.db", 7, ENOSPC, 0)   the call number 7 from now does nothing and fails
  *     failing_arm("state.db", 7, EIO, 1)      it takes effect, and is said to have failed
- *     failing_only("open")                    of calls of this function; "" for all again
+ *     failing_only("open")                    of functions with this in their name; "" for all again
+ *     failing_ever(1)                         all calls from that number on fail, as with a quota
  *     failing_hold(1)                         calls are not counted, and none fails, until 0
  *     failing_calls()                         how many calls there were since
  *     failing_last()                          the function that failed, "" if none did
@@ -35,7 +36,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char wanted[PATH_MAX], only[32];
 static const char *failed = "";
 static long count, at = -1;
-static int error, takes_effect, held;
+static int error, takes_effect, held, ever;
 
 void failing_arm(const char *part, long number, int with, int after)
 {
@@ -46,6 +47,7 @@ void failing_arm(const char *part, long number, int with, int after)
 }
 
 void failing_only(const char *name) { snprintf(only, sizeof only, "%s", name); }
+void failing_ever(int all) { ever = all; }
 void failing_hold(int hold) { held = hold; }
 long failing_calls(void) { return count; }
 const char *failing_last(void) { return failed; }
@@ -54,10 +56,11 @@ const char *failing_last(void) { return failed; }
 static int fails(const char *path, const char *name)
 {
     int now = 0;
-    if (held || !wanted[0] || !path || !strstr(path, wanted) || (only[0] && strcmp(only, name)))
+    if (held || !wanted[0] || !path || !strstr(path, wanted) || (only[0] && !strstr(name, only)))
         return 0;
     pthread_mutex_lock(&lock);
-    now = count++ == at;
+    now = at >= 0 && (ever ? count >= at : count == at);
+    count++;
     if (now)
         failed = name;
     pthread_mutex_unlock(&lock);

@@ -286,13 +286,19 @@ def _as_it_is(folder: Path) -> list[tuple[str, int, int, int]]:
             return [(path, at.st_ino, at.st_size, at.st_mtime_ns) for path, at in seen]
 
 
-def run(name: str, scratch: Path, *, share: int, seed: int, only: str = "") -> Found:
-    """`make_all` in a process of its own, with the library. Skips where there is no compiler."""
+def built(scratch: Path) -> Path:
+    """The library, to be preloaded. Skips where there is no compiler."""
     if which("cc") is None or not Path("/proc/self/fd").is_dir():
         pytest.skip("no C compiler (cc), or no Linux: calls of SQLite cannot be failed here")
     library = scratch / "failing.so"
     build = ["cc", *_COMPILE, "-o", str(library), str(SOURCE), "-ldl", "-pthread"]
     subprocess.run(build, check=True)
+    return library
+
+
+def run(name: str, scratch: Path, *, share: int, seed: int, only: str = "") -> Found:
+    """`make_all` in a process of its own, with the library. Skips where there is no compiler."""
+    library = built(scratch)
     words = [
         name,
         "--share",

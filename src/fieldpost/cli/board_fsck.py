@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fieldpost board fsck`: a check of everything that a board ever said."""
 
-import errno
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from fieldpost.cli.failures import FAMILIES
 from fieldpost.cli.options import board_option, home_options
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Malformed, Misbehaviour, Misconfigured, NotFound, Untrusted
+from fieldpost.store.read_faults import is_lost
 
 if TYPE_CHECKING:
     from fieldpost.watch.fsck_log import Read
@@ -64,9 +64,10 @@ def fsck(
     """
     # It needs the whole ledger, which no other command of this noun does.
     from fieldpost.watch import fsck as checks
+    from fieldpost.watch.fsck_first_look import COPY_AGAIN
 
     title = "Verified: the log proves every word of the state"
-    advice = checks.COPY_AGAIN
+    advice = COPY_AGAIN
     bars = partial(progress, as_json=as_json)
     try:
         if target is None or "://" in target:
@@ -136,7 +137,7 @@ def _reader(root: Path) -> "Read":
         except FileNotFoundError as error:
             raise NotFound(f"{root / path} is missing") from error
         except OSError as error:
-            if error.errno == errno.EIO:
+            if is_lost(error):
                 what = f"{root / path} cannot be read: the disk reports an input/output error"
                 raise Untrusted("bad-proof", what) from error
             raise Misconfigured(

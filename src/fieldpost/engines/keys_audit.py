@@ -1,25 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Are a node's key files the keys that the board names, and is the mark one of its log's sizes?"""
+"""Are a node's key files the keys that the board names, and is the mark one of its log's sizes?
+
+Both change while a node runs, so they are looked at before the log is read, and judged after it.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from fieldpost.engines.operator_keys import COSIGNER, GOVERNANCE, LOG, POST_QUANTUM, load_signer
 from fieldpost.engines.operator_keys import next_path as successor
-from fieldpost.engines.signed_mark import SignedMark
-from fieldpost.errors import FieldpostError, Malformed, Misconfigured
+from fieldpost.engines.signed_mark import MARK, SignedMark
+from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable
 from fieldpost.keys import PublicKey
 from fieldpost.records.board import BoardRecord
 from fieldpost.tlog.tree import CompactRange, HashReader, read_compact_range
 
 
-def wrong_keys(
-    keys: Path, record: BoardRecord, tree: HashReader, size: int
-) -> Iterator[tuple[Path, str]]:
-    """Every key file that is missing, unreadable, or of no operator; and why.
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """The key files of a folder as they were at one time.
 
-    `tree` is that of all `size` entries on the disk. Successors and retired keys must be readable;
-    whose they are, a board does not say.
+    `public` has the public key of each, or why there is none; `mark` is what was signed last, or
+    what is wrong with the file that says so, None where it cannot be read. `unread` are files that
+    cannot be read, and why.
+    """
+
+    folder: Path
+    public: dict[Path, PublicKey | str]
+    mark: SignedMark | str | None
+    unread: dict[Path, Unavailable]
+
+    @property
+    def mark_path(self) -> Path:
+        """Where the mark lies."""
+        return self.folder / MARK
+
+
+def look_at_keys(folder: Path) -> KeyFiles:
+    """All key files below `folder`, and the mark."""
+    public: dict[Path, PublicKey | str] = {}
+    unread: dict[Path, Unavailable] = {}
+    names = [LOG, COSIGNER, POST_QUANTUM, GOVERNANCE]
+    paths = [path for name in names for path in (folder / f"{name}.pem", successor(folder, name))]
+    for path in (*paths, *sorted((folder / "retired").glob("*.pem"))):
+        try:
+            with path.open("rb"):
+                pass
+            public[path] = load_signer(path).public_key
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unread[path] = Unavailable(f"cannot read {path}: {error.strerror}")
+            unread[path].__cause__ = error
+        except Unavailable as error:
+            # A token that is away.
+            unread[path] = error
+        except FieldpostError as error:
+            public[path] = f"it cannot be used: {error}"
+    mark: SignedMark | str | None = None
+    try:
+        mark = SignedMark(folder)
+    except Unavailable as error:
+        unread[folder / MARK] = error
+    except (Misconfigured, Malformed) as error:
+        mark = str(error)
+    return KeyFiles(folder, public, mark, unread)
+
+
+def wrong_keys(
+    keys: KeyFiles, record: BoardRecord, tree: HashReader, size: int
+) -> Iterator[tuple[Path, str]]:
+    """Every key file that is missing, unusable, or of no operator; and why.
+
+    `tree` is that of all `size` entries on the disk. Successors and retired keys must be usable;
+    whose they are, a board does not say. Files that cannot be read are not judged.
     """
     named: dict[str, set[PublicKey]] = {
         LOG: {operator.log_key.public_key for operator in record.operators},
@@ -27,42 +82,30 @@ def wrong_keys(
         POST_QUANTUM: _cosigners(record),
         GOVERNANCE: set(record.governance.values()),
     }
-    for name, known in named.items():
-        path, further = keys / f"{name}.pem", successor(keys, name)
-        if not path.exists():
-            if name in (LOG, COSIGNER) and not further.exists():
-                yield path, "it is missing"
-            continue
-        found = {path: _public(path)} | ({further: _public(further)} if further.exists() else {})
-        for file, key in found.items():
-            if isinstance(key, str):
-                yield file, key
-        if not any(key in known for key in found.values()) and not isinstance(found[path], str):
-            yield path, "it is not the key that the board names"
-    for path in sorted((keys / "retired").glob("*.pem")):
-        if isinstance(key := _public(path), str):
+    for path, key in keys.public.items():
+        if isinstance(key, str):
             yield path, key
-    if (wrong := _wrong_mark(keys, tree, size)) is not None:
-        yield keys / "largest-signed", wrong
+    for name, known in named.items():
+        path, further = keys.folder / f"{name}.pem", successor(keys.folder, name)
+        if keys.unread.keys() & {path, further}:
+            continue
+        found = keys.public.get(path)
+        if found is None:
+            if name in (LOG, COSIGNER) and further not in keys.public:
+                yield path, "it is missing"
+        elif not isinstance(found, str) and not {found, keys.public.get(further)} & known:
+            yield path, "it is not the key that the board names"
+    if (wrong := _wrong_mark(keys.mark, tree, size)) is not None:
+        yield keys.mark_path, wrong
 
 
 def _cosigners(record: BoardRecord) -> set[PublicKey]:
     return {key.public_key for operator in record.operators for key in operator.cosigner_keys}
 
 
-def _public(path: Path) -> PublicKey | str:
-    """The public key of a file, or why there is none."""
-    try:
-        return load_signer(path).public_key
-    except FieldpostError as error:
-        return f"it cannot be used: {error}"
-
-
-def _wrong_mark(keys: Path, tree: HashReader, size: int) -> str | None:
-    try:
-        mark = SignedMark(keys)
-    except (Misconfigured, Malformed) as error:
-        return str(error)
+def _wrong_mark(mark: SignedMark | str | None, tree: HashReader, size: int) -> str | None:
+    if mark is None or isinstance(mark, str):
+        return mark
     if mark.size == 0:
         return None
     if mark.size > size:

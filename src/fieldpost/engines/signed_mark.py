@@ -16,6 +16,7 @@ from fieldpost.errors import Misconfigured, NotFound
 from fieldpost.store.log_files import LogFiles, read_file
 from fieldpost.tlog.tree import CompactRange, read_compact_range
 
+MARK: Final = "largest-signed"
 _FORM: Final = re.compile(rb"(0|[1-9][0-9]{0,18}) ([0-9a-f]{64})\n")
 _WHAT_TO_DO: Final = (
     "this data directory is older than what the node signed. Start it with --mirror and a copy "
@@ -28,7 +29,7 @@ class SignedMark:
     """The file in the keys directory. `size` is 0 until something was signed."""
 
     def __init__(self, keys: Path, *, disk: Disk = OS) -> None:
-        self._path = keys / "largest-signed"
+        self._path = keys / MARK
         self._disk = disk
         self.size, self._root = _load(self._path)
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is state.db what the log makes of it? Every row is compared with a database made anew.
 
-    audit = StateAudit(data / "state.db", scratch_folder)
+    audit = StateAudit(copy of data / "state.db", scratch_folder)
     for each batch of the log: audit.follow(map before, size before, batch)
     wrong = audit.finish()
 
-A copy is looked at, so that a running node is not held up. What differs in no row, as bytes that
-SQLite does not use, changes nothing that a node ever reads.
+A copy is looked at, and changed, so that a running node is not held up. What differs in no row, as
+bytes that SQLite does not use, changes nothing that a node ever reads.
 """
 
 import sqlite3
@@ -16,13 +16,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from fieldpost.database import is_full
+from fieldpost.database import is_damage, is_full
 from fieldpost.durable import DiskFull
 from fieldpost.engines.writer import change_of
 from fieldpost.errors import Misconfigured, Unavailable
 from fieldpost.ledger.batch import Batch
 from fieldpost.statemap import StateMap
-from fieldpost.store.sqlite_copy import copy_database
 from fieldpost.store.state_db import StateChange, StateDb
 from fieldpost.store.state_files import state_db_version
 
@@ -38,13 +37,15 @@ _TABLES: Final = (
 
 
 class StateAudit:
-    """One state database, and beside it what it should be. `notes`: older heads in it, by size.
+    """A copy of a state database, the caller's to change, and beside it what it should be.
 
-    All of it raises DiskFull where the scratch folder has no room, which says nothing of the file.
+    `notes`: older heads in it, by size; `broken`: what is wrong whatever the log says. All of it
+    raises Unavailable, DiskFull for want of room, where the copies cannot be worked with, which
+    says nothing of the file.
     """
 
-    def __init__(self, path: Path, scratch: Path) -> None:
-        self._found = scratch / "found.db"
+    def __init__(self, copy: Path, scratch: Path) -> None:
+        self._found = copy
         self._made = scratch / "made.db"
         self._wrong: list[str] = []
         self._changes: list[StateChange] = []
@@ -52,7 +53,6 @@ class StateAudit:
         self._size = 0
         self.notes: dict[int, bytes] = {}
         try:
-            copy_database(path, self._found)
             known = state_db_version(self._found)
             self._size = known[1] if known else 0
             db = StateDb(self._found)
@@ -66,7 +66,11 @@ class StateAudit:
         except DiskFull:
             raise
         except (Unavailable, Misconfigured, ValueError, AssertionError) as error:
-            self._wrong.append(str(error).replace(str(self._found), path.name))
+            cause = error.__cause__
+            if isinstance(cause, sqlite3.Error) and not is_damage(cause):
+                raise Unavailable(f"cannot use {copy}: {cause}") from cause
+            self._wrong.append(str(error).replace(str(copy), copy.name))
+        self.broken = tuple(self._wrong)
         self._expected = StateDb(self._made)
 
     def follow(self, before: StateMap | None, size: int, batch: Batch) -> None:
@@ -115,6 +119,7 @@ def _differences(found: Path, made: Path) -> Iterator[str]:
                         yield f"a row of its table {table} is not what the log says"
                         break
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            if isinstance(error, sqlite3.Error) and is_full(error):
-                raise DiskFull(f"cannot compare {found} with {made}: {error}", None) from error
+            if not is_damage(error):
+                family = DiskFull if is_full(error) else Unavailable
+                raise family(f"cannot compare {found} with {made}: {error}", None) from error
             yield f"SQLite says: {error}"

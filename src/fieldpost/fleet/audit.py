@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from fieldpost.database import is_full
+from fieldpost.database import is_damage, is_full
 from fieldpost.durable import DiskFull
-from fieldpost.errors import FieldpostError
+from fieldpost.errors import FieldpostError, Unavailable
 from fieldpost.fleet.migrations import migrate
 from fieldpost.identity.leaf import decode_leaf
 from fieldpost.identity.lot import LotTree
@@ -29,8 +29,8 @@ def wrong_fleet(path: Path, lot_at: LotAt, board: str) -> Iterator[str]:
     """What is wrong in a copy of fleet.db that is the caller's to change, in words.
 
     The copy is brought to this program's version first, as the next start would bring the file.
-    Raises Misconfigured for a file of a newer program, which this one cannot judge, and DiskFull
-    where the copy has no room to change.
+    Raises Misconfigured for a file of a newer program, which this one cannot judge, and Unavailable
+    where the copy cannot be changed, DiskFull for want of room.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         try:
@@ -47,8 +47,9 @@ def wrong_fleet(path: Path, lot_at: LotAt, board: str) -> Iterator[str]:
             yield from _wrong_reports(db, board)
             yield from _wrong_ends(db, board)
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            if isinstance(error, sqlite3.Error) and is_full(error):
-                raise DiskFull(f"cannot change {path}: {error}") from error
+            if not is_damage(error):
+                family = DiskFull if is_full(error) else Unavailable
+                raise family(f"cannot change {path}: {error}") from error
             yield f"SQLite says: {error}"
 
 

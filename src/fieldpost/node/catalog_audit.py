@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from fieldpost.database import is_damage, is_full
 from fieldpost.durable import DiskFull
 from fieldpost.errors import Unavailable
 from fieldpost.node.catalog import Catalog
@@ -22,7 +23,7 @@ _QUERIES: Final = (
 def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Path) -> Iterator[str]:
     """What is wrong in a copy of a catalog that nobody writes; `entries` is the whole log.
 
-    Raises DiskFull where `scratch` has no room for another.
+    Raises Unavailable where `scratch` takes no other, DiskFull for want of room.
     """
     try:
         with closing(sqlite3.connect(path)) as found:
@@ -39,9 +40,12 @@ def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Pat
                 for table, query in _QUERIES:
                     if found.execute(query).fetchall() != wanted.execute(query).fetchall():
                         yield f"its table {table} is not what the log says"
-    except DiskFull:
-        raise
-    except (sqlite3.Error, UnicodeDecodeError, TypeError, ValueError, Unavailable) as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            family = DiskFull if is_full(error) else Unavailable
+            raise family(f"cannot compare {path} with another: {error}") from error
+        yield f"SQLite says: {error}"
+    except (TypeError, ValueError) as error:
         yield f"SQLite says: {error}"
 
 

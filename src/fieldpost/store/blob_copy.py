@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, open_partial, publish, remove, write_file
-from fieldpost.errors import Malformed, Unavailable, Untrusted
+from fieldpost.errors import Malformed, NotFound, Unavailable, Untrusted
 from fieldpost.store.log_files import read_file
 from fieldpost.suit.envelope import decode_envelope
 
@@ -23,7 +23,10 @@ def stored_files(blobs: Path) -> Iterator[Path]:
 
 
 def check_file(path: Path) -> None:
-    """Check that a finished blob or manifest is what its name says. Raises Malformed."""
+    """Check that a finished blob or manifest is what its name says.
+
+    Raises Malformed, NotFound for one that was removed meanwhile, Unavailable.
+    """
     if "manifests" in path.parts:
         _check_manifest(path, read_file(path))
         return
@@ -86,5 +89,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"there is no {path.name} here") from None
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}") from error

@@ -3,21 +3,26 @@
 
 A checkpoint says which files a log must have; a node keeps more of them: partial ones of older
 sizes, and those of batches that nobody has signed yet. Whatever else lies there does not belong.
+
+A log may grow meanwhile. So files are listed first and the end of the log is read afterwards: what
+lies beyond it then was not explained by anything that came later either.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldpost.errors import Malformed, NotFound
-from fieldpost.store.log_files import read_file
+from fieldpost.errors import Malformed, NotFound, Unavailable
+from fieldpost.store.log_files import read_bundle, read_file
 from fieldpost.store.log_recovery import bundles_behind
 from fieldpost.tlog.tiles import (
     FULL_WIDTH,
     Tile,
     encode_entry_bundle,
     encode_tile,
+    entries_path,
     parse_entries_path,
     parse_tile_path,
 )
@@ -26,47 +31,78 @@ from fieldpost.tlog.tree import HashReader
 _CUT_OFF: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
-def entries_behind(log: Path, size: int) -> list[bytes]:
-    """The entries beyond `size` that lie there without a gap, whole batches or not."""
-    bundles = list(bundles_behind(log, size))
-    return [entry for bundle in bundles for entry in bundle][size % FULL_WIDTH :]
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """What lies behind a checkpoint: entries without a gap, whole batches or not.
 
-
-def wrong_files(
-    log: Path, entries: Sequence[bytes], tree: HashReader
-) -> Iterator[tuple[Path, str]]:
-    """Every file below `log` that `entries`, all that lie there, do not explain; and why.
-
-    `tree` is that over the entries.
-
-    Files that a running node removes meanwhile are passed over. Raises Unavailable.
+    `unread` are bundles that may continue them and cannot be read or decoded, and why.
     """
-    for path in sorted(log.rglob("*")):
-        name = path.relative_to(log).as_posix()
-        if path.is_dir() or name == "checkpoint" or _CUT_OFF.fullmatch(path.name):
-            continue
+
+    entries: list[bytes]
+    unread: list[tuple[Path, Malformed | Unavailable]]
+
+
+def read_end(log: Path, size: int) -> LogEnd:
+    """The end of the log behind its first `size` entries, as it is now."""
+    unread: dict[Path, Malformed | Unavailable] = {}
+
+    def read(root: Path, tile: Tile) -> list[bytes]:
         try:
-            wanted = _wanted(name, entries, tree)
-            if wanted is None:
-                yield path, "it is beyond the end of the log, and no part of it"
-            elif read_file(path) != wanted:
-                yield path, "it is damaged: the entries make it otherwise"
-        except Malformed:
-            yield path, "no file of a log has this name"
-        except NotFound:
-            continue
+            return read_bundle(root, tile)
+        except (Malformed, Unavailable) as error:
+            unread[root / entries_path(tile)] = error
+            raise NotFound(f"no {tile} that can be read") from error
+
+    bundles = list(bundles_behind(log, size, read))
+    entries = [entry for bundle in bundles for entry in bundle][size % FULL_WIDTH :]
+    return LogEnd(entries, [*unread.items()])
 
 
-def _wanted(name: str, entries: Sequence[bytes], tree: HashReader) -> bytes | None:
-    """What a file must hold; None beyond the end. Raises Malformed for what is no name."""
+@dataclass(frozen=True, slots=True)
+class WrongFile:
+    """A file below a log's folder that the entries do not explain, and why.
+
+    `end` is how many entries a log has that it is a part of; None for what is no file of a log.
+    """
+
+    what: str
+    end: int | None
+
+
+def find_wrong(
+    log: Path, path: Path, entries: Sequence[bytes], tree: HashReader
+) -> WrongFile | None:
+    """What is wrong in a file below `log`, of which `entries` are all that lie there.
+
+    `tree` is that over the entries. Raises NotFound for a file that its node removed meanwhile,
+    Unavailable for one that cannot be read.
+    """
+    name = path.relative_to(log).as_posix()
+    if name == "checkpoint" or _CUT_OFF.fullmatch(path.name):
+        return None
+    try:
+        end, wanted = _wanted(name, entries, tree)
+    except Malformed:
+        return WrongFile("no file of a log has this name", None)
+    found = read_file(path)
+    if wanted is None:
+        return WrongFile("it is beyond the end of the log, and no part of it", end)
+    if found != wanted:
+        return WrongFile("it is damaged: the entries make it otherwise", end)
+    return None
+
+
+def _wanted(name: str, entries: Sequence[bytes], tree: HashReader) -> tuple[int, bytes | None]:
+    """The end of a file, and what it must hold; None beyond the log. Raises Malformed."""
     if name.startswith("tile/entries/"):
         first, end = _span(parse_entries_path(name))
-        return encode_entry_bundle(entries[first:end]) if end <= len(entries) else None
+        return end, encode_entry_bundle(entries[first:end]) if end <= len(entries) else None
     tile = parse_tile_path(name)
-    _, end = _span(tile)
-    if end > len(entries) >> 8 * tile.level:
-        return None
-    return encode_tile(tree.read_hashes(tile.positions()))
+    _, width = _span(tile)
+    end = width << 8 * tile.level
+    if end > len(entries):
+        return end, None
+    return end, encode_tile(tree.read_hashes(tile.positions()))
 
 
 def _span(tile: Tile) -> tuple[int, int]:

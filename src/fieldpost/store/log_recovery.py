@@ -7,7 +7,7 @@ bundles are read in order; the log ends at the last state leaf. What a torn batc
 removed, and tiles that a power cut prevented are written anew, since they follow from the entries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -101,21 +101,29 @@ def _read_signed_edge(root: Path, signed: Checkpoint | None) -> GrowingEdge:
     return edge
 
 
-def bundles_behind(root: Path, size: int) -> Iterator[list[bytes]]:
-    """The bundles from the one that entry `size` belongs to, as far as they go without a gap."""
+def bundles_behind(
+    root: Path, size: int, read: Callable[[Path, Tile], list[bytes]] = read_bundle
+) -> Iterator[list[bytes]]:
+    """The bundles from the one that entry `size` belongs to, as far as they go without a gap.
+
+    Raises what `read` raises, but NotFound and Malformed.
+    """
     index = size // FULL_WIDTH
-    while (bundle := _widest_bundle(root, index)) is not None:
+    while (bundle := _widest_bundle(root, index, read)) is not None:
         yield bundle
         if len(bundle) < FULL_WIDTH:
             return
         index += 1
 
 
-def _widest_bundle(root: Path, index: int) -> list[bytes] | None:
+def _widest_bundle(
+    root: Path, index: int, read: Callable[[Path, Tile], list[bytes]]
+) -> list[bytes] | None:
     widths = _partial_widths(root, entries_path(Tile(0, index)))
-    for width in (FULL_WIDTH, *sorted(widths, reverse=True)):
+    # The whole one again: a running node may have put it there meanwhile, and dropped the parts.
+    for width in (FULL_WIDTH, *sorted(widths, reverse=True), FULL_WIDTH):
         try:
-            return read_bundle(root, Tile(0, index, width))
+            return read(root, Tile(0, index, width))
         except (NotFound, Malformed):
             # A file of a torn batch; the next narrower one is older.
             continue
@@ -124,7 +132,10 @@ def _widest_bundle(root: Path, index: int) -> list[bytes] | None:
 
 def _partial_widths(root: Path, full: str) -> list[int]:
     directory = root / f"{full}.p"
-    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
     return [int(name) for name in names if name.isdecimal() and 0 < int(name) < FULL_WIDTH]
 
 

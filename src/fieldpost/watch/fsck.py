@@ -10,7 +10,6 @@ file of it is named, and so is whatever cannot be judged without it.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,13 +17,11 @@ from typing import Final
 from fieldpost.client.transport import HttpClient
 from fieldpost.engines.published import verify_published
 from fieldpost.engines.replaying import Replayed, replay_ahead
-from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.verifiers import Verifiers
 from fieldpost.errors import (
     FieldpostError,
     Malformed,
     Misbehaviour,
-    Misconfigured,
     NotFound,
     Unavailable,
     Untrusted,
@@ -34,14 +31,16 @@ from fieldpost.ledger.reading import read_board
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.blobs import FileBlobs
-from fieldpost.store.log_leftovers import entries_behind
+from fieldpost.store.log_leftovers import LogEnd, read_end
 from fieldpost.tlog.checkpoint import open_checkpoint
 from fieldpost.tlog.note import VerifierKey, parse_note
+from fieldpost.tlog.tiles import FULL_WIDTH, entries_path, tile_at
 from fieldpost.tlog.tree import read_compact_range
 from fieldpost.tlog.treehead import Checkpoint, parse_checkpoint
 from fieldpost.watch.fsck_blobs import ReleaseList, check_site, missing_from
 from fieldpost.watch.fsck_chains import ChainCheck
 from fieldpost.watch.fsck_damage import Damage, find_damage
+from fieldpost.watch.fsck_first_look import COPY_AGAIN
 from fieldpost.watch.fsck_folder import FolderCheck, check_note
 from fieldpost.watch.fsck_log import EntryTree, LogEntries, LogReading, Read, through_growth
 from fieldpost.watch.fsck_report import Finding, Progress, Report, Unchecked
@@ -50,9 +49,9 @@ from fieldpost.watch.fsck_report import Finding, Progress, Report, Unchecked
 Follow = Callable[[Replayed], None]
 
 
-COPY_AGAIN: Final = "copy it again from a mirror or a backup (docs/operations/lost-tail.md)"
 ASK_ANOTHER: Final = "tell whoever runs this board, and ask another copy of it"
 _UNEXPLAINED: Final = "the log explains it, and the log is damaged"
+_NO_END: Final = "the log explains it, and the end of the log cannot be read"
 
 
 class _Collected:
@@ -154,7 +153,7 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
     folder = FolderCheck(data)
     read = through_growth(read)
     try:
-        held = _check(read, progress=progress, follow=folder.follow, marked=_marked(data))
+        held = _check(read, progress=progress, follow=folder.follow, marked=folder.marked())
         damaged = [Finding(str(data / "log" / d.path), d.what, COPY_AGAIN) for d in held.damaged]
         if isinstance(held, _Broken):
             with progress("checking what proves itself", 1) as advance:
@@ -168,33 +167,39 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
             except (Malformed, Untrusted) as error:
                 what = f"it is damaged: {error}"
                 damaged.append(Finding(str(data / "log" / "checkpoint"), what, COPY_AGAIN))
-        behind = entries_behind(data / "log", held.size)
-        state = held.state
-        with Verifying() as verifiers:
-            for replayed in replay_ahead(state, iter(behind[: _whole(behind)]), verifiers):
-                folder.follow(replayed)
-                state = replayed.batch.state
+        end, state = _judge_end(data / "log", held, folder.follow)
+        unchecked = [*held.unchecked]
         with progress("comparing every other file", 1) as advance:
-            damaged += folder.findings(LogEntries(read, held.size, behind), state)
+            if end.unread:
+                damaged += folder.findings_alone(end)
+                unchecked += [Unchecked(one, _NO_END) for one in folder.unexplained()]
+            else:
+                entries = LogEntries(read, held.size, end.entries)
+                damaged += folder.findings(entries, state, signed=held.size)
             advance(1)
-        unpublished = {"unpublished_entries": len(behind)} if behind else {}
-        unchecked = [
-            *held.unchecked,
-            *missing_from(FileBlobs(data / "blobs"), held.releases, held.state),
-            *folder.absent(),
-        ]
-        return _report(held, damaged, unchecked, **unpublished)
+        unpublished = {"unpublished_entries": len(end.entries)} if end.entries else {}
+        unchecked += missing_from(FileBlobs(data / "blobs"), held.releases, held.state)
+        return _report(held, damaged, [*unchecked, *folder.absent()], **unpublished)
     finally:
         folder.close()
 
 
-def _marked(data: Path) -> list[Checkpoint]:
-    """What the node signed last, in its own words: a damaged checkpoint is not all there is."""
-    with suppress(Misconfigured):
-        mark = SignedMark(data / "keys")
-        if mark.size:
-            return [Checkpoint("largest-signed", mark.size, mark.root)]
-    return []
+def _judge_end(log: Path, held: _Held, follow: Follow) -> tuple[LogEnd, LedgerState]:
+    """What lies behind the checkpoint by now, and the state after its whole batches."""
+    end, state = read_end(log, held.size), held.state
+    try:
+        with Verifying() as verifiers:
+            whole = end.entries[: _whole(end.entries)]
+            for replayed in replay_ahead(state, iter(whole), verifiers):
+                follow(replayed)
+                state = replayed.batch.state
+    except (Misbehaviour, Unavailable):
+        raise
+    except FieldpostError as error:
+        size = held.size + len(end.entries)
+        last = tile_at(level=0, index=(size - 1) // FULL_WIDTH, size=size)
+        end.unread.append((log / entries_path(last), Malformed(f"against the rules: {error}")))
+    return end, state
 
 
 class Verifying:

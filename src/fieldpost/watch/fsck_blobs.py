@@ -56,12 +56,14 @@ class ReleaseList:
 def missing_from(
     blobs: FileBlobs, releases: ReleaseList, state: LedgerState
 ) -> Iterator[Unchecked]:
-    """What the board names and a folder does not have."""
+    """What the board names and a folder does not have. What cannot be read is named elsewhere."""
     for record in releases.records(state):
         try:
             blobs.load_manifest(record.manifest)
         except NotFound:
             yield Unchecked(f"manifest {record.manifest.hex()}", _NOT_HERE)
+        except Unavailable:
+            pass
         for digest, _ in _blobs_of(record):
             if not blobs.is_stored(digest):
                 yield Unchecked(f"blob {digest.hex()}", _NOT_HERE)

@@ -33,6 +33,8 @@ MOST_NAMED: Final = 100
 _OTHERWISE: Final = "it is damaged: the rest of the log and the checkpoint's root make it otherwise"
 # What one file says of the hashes below it; None where it says nothing, and `wrong` has the reason.
 _Leaves = list[Hash] | None
+# The roots of whole bundles, and the leaves behind them.
+_Truth = tuple[list[Hash], list[Hash]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class _Accounts:
 def find_damage(read: Read, heads: Sequence[Checkpoint]) -> tuple[Checkpoint, list[Damage]]:
     """The first of `heads` that the files prove, or else the first; and what is damaged below it.
 
-    Nothing is damaged where every file is what that head signs. At most `MOST_NAMED` are named.
+    Where a later head is proven and the first is of the same log, both are: wider files of the
+    last entries prove it too. Nothing is damaged where every file is what that head signs. At most
+    `MOST_NAMED` are named.
     Raises what `read` raises for files that may not be read.
     """
     found: list[tuple[Checkpoint, list[Damage]]] = []
@@ -67,20 +71,58 @@ def find_damage(read: Read, heads: Sequence[Checkpoint]) -> tuple[Checkpoint, li
         if (head.size, head.root) in asked:
             continue
         asked.add((head.size, head.root))
-        is_proven, damage = _survey(read, head)
-        if is_proven:
+        truth, damage = _survey(read, head)
+        if truth is None:
+            found.append((head, damage))
+            continue
+        if not found:
             return head, damage
-        found.append((head, damage))
+        first = found[0][0]
+        if (start := _start_of(read, truth, first)) is None:
+            return head, damage
+        both = dict.fromkeys([*_survey(read, first, start)[1], *damage])
+        return first, [*islice(both, MOST_NAMED)]
     return found[0]
 
 
-def _survey(read: Read, head: Checkpoint) -> tuple[bool, list[Damage]]:
-    """Whether the files prove `head`, and which of them do not belong."""
+def _start_of(read: Read, truth: _Truth, head: Checkpoint) -> _Truth | None:
+    """The truth of an older head, out of that of a newer one; None if it is not of the same log."""
+    roots, last = truth
+    index, width = divmod(head.size, FULL_WIDTH)
+    if head.size > len(roots) * FULL_WIDTH + len(last):
+        return None
+    leaves = _proven(read, Tile(0, index), roots[index]) if index < len(roots) else last
+    if leaves is None:
+        return None
+    start = roots[:index], leaves[:width]
+    return start if _root(*start) == head.root else None
+
+
+def _proven(read: Read, tile: Tile, root: Hash) -> _Leaves:
+    """The leaves of a whole bundle of which the root is known."""
+    wrong: dict[str, str] = {}
+    for path, decode in (
+        (entries_path(tile), partial(_hashes, width=FULL_WIDTH)),
+        (tile_path(tile), partial(decode_tile, tile)),
+    ):
+        leaves = _leaves(read, path, decode, wrong)
+        if leaves is not None and MemoryTree(leaves).root() == root:
+            return leaves
+    return None
+
+
+def _survey(
+    read: Read, head: Checkpoint, truth: _Truth | None = None
+) -> tuple[_Truth | None, list[Damage]]:
+    """What of the files proves `head`, and which of them do not belong.
+
+    `truth` if it is known already.
+    """
     accounts = _ask(read, head.size)
     if len(accounts.wrong) > MOST_NAMED:
         more = Damage("checkpoint", "there may be more; mend these first, or doubt its size")
-        return False, [*(Damage(*one) for one in islice(accounts.wrong.items(), MOST_NAMED)), more]
-    truth = _truth(accounts, head)
+        return None, [*(Damage(*one) for one in islice(accounts.wrong.items(), MOST_NAMED)), more]
+    truth = truth or _truth(accounts, head)
     if truth is None:
         named = [*_contradictions(accounts, head.size)]
     else:
@@ -88,7 +130,7 @@ def _survey(read: Read, head: Checkpoint) -> tuple[bool, list[Damage]]:
     damage = dict(accounts.wrong)
     for one in named:
         damage.setdefault(one.path, one.what)
-    return truth is not None, [Damage(*one) for one in islice(damage.items(), MOST_NAMED)]
+    return truth, [Damage(*one) for one in islice(damage.items(), MOST_NAMED)]
 
 
 def _ask(read: Read, size: int) -> _Accounts:
@@ -135,7 +177,7 @@ def _hashes(data: bytes, *, width: int) -> list[Hash]:
     return [leaf_hash(entry) for entry in entries]
 
 
-def _truth(accounts: _Accounts, head: Checkpoint) -> tuple[list[Hash], list[Hash]] | None:
+def _truth(accounts: _Accounts, head: Checkpoint) -> _Truth | None:
     """The roots of whole bundles and the last leaves that make the head's root; None if none do."""
     sources = (accounts.bundles, accounts.tiles, accounts.above)
     for first in range(3):

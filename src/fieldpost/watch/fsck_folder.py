@@ -4,17 +4,21 @@
 The log proves itself. What it explains is compared with it: state.db and catalog.db row by row,
 blobs and manifests by the digests that name them, keys by the board's record, lots and newest
 reports by the keys that signed them. Each finding says what to do about that file.
+
+A node may run meanwhile: what is compared is what there was before the log was read
+(`fsck_first_look`).
 """
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import DiskFull
-from fieldpost.engines.keys_audit import wrong_keys
+from fieldpost.engines.keys_audit import look_at_keys, wrong_keys
 from fieldpost.engines.replaying import Replayed
+from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.state_audit import StateAudit
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, NotFound, Unavailable
 from fieldpost.fleet.audit import wrong_fleet
@@ -26,26 +30,42 @@ from fieldpost.posts.envelope import decode_post
 from fieldpost.records.board import BoardRecord
 from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.state_leaf import is_state_leaf
-from fieldpost.store.blob_copy import check_file, stored_files
-from fieldpost.store.log_leftovers import wrong_files
-from fieldpost.store.sqlite_copy import check_pages, copy_database
+from fieldpost.statemap import StateMap
+from fieldpost.store.blob_copy import check_file
+from fieldpost.store.log_files import read_file
+from fieldpost.store.log_leftovers import LogEnd, WrongFile, find_wrong
+from fieldpost.store.sqlite_copy import check_pages
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import VerifierKey, format_note, parse_note
 from fieldpost.tlog.tree import CompactRange, read_compact_range
+from fieldpost.tlog.treehead import Checkpoint
+from fieldpost.watch.fsck_first_look import (
+    COPY_AGAIN,
+    DATABASES,
+    KEYS_AGAIN,
+    FirstLook,
+    tell_unread,
+    version_of,
+)
 from fieldpost.watch.fsck_log import EntryTree, LogEntries, tree_of
 from fieldpost.watch.fsck_report import Finding, Unchecked
+from fieldpost.watch.fsck_room import room_in
 
-_ADVICE: Final = {
-    "state.db": "stop the node and run `fieldpost node rebuild`",
-    "catalog.db": "stop the node and remove it; it is filled again from the log",
-    "fleet.db": "stop the node and put it back from a backup; it is nowhere else",
-}
+_REMOVE: Final = "remove it; the node makes it again if it needs it"
+_UPLOAD: Final = "remove it; its maker uploads it again"
+# A batch that is being written has files beyond the end for a moment; so has one that a kill cut.
+_AGAIN: Final = "check again; if it is still named, stop the node and remove it"
+_LOST: Final = (
+    "remove nothing, and put back no older mark: look for the rest of the log "
+    "(docs/operations/lost-tail.md)"
+)
 
 
 class FolderCheck:
     """The check of one folder. `follow` sees every batch of the log, `findings` says the rest.
 
-    All of it raises DiskFull where the scratch folder has no room: that is no damage.
+    It is made before the log is read. All of it raises DiskFull where the scratch folder has no
+    room: that is no damage.
     """
 
     def __init__(self, data: Path) -> None:
@@ -54,10 +74,11 @@ class FolderCheck:
         self._folder = Path(self._scratch.name)
         self._records: dict[int, BoardRecord] = {}
         self._unjudged: list[Unchecked] = []
-        path = data / "state.db"
         try:
-            with _room_in(self._folder):
-                self._state = StateAudit(path, self._folder) if path.exists() else None
+            self._seen = FirstLook(data, self._folder)
+            copy = self._seen.copies.get("state.db")
+            with self._room():
+                self._state = StateAudit(copy, self._folder) if copy else None
         except BaseException:
             self.close()
             raise
@@ -66,61 +87,66 @@ class FolderCheck:
         """Remove what was made for the comparison."""
         self._scratch.cleanup()
 
+    def marked(self) -> list[Checkpoint]:
+        """What the node signed last, in its own words: a damaged checkpoint is not all there is."""
+        mark = self._mark()
+        return [Checkpoint("largest-signed", mark.size, mark.root)] if mark and mark.size else []
+
     def follow(self, replayed: Replayed) -> None:
         """The next batch of the log."""
         if self._state is None:
             return
         before, batch = replayed.before, replayed.batch
         map_, size = (before.map, before.size) if before else (None, 0)
-        with _room_in(self._folder):
+        with self._room():
             self._state.follow(map_, size, batch)
         if batch.state.size in self._state.notes:
             self._records[batch.state.size] = read_board(batch.state.map)
 
-    def findings(self, entries: LogEntries, state: LedgerState) -> Iterator[Finding]:
-        """All that is damaged. `entries` are all that lie there, `state` is after them."""
-        data, record = self._data, read_board(state.map)
+    def findings(
+        self, entries: LogEntries, state: LedgerState, *, signed: int
+    ) -> Iterator[Finding]:
+        """All that is damaged. `entries` are all that lie there, `state` is after them.
+
+        The checkpoint is of the first `signed` of them.
+        """
         tree = tree_of(entries)
-        for path, what in wrong_files(data / "log", entries, tree):
-            yield Finding(str(path), what, "remove it; the node makes it again if it needs it")
+        yield from self._told()
+        yield from self._log(entries, tree, signed)
         if self._state is not None:
-            with _room_in(self._folder):
+            with self._room():
                 wrong = [*self._wrong_heads(tree), *self._state.finish()]
             for what in wrong:
-                yield Finding(str(data / "state.db"), what, _ADVICE["state.db"])
+                yield Finding(str(self._data / "state.db"), what, DATABASES["state.db"])
         yield from self._databases(entries, state)
-        yield from self._blobs(state)
-        if (data / "keys").is_dir():
-            for path, what in wrong_keys(data / "keys", record, tree, len(entries)):
-                yield Finding(str(path), what, "put it back from your copy of the keys")
+        yield from self._blobs(state.map)
+        yield from self._keys(read_board(state.map), tree, len(entries))
 
-    def findings_alone(self) -> Iterator[Finding]:
-        """What is damaged whatever the log says: pages of databases, and blobs."""
-        for name, advice in _ADVICE.items():
-            path, copy = self._data / name, self._folder / f"alone-{name}"
-            if path.exists():
-                try:
-                    with _room_in(self._folder):
-                        copy_database(path, copy)
-                    check_pages(copy)
-                except DiskFull:
-                    raise
-                except (Unavailable, Malformed) as error:
-                    yield Finding(str(path), str(error), advice)
-        for path in stored_files(self._data / "blobs"):
+    def findings_alone(self, end: LogEnd | None = None) -> Iterator[Finding]:
+        """What is damaged whatever the log says: pages of databases, and blobs.
+
+        `end`: that of a log of which the rest holds, if only this is damaged.
+        """
+        yield from self._told()
+        for path, error in end.unread if end else ():
+            yield from self._unread(path, error, COPY_AGAIN)
+        for name, copy in self._seen.copies.items():
+            wrong = list(self._state.broken) if self._state and name == "state.db" else []
             try:
-                check_file(path)
+                if not wrong:
+                    check_pages(copy)
             except Malformed as error:
-                yield Finding(str(path), str(error), "remove it; its maker uploads it again")
-            except NotFound:
-                continue
+                wrong = [str(error)]
+            for what in wrong:
+                yield Finding(str(self._data / name), what, DATABASES[name])
+        yield from self._blobs(None)
 
     def unexplained(self) -> Iterator[str]:
         """What is here and cannot be judged without the log."""
-        for name in _ADVICE:
-            if (self._data / name).exists():
+        for name in DATABASES:
+            if name not in self._seen.absent:
                 yield f"what is in {name}"
-        if (self._data / "keys").is_dir():
+        if self._seen.keys is not None:
             yield "keys"
         yield "who signed the manifests"
         yield "older and unpublished files below log"
@@ -128,9 +154,42 @@ class FolderCheck:
     def absent(self) -> Iterator[Unchecked]:
         """What a node's folder has, and this one has not; and what `findings` could not judge."""
         yield from self._unjudged
-        for name in ("state.db", "catalog.db", "fleet.db", "keys"):
-            if not (self._data / name).exists():
-                yield Unchecked(name, "it is not in this folder")
+        for name in self._seen.absent:
+            yield Unchecked(name, "it is not in this folder")
+
+    def _room(self) -> AbstractContextManager[None]:
+        return room_in(self._folder, self._seen.largest)
+
+    def _mark(self) -> SignedMark | None:
+        mark = self._seen.keys.mark if self._seen.keys else None
+        return mark if isinstance(mark, SignedMark) else None
+
+    def _told(self) -> Iterator[Finding]:
+        for one in self._seen.told:
+            yield from self._say(one)
+
+    def _unread(self, path: Path, error: FieldpostError, advice: str) -> Iterator[Finding]:
+        yield from self._say(tell_unread(path, error, advice))
+
+    def _say(self, one: Finding | Unchecked) -> Iterator[Finding]:
+        if isinstance(one, Finding):
+            yield one
+        else:
+            self._unjudged.append(one)
+
+    def _log(self, entries: LogEntries, tree: EntryTree, signed: int) -> Iterator[Finding]:
+        mark = self._mark()
+        is_short = mark is not None and mark.size > len(entries)
+        for path in self._seen.log:
+            try:
+                wrong = find_wrong(self._data / "log", path, entries, tree)
+            except NotFound:
+                continue
+            except Unavailable as error:
+                yield from self._unread(path, error, _REMOVE)
+                continue
+            if wrong is not None:
+                yield Finding(str(path), wrong.what, _advice(wrong, signed, is_short=is_short))
 
     def _wrong_heads(self, tree: EntryTree) -> Iterator[str]:
         assert self._state is not None  # the caller looked
@@ -152,13 +211,11 @@ class FolderCheck:
             return decode_lot_record(statement.payload) if statement.kind == "lot.enrol" else None
 
         for name in ("catalog.db", "fleet.db"):
-            advice = _ADVICE[name]
-            path, copy = self._data / name, self._folder / name
-            if not path.exists():
+            copy = self._seen.copies.get(name)
+            if copy is None:
                 continue
             try:
-                with _room_in(self._folder):
-                    copy_database(path, copy)
+                with self._room():
                     wrong = list(
                         wrong_catalog(copy, entries, state.board, self._folder)
                         if name == "catalog.db"
@@ -166,42 +223,52 @@ class FolderCheck:
                     )
             except DiskFull:
                 raise
-            except Unavailable as error:
-                wrong = [str(error)]
-            except Misconfigured as error:
+            except (Misconfigured, Unavailable) as error:
                 # Of a newer program: whole, for all that this one knows.
                 self._unjudged.append(Unchecked(f"what is in {name}", str(error)))
                 continue
             for what in wrong:
-                yield Finding(str(path), what, advice)
+                yield Finding(str(self._data / name), what, DATABASES[name])
 
-    def _blobs(self, state: LedgerState) -> Iterator[Finding]:
-        for path in stored_files(self._data / "blobs"):
+    def _blobs(self, map_: StateMap | None) -> Iterator[Finding]:
+        """Those that are not what they are named after, or, if `map_` is known, not signed."""
+        for path, version in self._seen.blobs.items():
             try:
                 check_file(path)
                 what = None
-                if "manifests" in path.parts:
-                    what = wrong_manifest(path.read_bytes(), state.map)
+                if map_ is not None and "manifests" in path.parts:
+                    what = wrong_manifest(read_file(path), map_)
+                if what is not None and version_of(path) != version:
+                    again = Unchecked(str(path), "it was sent again meanwhile: check again")
+                    self._unjudged.append(again)
+                    continue
             except Malformed as error:
                 what = str(error)
-            except NotFound:
+            except (NotFound, FileNotFoundError):
+                continue
+            except Unavailable as error:
+                yield from self._unread(path, error, _UPLOAD)
                 continue
             if what is not None:
-                yield Finding(str(path), what, "remove it; its maker uploads it again")
+                yield Finding(str(path), what, _UPLOAD)
+
+    def _keys(self, record: BoardRecord, tree: EntryTree, size: int) -> Iterator[Finding]:
+        if (keys := self._seen.keys) is None:
+            return
+        mark = self._mark()
+        wrong = dict(wrong_keys(keys, record, tree, size))
+        # A rotation may have come between these files and the record: what is right now is right.
+        again = dict(wrong_keys(look_at_keys(keys.folder), record, tree, size)) if wrong else {}
+        for path, what in wrong.items():
+            if path in again:
+                is_ahead = path == keys.mark_path and mark is not None and mark.size > size
+                yield Finding(str(path), what, _LOST if is_ahead else KEYS_AGAIN)
 
 
-@contextmanager
-def _room_in(scratch: Path) -> Iterator[None]:
-    """For work in the scratch folder: where its disk is full, say which one, and what to do."""
-    try:
-        yield
-    except DiskFull as error:
-        raise DiskFull(
-            f"there is no room in {scratch.parent} for copies of the databases, as large as they "
-            f"are, and nothing is said of this folder: make room there, or set TMPDIR to a folder "
-            f"on another disk ({error})",
-            None,
-        ) from error
+def _advice(wrong: WrongFile, signed: int, *, is_short: bool) -> str:
+    if wrong.end is None or wrong.end <= signed:
+        return _REMOVE
+    return _LOST if is_short else _AGAIN
 
 
 def check_note(note: bytes, record: BoardRecord, range_: CompactRange) -> None:

@@ -98,6 +98,20 @@ def test_a_damaged_file_is_named_also_where_the_rules_meet_it_first(
     assert report.facts == {"entries": 10, "entries_judged": 0}
 
 
+def test_files_of_a_whole_checkpoint_are_named_instead_of_it_where_what_was_signed_since_proves_it(
+    board: BoardOnDisk,
+) -> None:
+    older = note_of(board.data)
+    enrol(board, 1)
+    write_file(board.data / "log" / "checkpoint", older)
+    lost = [board.data / "log" / "tile" / kind / "000.p" / "10" for kind in ("0", "entries")]
+    for path in lost:
+        damage(path)
+    report = check_folder(board.data, reader(board.data / "log"), progress=silent)
+    assert sorted(one.file for one in report.damaged) == [*map(str, lost)]
+    assert report.facts["entries"] == 10
+
+
 def test_a_log_that_grows_while_it_is_checked_is_not_damaged(board: BoardOnDisk) -> None:
     """Its node drops the last part once the whole file is there."""
     real = reader(board.data / "log")

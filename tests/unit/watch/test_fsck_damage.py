@@ -19,6 +19,7 @@ from fieldpost.tlog.tiles import (
 from fieldpost.tlog.tree import MemoryTree
 from fieldpost.tlog.treehead import Checkpoint
 from fieldpost.watch.fsck_damage import MOST_NAMED, find_damage
+from fieldpost.watch.fsck_log import Read
 
 Files = dict[str, bytes]
 Harm = Callable[[Files, str], None]
@@ -51,13 +52,17 @@ def remove(files: Files, path: str) -> None:
     del files[path]
 
 
-def named(files: Files, *heads: Checkpoint) -> dict[str, str]:
+def reading(files: Files) -> Read:
     def read(path: str) -> bytes:
         if path not in files:
             raise NotFound(path)
         return files[path]
 
-    return {one.path: one.what for one in find_damage(read, heads)[1]}
+    return read
+
+
+def named(files: Files, *heads: Checkpoint) -> dict[str, str]:
+    return {one.path: one.what for one in find_damage(reading(files), heads)[1]}
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +160,26 @@ def test_what_the_node_signed_last_is_the_measure_where_the_checkpoint_lies(
     flip(files, "tile/0/001")
     lie = Checkpoint(head.origin, 9 * head.size, head.root)
     assert set(named(files, lie, head)) == {"tile/0/001"}
+
+
+@pytest.mark.parametrize("size", [3 * FULL_WIDTH + 20, 2 * FULL_WIDTH + 9, 2 * FULL_WIDTH, 5])
+def test_a_checkpoint_behind_what_was_signed_is_whole_where_wider_files_prove_it(
+    long: tuple[Files, Checkpoint], size: int
+) -> None:
+    """All files of its own last part are damaged: they are named, and it is not."""
+    files, head = dict(long[0]), long[1]
+    older, claimed = log_of(size)
+    last = {path for path in older if path.endswith(f".p/{size % FULL_WIDTH}")}
+    files |= {path: older[path] for path in older if path not in files}
+    for path in last | {"tile/0/001"}:
+        flip(files, path)
+    # Without them only the newer head can be proven, and no other is.
+    assert find_damage(reading(files), [claimed])[1]
+    proven, damage = find_damage(reading(files), [claimed, head])
+    assert proven == claimed
+    assert {one.path for one in damage} == last | {"tile/0/001"}
+    other = Checkpoint(head.origin, size, bytes(32))
+    assert find_damage(reading(files), [other, head])[0] == head
 
 
 def test_the_search_ends_and_says_so_where_too_much_is_damaged() -> None:
