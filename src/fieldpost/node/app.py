@@ -45,6 +45,7 @@ from fieldpost.node.api import (
     problems,
     reports,
 )
+from fieldpost.node.bodies import Bodies
 from fieldpost.node.callers import Callers, Requests
 from fieldpost.node.comet_vitals import announce_cometbft
 from fieldpost.node.config import COMETBFT, LOOPBACK, Limits, NodeConfig
@@ -63,8 +64,8 @@ from fieldpost.node.taking import ShortWay, Taker
 from fieldpost.node.unsent import Unsent
 from fieldpost.node.vitals import (
     announce_board,
+    announce_held,
     announce_process,
-    announce_readers,
     announce_reserve,
     announce_witnesses,
 )
@@ -268,11 +269,12 @@ def _application(
     log_requests: bool = False,
     further: Sequence[Middleware] = (),
 ) -> Starlette:
-    gate, unsent = Gate.build(limits, trusted_proxies), Unsent(limits)
+    gate = Gate.build(limits, trusted_proxies)
+    bodies, unsent = Bodies(limits), Unsent(limits)
     callers = Callers()
     requests = Requests(metrics, callers)
     announce_process(metrics)
-    announce_readers(metrics, unsent)
+    announce_held(metrics, bodies, unsent)
     metrics.counter("fieldpost_requests_total", "Requests that the application answered.")
     metrics.table(
         "fieldpost_requests_by_network",
@@ -310,6 +312,7 @@ def _application(
         )
     app.state.short = ShortWay(desks, follower)
     app.state.gate = gate
+    app.state.bodies = bodies
     app.state.unsent = unsent
     app.state.limits = limits
     app.state.check_ready = check_ready

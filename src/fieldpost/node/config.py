@@ -84,6 +84,13 @@ class Limits:
         least=MIB,
         most=1024 * GIB,
     )
+    bodies_bytes: int = setting(
+        64 * MIB,
+        "bytes of bodies that are not whole yet, of all connections together, uploads apart: the "
+        "longest body of posts, or more",
+        least=MIB,
+        most=1024 * GIB,
+    )
     uploads_at_once: int = setting(16, "uploads at the same time", most=10_000)
     uploads_per_maker: int = setting(4, "of them, uploads of one maker", most=10_000)
     lots_at_once: int = setting(8, "uploads of lots' leaves at the same time", most=1_000)
@@ -128,6 +135,15 @@ class Limits:
                 f"({self.connections}), so slow clients could fill it; raise it to {least}, or "
                 f"lower limits.connections to {self.unsent_bytes // LEAST_UNSENT_BYTES_EACH}",
                 "limits.connections",
+            )
+        longest = self.post_bytes * self.posts_per_request
+        if self.bodies_bytes < longest:
+            raise WrongSetting(
+                "limits.bodies_bytes",
+                f"{self.bodies_bytes} is less than one body of posts may have, limits.post_bytes "
+                f"times limits.posts_per_request; raise it to {longest}, or lower "
+                f"limits.posts_per_request to {self.bodies_bytes // self.post_bytes}",
+                "limits.posts_per_request",
             )
 
 

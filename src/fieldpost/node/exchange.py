@@ -13,6 +13,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from fieldpost.node.bodies import Body
 from fieldpost.node.config import Limits
 from fieldpost.node.following import Followed, Headers
 from fieldpost.node.taking import ShortWay, Taker
@@ -42,7 +43,7 @@ class Exchange:
 
     __slots__ = (
         *("_body", "announced", "disconnected", "followed", "heard", "keep_alive", "left"),
-        *("message_event", "response_complete", "started", "timer"),
+        *("message_event", "response_complete", "started", "timer", "waiting"),
     )
 
     def __init__(self, followed: Followed, announced: Announced, now: float) -> None:
@@ -52,6 +53,8 @@ class Exchange:
         self.left = announced.length
         self.started = self.heard = now
         self.timer: asyncio.TimerHandle | None = None
+        # Its place in the room for bodies, unless it came whole with its header.
+        self.waiting: Body | None = None
         self.disconnected = False
         self.keep_alive = True
         self.response_complete = False
@@ -59,9 +62,15 @@ class Exchange:
 
     def hear(self, body: bytes, now: float) -> None:
         """A piece of the body came."""
-        self._body += body
+        if not self.response_complete:
+            self._body += body
         self.left -= len(body)
         self.heard = now
+
+    @property
+    def received(self) -> int:
+        """How many bytes of the body came."""
+        return self.announced.length - self.left
 
     def patience(self, limits: Limits, now: float) -> float:
         """For how many seconds the rest of the body is waited for; 0 or less: it is too late."""
@@ -69,12 +78,19 @@ class Exchange:
 
     def finish_body(self) -> bytes:
         """The body is whole: nothing is waited for any more."""
+        body = bytes(self._body)
+        self.drop_body()
+        return body
+
+    def drop_body(self) -> None:
+        """Hold nothing of the body, and wait for none; this may stay as long as the connection."""
+        self._body = bytearray()
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        # This may stay for as long as the connection; the body goes to who takes it.
-        body, self._body = bytes(self._body), bytearray()
-        return body
+        if self.waiting is not None:
+            self.waiting.release()
+            self.waiting = None
 
 
 def find_announced(short: ShortWay, path: bytes, headers: Headers) -> Announced | None:

@@ -8,16 +8,19 @@
   the requests that wait on one (pipelining).
 - A client that takes nothing of a long answer does not keep it in memory, and what all of them
   leave waiting is bounded (`fieldpost.node.unsent`).
+- What is kept of bodies until they are whole is bounded too (`fieldpost.node.bodies`).
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from fieldpost.node.bodies import Bodies, Body, begin_body, body_of
 from fieldpost.node.clients import OWN, Headers
 from fieldpost.node.config import Limits
-from fieldpost.node.crowd import Crowd
+from fieldpost.node.crowd import Crowd, Guest
 from fieldpost.node.gate import Gate
 from fieldpost.node.unsent import CALM_BYTES, Unsent
 
@@ -37,6 +40,7 @@ class GuardedProtocol(HttpToolsProtocol):
     gate: Gate
     crowd: Crowd
     unsent: Unsent
+    bodies: Bodies
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected, and owes a header."""
@@ -44,6 +48,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header_timer: asyncio.TimerHandle | None = None
         self._owes_header = True
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._body_count = 0
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=CALM_BYTES)
         # OWN: nobody by itself, but it may forward for somebody.
@@ -60,6 +65,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header_arrived()
         self._end_stall()
         self.unsent.release(self)
+        # Requests that nobody will serve any more; of others the application releases it.
+        for cycle, _ in self.pipeline:
+            body_of(cycle.scope).release()
         if self._entered:
             self.crowd.go(self, self._peer)
         super().connection_lost(exc)
@@ -72,6 +80,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came: most of the time a whole request, which then costs no timer."""
         super().data_received(data)
+        if self._body_count:
+            self._hold_body()
         if self._owes_header and self._header_timer is None and not self.transport.is_closing():
             self._await_header()
 
@@ -104,12 +114,28 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def begin(self) -> None:
         """Begin to answer the request whose header is whole."""
+        begin_body(self.scope, Body(self.bodies, self._client, self.transport.abort))
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, for the application."""
+        self._body_count += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._body_count:
+            self._hold_body()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer is written."""
         if not self.pipeline:
             self.crowd.wait(self)
+            cycle: object = self.cycle
+            if isinstance(cycle, RequestResponseCycle):
+                # What nobody read would stay for as long as the connection.
+                cycle.body = bytearray()
         super().on_response_complete()
 
     def _judge_header(self) -> None:
@@ -162,6 +188,19 @@ class GuardedProtocol(HttpToolsProtocol):
         if asked is not None:
             asked.keep_alive = False
 
+    # --- bodies ---
+
+    def _hold_body(self) -> None:
+        """Count what came of a body, once for all its pieces: chunks may be of one byte."""
+        count, self._body_count = self._body_count, 0
+        if not self.cycle.response_complete:
+            self.let_leave(body_of(self.cycle.scope).add(count))
+
+    def let_leave(self, guests: Iterable[Guest]) -> None:
+        """End guests; this connection may be one, in the middle of its read or write."""
+        for guest in guests:
+            self.loop.call_soon(guest.leave)
+
     # --- slow readers ---
 
     def pause_writing(self) -> None:
@@ -169,9 +208,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().pause_writing()
         left = self.transport.get_write_buffer_size()
         self._watch_stall(left)
-        for guest in self.unsent.hold(self, self._client, left):
-            # It may be this one, in the middle of its write.
-            self.loop.call_soon(guest.leave)
+        self.let_leave(self.unsent.hold(self, self._client, left))
 
     def resume_writing(self) -> None:
         """The client has taken most of it."""

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Final
 
 from fieldpost.node.asked import Asked, SaidBefore
+from fieldpost.node.bodies import Bodies
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.exchange import UNUSUAL
@@ -128,10 +129,12 @@ def limited_protocol(
     gate: Gate,
     crowd: Crowd,
     unsent: Unsent,
+    bodies: Bodies,
     fast: FastAnswers | None = None,
     short: ShortWay | None = None,
 ) -> type[asyncio.Protocol]:
     """The protocol class for a server with these limits."""
     members = {"limits": limits, "gate": gate, "crowd": crowd, "unsent": unsent}
-    members |= {"fast": fast, "short": short, "asked": SaidBefore(), "announced": SaidBefore()}
+    members |= {"bodies": bodies, "fast": fast, "short": short}
+    members |= {"asked": SaidBefore(), "announced": SaidBefore()}
     return type("LimitedProtocol", (LimitedProtocol,), members)

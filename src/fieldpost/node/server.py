@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 
 from fieldpost.errors import Misconfigured
 from fieldpost.journal import tell
+from fieldpost.node.bodies import Bodies, releasing
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.gate import Gate
@@ -95,13 +96,14 @@ def server_config(
 ) -> uvicorn.Config:
     """How an application is served: by our protocol, for at most `places` connections."""
     return uvicorn.Config(
-        app,
+        releasing(app),
         loop="uvloop",
         http=limited_protocol(
             limits,
             gate=getattr(app.state, "gate", None) or Gate.build(limits, ()),
             crowd=Crowd(most=places, most_per_client=limits.client_connections),
             unsent=getattr(app.state, "unsent", None) or Unsent(limits),
+            bodies=getattr(app.state, "bodies", None) or Bodies(limits),
             fast=getattr(app.state, "fast", None),
             short=getattr(app.state, "short", None),
         ),

@@ -15,8 +15,10 @@ from typing import Any, Final
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from fieldpost.errors import Unavailable
 from fieldpost.node.api.problems import TooSlow, problem_response
 from fieldpost.node.asked import MOST_BYTES, SaidBefore
+from fieldpost.node.bodies import Body, no_room
 from fieldpost.node.exchange import Announced, Exchange, find_announced, render
 from fieldpost.node.following import Headers
 from fieldpost.node.guarded import GuardedProtocol
@@ -45,6 +47,13 @@ class ShortWayProtocol(GuardedProtocol):
         self._last_answer = -inf
         super().connection_made(transport)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, also of a body under way: who comes again at once holds it no second time."""
+        exchange = self._exchange or self._unparsed
+        super().connection_lost(exc)
+        if exchange is not None and exchange.disconnected:
+            self._give_up(exchange, Unavailable("the client went away"))
+
     def data_received(self, data: bytes) -> None:
         """Bytes came. A header that was parsed before is not parsed again."""
         if self._unparsed is not None:
@@ -59,9 +68,8 @@ class ShortWayProtocol(GuardedProtocol):
         if began_here and self._messages == 1:
             self.remember(data)
         exchange = self._exchange
-        if exchange is not None and exchange.timer is None:
-            # Most bodies come with their header, and then cost no timer.
-            self._await_body(exchange)
+        if exchange is not None:
+            self._keep_waiting(exchange)
 
     def _take_again(self, data: bytes) -> bool:
         """Have a body taken whose header was parsed before, as `is_plain` and `begin` did then.
@@ -83,7 +91,7 @@ class ShortWayProtocol(GuardedProtocol):
         else:
             exchange.hear(data[end:], now)
             self._is_between, self._unparsed = False, exchange
-            self._await_body(exchange)
+            self._keep_waiting(exchange)
         return True
 
     def _find_said(self, header: bytes) -> tuple[Announced | None, Headers]:
@@ -104,7 +112,7 @@ class ShortWayProtocol(GuardedProtocol):
             return
         # What the parser took for the body, so far, is the end of this: the rest is the header.
         end = data.find(_HEADER_END) + len(_HEADER_END)
-        if len(data) - end != begun.announced.length - begun.left:
+        if len(data) - end != begun.received:
             return
         rest, fields = take_out(data[:end])
         if are_all(fields, self.headers):
@@ -213,12 +221,29 @@ class ShortWayProtocol(GuardedProtocol):
         if not exchange.left:
             self._is_between, self._unparsed = True, None
             self._have_taken(exchange, exchange.finish_body())
+        else:
+            self._keep_waiting(exchange)
         return data[missing:]
 
     def _have_taken(self, exchange: Exchange, body: bytes) -> None:
         if not exchange.response_complete:
             announced = exchange.announced
             announced.taker.take(announced.kind, body, partial(self._finish, exchange))
+
+    def _keep_waiting(self, exchange: Exchange) -> None:
+        """More of a body is to come. Most come with their header, and cost no timer and no room."""
+        if exchange.response_complete:
+            return
+        waiting = exchange.waiting
+        if waiting is None:
+            waiting = Body(self.bodies, self._client, partial(self._refuse, exchange))
+            exchange.waiting = waiting
+        self.let_leave(waiting.add(exchange.received - waiting.count))
+        if exchange.timer is None:
+            self._await_body(exchange)
+
+    def _refuse(self, exchange: Exchange) -> None:
+        self._give_up(exchange, no_room())
 
     def _await_body(self, exchange: Exchange) -> None:
         """Look again when it may be too late: after a silence, or at the end of its time."""
@@ -227,9 +252,16 @@ class ShortWayProtocol(GuardedProtocol):
         if left > 0:
             exchange.timer = self.loop.call_later(left, self._await_body, exchange)
             return
+        exchange.timer = None
+        self._give_up(exchange, TooSlow(f"the body stopped after {exchange.received} bytes"))
+
+    def _give_up(self, exchange: Exchange, error: Unavailable) -> None:
+        """Answer a body that will not be taken, and end the connection: its rest is not read."""
+        if exchange.response_complete:
+            return
+        exchange.drop_body()
         exchange.keep_alive = False
-        slow = TooSlow(f"the body stopped after {exchange.announced.length - exchange.left} bytes")
-        self._finish(exchange, problem_response(slow))
+        self._finish(exchange, problem_response(error))
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
         assert self.short is not None

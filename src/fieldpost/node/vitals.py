@@ -14,6 +14,7 @@ from fieldpost import __version__
 from fieldpost.engines.base import Engine
 from fieldpost.engines.head_reserve import HeadReserve
 from fieldpost.metrics.prometheus import Metrics
+from fieldpost.node.bodies import Bodies
 from fieldpost.node.readiness import Readiness
 from fieldpost.node.service import NodeService
 from fieldpost.node.unsent import Unsent
@@ -110,8 +111,18 @@ def announce_certificate(metrics: Metrics, expires: Callable[[], float]) -> None
     )
 
 
-def announce_readers(metrics: Metrics, unsent: Unsent) -> None:
-    """Do clients take what they ask for?"""
+def announce_held(metrics: Metrics, bodies: Bodies, unsent: Unsent) -> None:
+    """Do clients send what they began, and take what they ask for?"""
+    metrics.gauge(
+        "fieldpost_bodies_bytes",
+        "Bytes in memory of requests' bodies that are not whole yet.",
+        lambda: bodies.bytes_held,
+    )
+    metrics.total(
+        "fieldpost_bodies_ended_total",
+        "Bodies that were refused because too many of these bytes were held.",
+        lambda: bodies.ended,
+    )
     metrics.gauge(
         "fieldpost_unsent_bytes",
         "Bytes of answers that wait in memory for clients who take them slowly.",

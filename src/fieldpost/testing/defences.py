@@ -46,6 +46,7 @@ from fieldpost.identity.report import Report, open_report
 from fieldpost.ledger import authority, batch, links, quota
 from fieldpost.ledger.rules import board, maker, release, rollout
 from fieldpost.node import (
+    bodies,
     clients,
     crowd,
     guarded,
@@ -215,6 +216,7 @@ class Defence(Enum):
     ROOM_FOR_NEWCOMERS = (crowd.Crowd, "_make_room", lambda _crowd: False)
     CLIENT_PLACES = (crowd.Crowd, "enter", lenient.everybody_enters)
     READERS_LOOKED_AT = (guarded.GuardedProtocol, "_watch_stall", _pass)
+    ROOM_FOR_BODIES = (bodies.Bodies, "_make_room", lenient.nobody_leaves)
     ROOM_FOR_ANSWERS = (unsent.Unsent, "_make_room", lenient.nobody_leaves)
     SHORT_PIECES = (unsent.Unsent, "piece", lambda _unsent, usual: nullcontext(usual))
     RATE = (rates.Rates, "take", lambda *_arguments: 0.0)

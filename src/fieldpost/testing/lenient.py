@@ -23,8 +23,8 @@ from fieldpost.ledger.context import Context, Reader, Writes
 from fieldpost.ledger.reading import read_release
 from fieldpost.node.api.requests import stream_body
 from fieldpost.node.crowd import Crowd, Guest
+from fieldpost.node.room import Room
 from fieldpost.node.spool import Spooled
-from fieldpost.node.unsent import Unsent
 from fieldpost.posts.attestation import MakerAttest
 from fieldpost.posts.envelope import Post
 from fieldpost.posts.permit import Permit, SignedPermit
@@ -137,8 +137,8 @@ def all_of_it(request: Any, *, most_bytes: int, **limits: Any) -> AsyncIterator[
     return stream_body(request, most_bytes=most_bytes + 2**40, **limits)
 
 
-def nobody_leaves(_unsent: Unsent) -> list[Guest]:
-    """Whatever waits, there is room."""
+def nobody_leaves(_room: Room[Any]) -> list[Guest]:
+    """Whatever is held, there is room."""
     return []
 
 

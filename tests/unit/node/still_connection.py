@@ -8,6 +8,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from fieldpost.node.bodies import Bodies
 from fieldpost.node.config import Limits
 from fieldpost.node.crowd import Crowd
 from fieldpost.node.fast import FastAnswers
@@ -34,6 +35,7 @@ class Loop:
         self.now = 100.0
         self.tasks = 0
         self.timers: list[tuple[float, Callable[..., None], Timer]] = []
+        self.soon: list[Callable[[], None]] = []
 
     def time(self) -> float:
         return self.now
@@ -41,6 +43,15 @@ class Loop:
     def call_later(self, delay: float, call: Callable[..., None], *_: Any) -> Timer:
         self.timers.append((delay, call, Timer()))
         return self.timers[-1][2]
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.soon.append(call)
+
+    def turn(self) -> None:
+        """Do what was to be done soon."""
+        soon, self.soon = self.soon, []
+        for call in soon:
+            call()
 
     def create_task(self, work: Coroutine[Any, Any, None], **_: Any) -> "Loop":
         work.close()
@@ -107,6 +118,7 @@ def connected(
         gate=Gate.build(limits, trusted),
         crowd=Crowd(most=9, most_per_client=9),
         unsent=Unsent(limits),
+        bodies=Bodies(limits),
         fast=fast,
         short=short,
     )

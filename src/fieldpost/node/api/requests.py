@@ -8,12 +8,14 @@ import asyncio
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.node.api.problems import TooLarge, TooSlow, WrongType
+from fieldpost.node.bodies import body_of
 
 _NUMBER: Final = frozenset("0123456789")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -31,20 +33,34 @@ def check_type(request: Request, *admitted: str) -> str:
 async def read_body(
     request: Request, *, most_bytes: int, silence_s: float, total_s: float
 ) -> bytes:
-    """The whole body. Raises TooLarge, TooSlow, Unavailable if the client went away."""
-    parts = [
-        part
-        async for part in stream_body(
-            request, most_bytes=most_bytes, silence_s=silence_s, total_s=total_s
-        )
-    ]
-    return b"".join(parts)
+    """The whole body.
+
+    Raises TooLarge, TooSlow, Unavailable if the client went away or there is no room for it
+    (`fieldpost.node.bodies`).
+    """
+    # Not a list of parts: each may be one byte, which costs forty as an object.
+    data = bytearray()
+    async for part in _parts(request, most_bytes=most_bytes, silence_s=silence_s, total_s=total_s):
+        data += part
+    body_of(request.scope).release()
+    return bytes(data)
 
 
 async def stream_body(
     request: Request, *, most_bytes: int, silence_s: float, total_s: float
 ) -> AsyncIterator[bytes]:
-    """The body in the pieces in which it comes. Raises as `read_body`, before the first surplus."""
+    """The body in the pieces in which it comes. Raises as `read_body`, before the first surplus.
+
+    Each piece is held until the next one is asked for.
+    """
+    async for part in _parts(request, most_bytes=most_bytes, silence_s=silence_s, total_s=total_s):
+        yield part
+        body_of(request.scope).pass_on(len(part))
+
+
+async def _parts(
+    request: Request, *, most_bytes: int, silence_s: float, total_s: float
+) -> AsyncIterator[bytes]:
     announced = request.headers.get("content-length", "")
     if announced and (not set(announced) <= _NUMBER or int(announced[:18]) > most_bytes):
         raise TooLarge(f"a body of {announced[:18]} bytes; at most {most_bytes} are taken here")
@@ -52,13 +68,18 @@ async def stream_body(
     stream = request.stream().__aiter__()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + total_s
+    body = body_of(request.scope)
     while True:
+        body.check()
         patience = min(silence_s, deadline - loop.time())
         try:
-            part = await asyncio.wait_for(stream.__anext__(), max(patience, 0.001))
+            async with asyncio.timeout(max(patience, 0.001)) as time:
+                with body.refused_by(partial(_end, time)):
+                    part = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
+            body.check()
             raise TooSlow(f"the body stopped after {count} bytes") from error
         except ClientDisconnect as error:
             raise Unavailable("the client went away") from error
@@ -67,6 +88,11 @@ async def stream_body(
             raise TooLarge(f"a body of more than {most_bytes} bytes")
         if part:
             yield part
+
+
+def _end(time: asyncio.Timeout) -> None:
+    if not time.expired():
+        time.reschedule(0.0)
 
 
 def bearer_token(request: Request, *, most_bytes: int) -> bytes | None:
