@@ -37,15 +37,17 @@ Receipts = Mapping[bytes, tuple[int, int]]
 class Later:
     """What waits: the newest value of each key, and the receipts.
 
-    `count` is how many keys and receipts the rows have, those that were replaced since too.
+    `count` is how many keys and receipts the rows have, those that were replaced since too; `size`
+    that of the log after the newest batch that was read from the file, 0 if none was.
     """
 
-    __slots__ = ("count", "receipts", "writes")
+    __slots__ = ("count", "receipts", "size", "writes")
 
     def __init__(self) -> None:
         self.writes: dict[bytes, bytes] = {}
         self.receipts: dict[bytes, tuple[int, int]] = {}
         self.count = 0
+        self.size = 0
 
     def add(self, writes: Mapping[bytes, bytes], receipts: Receipts) -> None:
         """What one more batch brings."""
@@ -54,8 +56,11 @@ class Later:
         self.count += len(writes) + len(receipts)
 
 
-def read_later(db: sqlite3.Connection) -> Later:
-    """What waits in the file. Raises Malformed for what `append_later` never wrote."""
+def read_later(db: sqlite3.Connection, most: int | None = None) -> Later:
+    """What waits in the file; of the oldest batches no more than `most` keys and receipts.
+
+    Raises Malformed for what `append_later` never wrote.
+    """
     later = Later()
     for size, vals, receipts in db.execute("SELECT * FROM later ORDER BY size"):
         writes: dict[bytes, bytes] = {}
@@ -63,7 +68,11 @@ def read_later(db: sqlite3.Connection) -> Later:
             if value is None:
                 raise Malformed("a key that waits without a value")
             writes[key] = value
-        later.add(writes, {d: (index, size) for d, index in _decode_receipts(receipts)})
+        places = {d: (index, size) for d, index in _decode_receipts(receipts)}
+        if most is not None and later.count + len(writes) + len(places) > most:
+            break
+        later.add(writes, places)
+        later.size = size
     return later
 
 

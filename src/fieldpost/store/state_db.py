@@ -125,14 +125,14 @@ class StateDb:
         if self._later.count:
             with suppress(Unavailable, Misconfigured):
                 self._call(self._settle)
-            self._later = Later()
+        # What still waits stays known: who asks later hears that the file is closed, and never
+        # that an entry is not there.
         with self._lock:
             self._db.close()
 
     def settle(self) -> None:
         """Put what waits into its tables now. Raises DiskFull where there is no room for it."""
-        self._call(_move_to_tables)
-        self._later = Later()
+        self._call(self._move_to_tables)
 
     def size(self) -> int:
         """The size of the log that the database describes; 0 for a new one."""
@@ -249,18 +249,39 @@ class StateDb:
             self._settle(db)
 
     def _settle(self, db: sqlite3.Connection) -> None:
-        """Put what waits into the tables if there is room for that; else it waits for more.
+        """Put what waits into the tables, as much at a time as there is room for; or it waits.
 
         Not in a batch's transaction: nearly every row changes a page, tens of megabytes in all, and
         a batch that needed them would be refused again and again by a disk that has room for it.
+        So more and more waits only where the rows of the oldest batch alone do not fit: a few MiB
+        for most, 80 MiB for 2,048 posts that write four rows each. A disk with so little room has
+        none for much more of it, nor has a quota, which nobody sees before it refuses: each row
+        that waits takes a hundred bytes at least.
         """
-        count = self._later.count
         with suppress(Unavailable, sqlite3.OperationalError):
-            if free_bytes(self._path.parent) >= count * _ROW_ROOM_BYTES:
-                _move_to_tables(db)
-                self._later, self._beyond = Later(), 0
-                return
-        self._beyond = count - _MOST_LATER + _MOST_LATER // 4
+            while count := self._later.count:
+                room = free_bytes(self._path.parent) // _ROW_ROOM_BYTES
+                # Of less than all half, for tables that grow before the room is given back.
+                if not self._move_to_tables(db, count if room >= count else room // 2):
+                    break
+                # To the disk, for the next part. Another connection may read what is there.
+                if self._later.count and _empty_wal(db):
+                    break
+        self._beyond = max(self._later.count + _MOST_LATER // 4 - _MOST_LATER, 0)
+
+    def _move_to_tables(self, db: sqlite3.Connection, most: int | None = None) -> bool:
+        """Put the oldest of what waits into the tables, `most` rows or all; whether there was any.
+
+        As the file has it: after a failed batch it was opened anew, and may know more than whoever
+        closes it later. Of a key the newer value, which waits on, is found before the table's.
+        """
+        with _transaction(db):
+            moved = read_later(db, most)
+            put(db, moved.writes, moved.receipts)
+            db.execute("DELETE FROM later WHERE size <= ?", (moved.size,))
+        if moved.count:
+            self._later = read_later(db)
+        return bool(moved.count)
 
     def begin_with(self, changes: Iterable[StateChange], *, height: int) -> None:
         """Forget everything and know `changes` from size 0 on instead, in one transaction.
@@ -327,16 +348,9 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _move_to_tables(db: sqlite3.Connection) -> None:
-    """Put what waits into the tables.
-
-    As the file has it: after a failed batch it was opened anew, and may know more than whoever
-    closes it later.
-    """
-    with _transaction(db):
-        later = read_later(db)
-        put(db, later.writes, later.receipts)
-        db.execute("DELETE FROM later")
+def _empty_wal(db: sqlite3.Connection) -> bool:
+    """Give the room of the write-ahead log back to the disk; whether somebody was in the way."""
+    return bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
 
 
 def _find_in_table(

@@ -10,6 +10,8 @@ import pytest
 
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.store import state_db
+from fieldpost.store.later import Receipts
+from fieldpost.store.later import put as put_all
 from fieldpost.store.sqlite_copy import copy_database
 from fieldpost.store.state_db import StateChange, StateDb
 
@@ -295,3 +297,63 @@ def test_a_connection_that_is_closed_late_brings_nothing_old_back(tmp_path: Path
     again = StateDb(tmp_path / "state.db")
     assert again.items() == [(A, b"new"), (B, b"old")]
     again.close()
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(16, [16]), (8, [4, 4, 8]), (13, [6, 10])])
+def test_with_little_room_what_waits_goes_into_its_tables_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, parts: list[int]
+) -> None:
+    """For so many rows there is room: for all that is left, or the oldest take half of it."""
+    path, moved = tmp_path / "state.db", list[int]()
+    db, expected = StateDb(path), dict[bytes, bytes]()
+
+    def put(file: sqlite3.Connection, writes: Mapping[bytes, bytes], receipts: Receipts) -> None:
+        put_all(file, writes, receipts)
+        moved.append(len(writes) + len(receipts))
+
+    monkeypatch.setattr(state_db, "put", put)
+    monkeypatch.setattr(state_db, "free_bytes", lambda _: rows * 5 * 1024)
+    for size in range(1, 9):
+        if size == 8:
+            monkeypatch.setattr(state_db, "_MOST_LATER", 15)
+        writes = {key(size): bytes([size])}
+        db.commit(change(size - 1, size, writes), keep=size)
+        expected |= writes
+    assert moved == parts
+    assert db._db.execute("SELECT count(*) FROM later").fetchone() == (0,)
+    assert db.items() == sorted(expected.items())
+    assert len(db.find_receipts([bytes([n]) * 32 for n in range(8)])) == 8
+    db.close()
+
+
+def test_a_part_that_is_moved_brings_no_older_value_of_a_key_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table has the older value while the newer one waits; also after a power cut."""
+    path = tmp_path / "state.db"
+    db = StateDb(path)
+    db.commit(change(0, 2, {A: b"old", B: b"old"}), keep=0)
+    db.commit(change(2, 4, {A: b"new"}), keep=2)
+    monkeypatch.setattr(state_db, "_MOST_LATER", 5)
+    monkeypatch.setattr(state_db, "_empty_wal", lambda _: True)
+    monkeypatch.setattr(state_db, "free_bytes", lambda _: 6 * 5 * 1024)
+    db.commit(change(4, 6, {C: b"new"}), keep=4)
+    assert db._db.execute("SELECT count(*) FROM later").fetchone() == (2,)
+    assert db._db.execute("SELECT value FROM state WHERE key = ?", (A,)).fetchone() == (b"old",)
+    copy_database(path, tmp_path / "copy.db")
+    for file in (db, StateDb(tmp_path / "copy.db")):
+        assert file.items() == [(A, b"new"), (B, b"old"), (C, b"new")]
+        assert len(file.find_receipts([bytes([n]) * 32 for n in (0, 2, 4)])) == 3
+        file.close()
+
+
+def test_who_asks_a_file_that_is_closed_never_hears_that_an_entry_is_not_there(
+    db: StateDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader of the writer before: a batch failed, and the board was opened again."""
+    db.commit(change(0, 2, {A: b"1"}), keep=0)
+    monkeypatch.setattr(state_db, "free_bytes", lambda _: 0)
+    db.close()
+    assert db.find_receipt(bytes(32)) == (0, 2)
+    with pytest.raises(Unavailable, match="closed"):
+        db.find_receipt(C)
