@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, write_file, write_files
-from fieldpost.errors import Malformed, NotFound, Unavailable, Untrusted
-from fieldpost.store.log_files import read_bundle, read_file
+from fieldpost.errors import Malformed, NotFound, Untrusted
+from fieldpost.store.log_files import is_same, read_bundle, read_file
 from fieldpost.tlog.checkpoint import parse_checkpoint
 from fieldpost.tlog.hashing import Hash, leaf_hash
 from fieldpost.tlog.note import parse_note
@@ -125,7 +125,7 @@ class _Writer:
 
     def put(self, path: str, data: bytes) -> None:
         file = self._target / path
-        if not _is_same(file, data):
+        if not is_same(file, data):
             make_dirs(file.parent, disk=self._disk)
             self._files[file] = data
         if len(self._files) >= _FILES_AT_ONCE:
@@ -134,12 +134,3 @@ class _Writer:
     def flush(self) -> None:
         write_files(self._files, disk=self._disk)
         self._files.clear()
-
-
-def _is_same(file: Path, data: bytes) -> bool:
-    try:
-        return file.stat().st_size == len(data) and read_file(file) == data
-    except (FileNotFoundError, NotADirectoryError, NotFound):
-        return False
-    except OSError as error:
-        raise Unavailable(f"cannot read {file}: {error.strerror}") from error

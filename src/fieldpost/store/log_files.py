@@ -40,11 +40,13 @@ class LogFiles:
     Made by `fieldpost.store.log_recovery.open_log`, which knows what is durable.
     """
 
-    def __init__(self, root: Path, edge: GrowingEdge, disk: Disk = OS) -> None:
+    def __init__(
+        self, root: Path, edge: GrowingEdge, disk: Disk = OS, superseded: Sequence[Path] = ()
+    ) -> None:
         self._root = root
         self._edge = edge
         self._disk = disk
-        self._superseded: list[Path] = []
+        self._superseded = list(superseded)
         self._made: frozenset[Path] = frozenset()
 
     @property
@@ -134,6 +136,16 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"there is no {path.name} here") from None
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
+
+
+def is_same(path: Path, data: bytes) -> bool:
+    """Whether a file is there and holds `data`. Raises Unavailable."""
+    try:
+        return path.stat().st_size == len(data) and read_file(path) == data
+    except (FileNotFoundError, NotADirectoryError, NotFound):
+        return False
     except OSError as error:
         raise Unavailable(f"cannot read {path}: {error.strerror}") from error
 

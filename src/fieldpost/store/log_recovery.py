@@ -5,22 +5,26 @@ The last checkpoint is where the search begins: what it signs must be there and 
 otherwise the log is refused. Behind it lie the batches of which nobody outside knows yet. Their
 bundles are read in order; the log ends at the last state leaf. What a torn batch left beyond is
 removed, and tiles that a power cut prevented are written anew, since they follow from the entries.
+What stands as it should is not, so that opening a whole log takes no room on a full disk, however
+much of it nobody has signed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Final
 
-from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers
+from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers, write_files
 from fieldpost.errors import Malformed, Misconfigured, NotFound
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.growing_edge import GrowingEdge, read_edge
 from fieldpost.store.log_files import (
     MAX_BATCH_ENTRIES,
     LogFiles,
+    is_same,
     read_bundle,
     read_checkpoint,
     read_file,
+    superseded_directories,
 )
 from fieldpost.tlog.checkpoint import Checkpoint, parse_checkpoint
 from fieldpost.tlog.hashing import leaf_hash
@@ -64,13 +68,27 @@ def open_log(root: Path, *, disk: Disk = OS) -> LogFiles:
     while behind and not is_state_leaf(behind[-1]):
         behind.pop()
     _remove_torn(root, base.size, base.size + len(behind), disk)
-    log = LogFiles(root, base, disk)
-    if behind:
-        # Written again as a whole: tiles may be missing, and what a failed fsync left in the
-        # cache looks durable but need not be.
-        for start in range(0, len(behind), MAX_BATCH_ENTRIES):
-            log.append(behind[start : start + MAX_BATCH_ENTRIES])
-    return log
+    edge = base
+    for start in range(0, len(behind), MAX_BATCH_ENTRIES):
+        edge, files = edge.grow(behind[start : start + MAX_BATCH_ENTRIES])
+        if edge.size < base.size + len(behind):
+            # No batch ends here, so nobody asks for the incomplete files of this size.
+            files = {path: data for path, data in files.items() if ".p/" not in path}
+        _complete({root / path: data for path, data in files.items()}, disk)
+    return LogFiles(root, edge, disk, superseded_directories(root, base.size, edge.size))
+
+
+def _complete(files: Mapping[Path, bytes], disk: Disk) -> None:
+    """Make these files durable, and write those that are not there.
+
+    A file gets its name once an fsync of its bytes succeeded (`write_files`), so what a failed one
+    left in the cache is nowhere among them; only names may not be durable yet.
+    """
+    missing = {path: data for path, data in files.items() if not is_same(path, data)}
+    directories = sorted({path.parent for path in files})
+    write_files(missing, new=directories, disk=disk)
+    for directory in directories:
+        remove_leftovers(directory, disk=disk)
 
 
 def _read_signed(root: Path) -> Checkpoint | None:

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The log on disk: what is appended is there, and what tore is gone after opening again."""
 
+import errno
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from fieldpost.disk import OsDisk
+from fieldpost.durable import DiskFull
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.keys import Algorithm
 from fieldpost.records.state_leaf import StateLeaf
@@ -17,7 +22,7 @@ from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, sign_checkp
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import Note, format_note
 from fieldpost.tlog.proof import prove_inclusion, verify_inclusion
-from fieldpost.tlog.tiles import Tile
+from fieldpost.tlog.tiles import Tile, entries_path, tile_at
 
 SIGNER = DeterministicSigner(Algorithm.ED25519, "log")
 
@@ -213,3 +218,62 @@ def test_a_failed_append_changes_nothing_that_readers_see(tmp_path: Path) -> Non
 def test_a_batch_of_no_possible_length_is_refused(tmp_path: Path, count: int) -> None:
     with pytest.raises(ValueError, match="batch"):
         open_log(tmp_path).append([b"x"] * count)
+
+
+class NoRoom(OsDisk):
+    """A disk that is full, and tells what was waited for."""
+
+    def __init__(self) -> None:
+        self.open_paths: dict[int, Path] = {}
+        self.synced: set[Path] = set()
+
+    def open(self, path: Path, flags: int, mode: int) -> int:
+        fd = super().open(path, flags, mode)
+        self.open_paths[fd] = path
+        return fd
+
+    def write(self, fd: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fsync(self, fd: int) -> None:
+        super().fsync(fd)
+        self.synced.add(self.open_paths[fd])
+
+    def fsync_many(self, fds: Sequence[int]) -> None:
+        for fd in fds:
+            self.fsync(fd)
+
+
+@pytest.mark.parametrize("posts", [(5,), (600, 3, 700), (16_000, 900)])
+def test_opening_what_nobody_signed_yet_takes_no_room_and_makes_its_names_durable(
+    tmp_path: Path, posts: tuple[int, ...]
+) -> None:
+    log, entries = filled(tmp_path, 9)
+    sign(log)
+    for count in posts:
+        new = batch(len(entries), count)
+        log.append(new)
+        entries += new
+    disk, before = NoRoom(), names(tmp_path)
+    again = open_log(tmp_path, disk=disk)
+    assert (again.compact_range(), again.last_edge()) == (log.compact_range(), log.last_edge())
+    assert again.read_entries(0, again.size) == entries
+    assert names(tmp_path) == before
+    last = tile_at(level=0, index=again.size // 256, size=again.size)
+    folders = {tmp_path / "tile" / "0", (tmp_path / entries_path(last)).parent}
+    assert disk.synced >= folders | {folder.parent for folder in folders}
+    again.drop_superseded()
+    left = names(tmp_path)
+    log.drop_superseded()
+    assert names(tmp_path) == left
+
+
+def test_a_tile_that_is_missing_or_wrong_takes_room(tmp_path: Path) -> None:
+    """The control."""
+    log, _ = filled(tmp_path, 9)
+    sign(log)
+    log.append(batch(10, 600))
+    (tmp_path / "tile" / "0" / "001").write_bytes(bytes(32 * 256))
+    with pytest.raises(DiskFull, match="free some space"):
+        open_log(tmp_path, disk=NoRoom())
+    assert open_log(tmp_path).read_tile(Tile(0, 1)) == log.read_tile(Tile(0, 1)) != bytes(32 * 256)
