@@ -26,10 +26,11 @@ from fieldpost.engines.operator_keys import OperatorKeys
 from fieldpost.engines.publication import Publication
 from fieldpost.engines.reading import PublishedLog, PublishedReads, read_links
 from fieldpost.engines.recovery import MakeCosigner, Watch, open_board
+from fieldpost.engines.sound_writer import SoundWriter
 from fieldpost.engines.tail import Caught
 from fieldpost.engines.verification import Memory
 from fieldpost.engines.writer import BoardWriter, GivenAway
-from fieldpost.errors import FieldpostError, Misconfigured, Rejected, Unavailable
+from fieldpost.errors import FieldpostError, Rejected, Unavailable
 from fieldpost.journal import tell
 from fieldpost.ledger.batch import Refused
 from fieldpost.ledger.context import Reader
@@ -77,15 +78,11 @@ class EmbeddedEngine(PublishedReads):
         reserve_bytes: int = 0,
         disk: Disk = OS,
     ) -> None:
-        self._open: Callable[..., BoardWriter] = partial(
-            open_board, data, make_cosigner=make_cosigner, disk=disk
-        )
         self._clock = ClockGuard(clock, uptime)
         self._publication = Publication(uptime)
         self._closing = False
         # Held by whoever writes: the engine's thread, or a caller of `refresh`.
         self._writing = threading.Lock()
-        self._broken = False
         self._trouble: str | None = None
         self._ask_mirrors = ask_mirrors
         self._behind: str | None = None
@@ -94,9 +91,11 @@ class EmbeddedEngine(PublishedReads):
         self._observe_commit: Callable[[float], None] = lambda _: None
         self._directory = DirectoryLock(data)
         self.reserve = HeadReserve(data, reserve_bytes, disk=disk)
+        open_ = partial(open_board, data, make_cosigner=make_cosigner, disk=disk)
+        self._board = SoundWriter(open_, self.reserve)
         try:
             self._catch_up()
-            self._writer = self.reserve.carry(lambda: self._open_first(watch))
+            self._board.open_first(watch, self._behind)
             self._begin()
             self.reserve.restore(uptime())
         except BaseException:
@@ -105,6 +104,10 @@ class EmbeddedEngine(PublishedReads):
         self._intake = Intake(self._glance, most_waiting=most_waiting)
         self._thread = threading.Thread(target=self._run, name="fieldpost-engine", daemon=True)
         self._thread.start()
+
+    @property
+    def _writer(self) -> BoardWriter:
+        return self._board.now
 
     @property
     def board(self) -> str:
@@ -159,7 +162,8 @@ class EmbeddedEngine(PublishedReads):
     def add_cosignatures(self, size: int, lines: Sequence[NoteSignature]) -> PublishedHead:
         """See Engine."""
         with self._writing:
-            writer, add = self._sound_writer(), self._publication.add_cosignatures
+            writer = self._board.for_heads(behind=self._behind is not None)
+            add = self._publication.add_cosignatures
             head = self.reserve.carry(lambda: add(writer, size, lines))
         # Not under the lock: whoever hears of it may come back.
         self._intake.answer(self._publication.release())
@@ -178,7 +182,7 @@ class EmbeddedEngine(PublishedReads):
         """See Engine."""
         if not self._thread.is_alive():
             raise Unavailable("the engine stopped: restart the node")
-        trouble = self._behind or self._trouble
+        trouble = self._behind or self._trouble or self._board.unfinished
         if trouble is not None:
             raise Unavailable(trouble)
         self.reserve.check_whole()
@@ -214,10 +218,9 @@ class EmbeddedEngine(PublishedReads):
         with self._writing:
             self._check_not_behind()
             self.reserve.restore(self._uptime())
-            writer = self.reserve.carry(self._sound_writer)
+            writer = self._board.for_heads(behind=False)
             epoch_s = read_board(writer.state.map).epoch_s
-            behind = writer.log.size > writer.signed_size
-            if behind or now - (writer.signed_at or 0) >= epoch_s:
+            if writer.state.size > writer.signed_size or now - (writer.signed_at or 0) >= epoch_s:
                 self._publish(writer, now)
 
     def _publish(self, writer: BoardWriter, now: int) -> None:
@@ -269,19 +272,10 @@ class EmbeddedEngine(PublishedReads):
             return
         self._asked = self._uptime()
         caught = self._ask_mirrors()
-        self._broken = self._broken or caught.grew
+        self._board.is_broken |= caught.grew
         if caught.behind is not None and caught.behind != self._behind:
             tell(_log, "no-posts-taken", error=caught.behind)
         self._behind = caught.behind
-
-    def _open_first(self, watch: Watch | None) -> BoardWriter:
-        self._broken = False  # whatever grew is seen now
-        if self._behind is None:
-            return self._open(watch=watch)
-        try:
-            return self._open(watch=watch, behind=True)
-        except Misconfigured as error:
-            raise Misconfigured(f"{error}; {self._behind}") from error
 
     def _check_not_behind(self) -> None:
         if self._behind is not None:
@@ -323,7 +317,8 @@ class EmbeddedEngine(PublishedReads):
                 answer = Unavailable(str(error), _GIVEN_AWAY_S)
             except DiskFull as error:
                 answer = error
-                if self._broken:  # that a batch was not begun the reserve tells, once
+                # That a batch was not begun, or that one waits for room, the reserve tells, once.
+                if self._board.is_broken and self._board.unfinished is None:
                     tell(_log, "batch-not-written", posts=len(batch.posts), error=error)
             except FieldpostError as error:
                 self._trouble = str(error)
@@ -331,12 +326,12 @@ class EmbeddedEngine(PublishedReads):
                 answer = Unavailable(str(error), _RETRY_S)
             except Exception as bug:  # noqa: BLE001 - it costs the batch that met it, not the node
                 tell(_log, "batch-not-written", posts=len(batch.posts), error="a bug", trace=bug)
-                self._broken = True
+                self._board.is_broken = True
                 answer = Unavailable("an internal error; the node's log has it", _RETRY_S)
             return [(waiting, answer) for waiting in batch.posts]
 
     def _write(self, batch: Collected) -> list[tuple[Waiting, Answer]]:
-        writer = self._sound_writer()
+        writer = self._board.sound(behind=self._behind is not None)
         now = self._clock.read(last=writer.state.last.time)
         posts = {waiting.read.digest: waiting.read for waiting in batch.posts}
         answers: dict[bytes, Answer] = dict(writer.find_receipts(list(posts)))
@@ -349,7 +344,7 @@ class EmbeddedEngine(PublishedReads):
             outcomes = self._commit(writer, [read.entry for read in fresh], memory, now)
             for read, outcome in zip(fresh, outcomes, strict=True):
                 answers[read.digest] = outcome
-        if writer.log.size > writer.signed_size:
+        if writer.state.size > writer.signed_size:
             self._publish(writer, now)
         return self._publication.sort(
             [(waiting, answers[waiting.read.digest]) for waiting in batch.posts]
@@ -359,12 +354,12 @@ class EmbeddedEngine(PublishedReads):
         self, writer: BoardWriter, entries: Sequence[bytes], memory: Memory, now: int
     ) -> list[Answer]:
         # Until the whole of it succeeded nobody knows how much of it is on the disk.
-        self._broken = True
+        self._board.is_broken = True
         began = time.monotonic()
         outcomes = writer.commit(
             entries, time=now, check_signature=memory.check_signature, decode=memory.decode
         )
-        self._broken = False
+        self._board.is_broken = False
         self._observe_commit(time.monotonic() - began)
         return [
             Rejected(outcome.code, outcome.name, outcome.detail)
@@ -388,12 +383,3 @@ class EmbeddedEngine(PublishedReads):
         except BaseException:
             writer.close()
             raise
-
-    def _sound_writer(self) -> BoardWriter:
-        """The writer, opened again from the disk if its last work failed."""
-        if self._broken:
-            old = self._writer
-            self._writer = self._open(behind=self._behind is not None)
-            self._broken = False
-            old.close()
-        return self._writer

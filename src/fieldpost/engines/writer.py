@@ -6,8 +6,9 @@
               that are still needed -> checkpoint replaced
 
 Whatever interrupts this order, opening the board again finds a state that the log explains
-(`fieldpost.engines.recovery`). After an error of `commit` a writer must be thrown away and opened
-again: it does not know how much of its work is on the disk. `publish` may be tried again.
+(`fieldpost.engines.recovery`). After an error of `commit` a writer must be opened again before the
+next one: it does not know how much of its work is on the disk. Until then, and whatever failed, it
+may `publish` the size before that batch, which nothing of the batch changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,6 +71,8 @@ class BoardWriter:
         self._choose_keys = choose_keys
         self._mark = mark
         self._recent = RecentValues(state.map)
+        # Of the size of `state`: after a batch that failed half way the log may be longer.
+        self._whole = log.compact_range(), log.last_edge()
         self._operators: tuple[Operator, ...] = ()
         self._record = read_board(state.map)
         if not self._record.is_replicated:
@@ -100,12 +103,19 @@ class BoardWriter:
             change = change_of(self._recent, self.state.size, batch, decode)
             self.log.append(batch.entries)
             self.db.commit(change, keep=self.heads.oldest_size if self.heads else 0)
-            self.state = batch.state
-            self._recent.follow(batch.state.map, batch.writes)
+            self._follow(batch)
         return batch.outcomes
 
+    def _follow(self, batch: Batch) -> None:
+        """Everything of a batch is durable."""
+        self.state = batch.state
+        self._recent.follow(batch.state.map, batch.writes)
+        self._whole = self.log.compact_range(), self.log.last_edge()
+
     def publish(self, now: int) -> PublishedHead:
-        """Sign and cosign the committed size, and replace the checkpoint.
+        """Sign and cosign the size of `state`, and replace the checkpoint.
+
+        Also after a batch of which only the log succeeded, as if that had not been begun.
 
         `now`: Unix seconds; the cosignatures' time never falls. Raises TooFew where others must
         cosign too: the size waits among `signed` then. Raises Unavailable, Misconfigured.
@@ -115,7 +125,8 @@ class BoardWriter:
         origin = origin_of(self.state.board)
         # A board.set names who publishes the batch that carries it.
         self.check_ours()
-        checkpoint = Checkpoint(origin, self.log.size, self.log.compact_range().root())
+        range_, edge = self._whole
+        checkpoint = Checkpoint(origin, range_.size, range_.root())
         self._mark.record(checkpoint.size, checkpoint.root)
         signature = sign_checkpoint(checkpoint, name=origin, signer=self._signer)
         cosignatures = list(self._cosigner.cosign(checkpoint, timestamp=timestamp))
@@ -129,7 +140,7 @@ class BoardWriter:
             lines=(*cosignatures, *(waiting.lines if waiting else ())),
             record=self._record,
             state_leaf=self.state.last.encode(),
-            edge=self.log.last_edge(),
+            edge=edge,
             map=self.state.map,
         )
         try:

@@ -36,7 +36,7 @@ from fieldpost.checkin import belief, chains, manifests, offers, quorum, verify
 from fieldpost.checkin.chains import Tip
 from fieldpost.checkin.offers import is_for
 from fieldpost.checkin.views import view_head
-from fieldpost.engines import clock_guard, embedded, published, signed_mark, writer
+from fieldpost.engines import clock_guard, embedded, published, signed_mark, sound_writer, writer
 from fieldpost.engines.cometbft import restoring
 from fieldpost.engines.cometbft.application import Application
 from fieldpost.fleet import at_hand, reports
@@ -228,6 +228,7 @@ class Defence(Enum):
     MAKER_ROOM = (uploads.Uploads, "_used_by", lambda *_arguments, **_named: 0)
     DISK_RESERVE = (uploads.Uploads, "check_room", _pass)
     HEAD_RESERVE = (embedded, "HeadReserve", lenient.keep_no_reserve)
+    HEADS_BEFORE_BATCH = (sound_writer.SoundWriter, "for_heads", sound_writer.SoundWriter.sound)
     LEAVES_TIME = (lots, "stream_body", lenient.patiently)
     LEAVES_RESERVE = (spool, "check_reserve", _pass)
     LEAVES_ON_DISK = (lots, "_fill", lenient.hold_in_memory)

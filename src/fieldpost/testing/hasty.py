@@ -40,16 +40,17 @@ def commit_state_first(
         change = change_of(self.state.map, self.state.size, batch, decode)
         self.db.commit(change, keep=self.heads.oldest_size if self.heads else 0)
         self.log.append(batch.entries)
-        self.state = batch.state
-        self._recent.follow(batch.state.map, batch.writes)
+        self._follow(batch)
     return batch.outcomes
 
 
 class CheckpointFirst(LogFiles):
     """A log whose entries are written after the checkpoint that signs them."""
 
-    def __init__(self, root: Path, edge: GrowingEdge, disk: Disk) -> None:
-        super().__init__(root, edge, disk)
+    def __init__(
+        self, root: Path, edge: GrowingEdge, disk: Disk, superseded: Sequence[Path]
+    ) -> None:
+        super().__init__(root, edge, disk, superseded)
         self._late: dict[Path, bytes] = {}
 
     def append(self, entries: Sequence[bytes]) -> None:

@@ -12,7 +12,10 @@ from fieldpost.disk import OsDisk
 from fieldpost.durable import DiskFull, write_file
 from fieldpost.engines import head_reserve
 from fieldpost.engines.head_reserve import PIECE_BYTES, HeadReserve
+from fieldpost.engines.intake import MOST_IN_BATCH
 from fieldpost.errors import Unavailable
+from fieldpost.store.growing_edge import GrowingEdge
+from fieldpost.tlog.tree import CompactRange
 
 MIB = 1024 * 1024
 WANTED = 8 * PIECE_BYTES
@@ -174,3 +177,71 @@ def test_a_smaller_setting_gives_room_back(tmp_path: Path) -> None:
     assert smaller.is_whole
     smaller.restore(0.0)
     assert (tmp_path / "reserve").stat().st_size == PIECE_BYTES
+
+
+def test_work_that_needs_more_than_there_is_is_begun_few_times(tmp_path: Path) -> None:
+    """It may be the opening of a whole board."""
+    reserve = made(tmp_path, OsDisk())
+    held: list[int] = []
+
+    def work() -> None:
+        held.append(reserve.held_bytes // PIECE_BYTES)
+        raise DiskFull("no room")
+
+    with pytest.raises(DiskFull, match="no room"):
+        reserve.carry(work)
+    assert held == [8, 7, 5, 1, 0, 0]
+    assert not (tmp_path / "reserve").exists()
+
+
+def test_where_files_are_too_many_the_file_itself_goes_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = made(tmp_path, OsDisk())
+    files = [0]
+    monkeypatch.setattr(head_reserve, "free_files", lambda _: files[0])
+
+    def head() -> str:
+        if (tmp_path / "reserve").exists():
+            raise DiskFull("no file")
+        return "a head"
+
+    assert reserve.carry(head) == "a head"
+    assert reserve.held_bytes == 0
+    # One file is free now. A batch would need more, and the next head needs it.
+    for now, count in ((100.0, 1), (200.0, 63)):
+        files[0] = count
+        reserve.restore(now)
+        assert not (tmp_path / "reserve").exists()
+    files[0] = 64
+    reserve.restore(300.0)
+    assert reserve.is_whole
+    reserve.check_room(0)
+
+
+@pytest.mark.parametrize(
+    ("files", "is_enough"), [(0, False), (63, False), (64, True), (None, True)]
+)
+def test_a_batch_for_whose_files_there_is_no_place_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int | None, is_enough: bool
+) -> None:
+    """None: a file system that does not count them."""
+    reserve = made(tmp_path, OsDisk())
+    monkeypatch.setattr(head_reserve, "free_files", lambda _: files)
+    if is_enough:
+        reserve.check_room(0)
+    else:
+        with pytest.raises(DiskFull, match="remove some files"):
+            reserve.check_room(0)
+    assert reserve.is_whole
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256 * 255 - 1, 65_535, 65_536 + 255])
+def test_the_largest_batch_takes_no_more_files_than_are_asked_for(size: int) -> None:
+    edge = GrowingEdge(CompactRange.empty())
+    if size:
+        edge, _ = edge.grow([b"x"] * size)
+    _, files = edge.grow([b"y"] * (MOST_IN_BATCH + 1))
+    folders = {path.rpartition("/")[0] for path in files}
+    # Each level's folder may be new too, and of its index three more at most.
+    assert len(files) + len(folders) + 3 * len(folders) <= head_reserve._LEAST_FILES
