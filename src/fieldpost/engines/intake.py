@@ -196,8 +196,9 @@ class Intake:
         self._verifiers.close()
 
     def _stop_reading(self) -> None:
-        self._arrivals.put(None)
+        # In this order: a reading thread that ends while nobody asked it to is a fault.
         self._closing.set()
+        self._arrivals.put(None)
 
     def _admit(self) -> None:
         """Have those who were answered read, who post again, as long as the pace allows."""

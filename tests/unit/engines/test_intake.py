@@ -167,3 +167,28 @@ def test_whoever_waits_is_answered_though_another_one_cannot_be(verifiers: Held)
     for asked in verifiers.asked:
         asked.set_result([])
     intake.join()
+
+
+def test_a_reading_thread_that_is_told_to_end_and_does_so_at_once_has_not_failed() -> None:
+    class Slow(SimpleQueue[object]):
+        """Whoever puts the end there goes on only when the reading thread has ended."""
+
+        def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item, block, timeout)
+            if item is None:
+                intake._thread.join(WAIT_S)
+                taken.append(intake._take(WAIT_S))
+
+    taken: list[object] = []
+    intake = Intake(StateMap.empty, most_waiting=1, verifiers=Held())
+    intake._arrivals.put(None)
+    intake._thread.join(WAIT_S)
+    # The same again, with a queue that is slow.
+    intake._ready.get(timeout=WAIT_S)
+    intake._arrivals = Slow()  # type: ignore[assignment]
+    intake._thread = threading.Thread(target=intake._read, daemon=True)
+    intake._thread.start()
+    intake.close()
+    assert taken == [None]
+    assert intake.is_drained
+    intake.join()
