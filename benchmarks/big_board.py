@@ -67,7 +67,8 @@ def make_wide_board(folder: Path, *, entries: int, keys: int) -> None:
             receipts=[(sha256(post).digest(), state.size + n) for n, post in enumerate(posts)],
         )
         writer.db.commit(change, keep=after.size)
-        writer.state = state = after
+        writer.follow(after, writes)
+        state = after
     writer.publish(board.time)
     writer.close()
 

@@ -185,6 +185,8 @@ def write_wrong_state(board: BoardOnDisk, data: Path) -> None:
     writer = open_board(data)
     leaf = writer.log.read_entry(writer.log.size - 1)
     writer.log.append([board.maker.lot_enrol(root=b"w" * 32, nonce=3), leaf])
+    # An honest writer signs the size of its state, whatever else is in the log.
+    writer.follow(writer.state, {})
     writer.publish(board.time + 60)
     writer.close()
 

@@ -11,7 +11,7 @@ next one: it does not know how much of its work is on the disk. Until then, and 
 may `publish` the size before that batch, which nothing of the batch changed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
@@ -103,13 +103,16 @@ class BoardWriter:
             change = change_of(self._recent, self.state.size, batch, decode)
             self.log.append(batch.entries)
             self.db.commit(change, keep=self.heads.oldest_size if self.heads else 0)
-            self._follow(batch)
+            self.follow(batch.state, batch.writes)
         return batch.outcomes
 
-    def _follow(self, batch: Batch) -> None:
-        """Everything of a batch is durable."""
-        self.state = batch.state
-        self._recent.follow(batch.state.map, batch.writes)
+    def follow(self, state: LedgerState, writes: Mapping[bytes, bytes]) -> None:
+        """Stand at the state at the end of the log, everything of which is durable.
+
+        `writes` are the map keys and values that led to it.
+        """
+        self.state = state
+        self._recent.follow(state.map, writes)
         self._whole = self.log.compact_range(), self.log.last_edge()
 
     def publish(self, now: int) -> PublishedHead:

@@ -40,7 +40,7 @@ def commit_state_first(
         change = change_of(self.state.map, self.state.size, batch, decode)
         self.db.commit(change, keep=self.heads.oldest_size if self.heads else 0)
         self.log.append(batch.entries)
-        self._follow(batch)
+        self.follow(batch.state, batch.writes)
     return batch.outcomes
 
 
