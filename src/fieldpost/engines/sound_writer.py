@@ -28,6 +28,7 @@ class SoundWriter:
         self._open = open_
         self._reserve = reserve
         self.is_broken = False
+        self._may_be_behind = True
         self.unfinished: str | None = None
 
     def open_first(self, watch: Watch | None, behind: str | None) -> BoardWriter:
@@ -44,6 +45,7 @@ class SoundWriter:
             if behind is None:
                 raise
             raise Misconfigured(f"{error}; {behind}") from error
+        self._may_be_behind = behind is not None
         return self.now
 
     def sound(self, *, behind: bool) -> BoardWriter:
@@ -52,7 +54,7 @@ class SoundWriter:
             # A large board takes seconds to open, and would be opened for nothing each second.
             self._reserve.check_again()
             old, self.now = self.now, self._open(behind=behind)
-            self.is_broken = False
+            self.is_broken, self._may_be_behind = False, behind
             old.close()
         self.unfinished = None
         return self.now
@@ -60,13 +62,14 @@ class SoundWriter:
     def for_heads(self, *, behind: bool) -> BoardWriter:
         """The writer for heads: on a disk too full for `sound`, the one that a batch broke.
 
-        Only if that signed already. Who did not may stand for less than its keys have signed, as
-        where a log was fetched from mirrors, and must never cosign that again.
+        Not if that was opened while the log may have lacked its end, and has signed nothing since:
+        it may stand for less than its keys have signed, and must never cosign that again.
         """
         try:
             return self.sound(behind=behind)
         except Unavailable as error:
-            if not self.now.signed_size or not self._reserve.is_for_room(error):
+            is_old = self._may_be_behind and not self.now.signed_size
+            if is_old or not self._reserve.is_for_room(error):
                 raise
             self._reserve.tell_full(error)
             self.unfinished = str(error)

@@ -111,9 +111,9 @@ class BoardWriter:
 
         `writes` are the map keys and values that led to it.
         """
-        self.state = state
         self._recent.follow(state.map, writes)
-        self._whole = self.log.compact_range(), self.log.last_edge()
+        # Together: whatever fails before, `publish` is of one size.
+        self.state, self._whole = state, (self.log.compact_range(), self.log.last_edge())
 
     def publish(self, now: int) -> PublishedHead:
         """Sign and cosign the size of `state`, and replace the checkpoint.

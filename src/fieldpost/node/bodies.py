@@ -38,7 +38,7 @@ class Bodies(Room["Body"]):
 class Body:
     """One body under way: a guest of the room, which `refuse` ends if it must leave."""
 
-    __slots__ = ("_bodies", "_client", "_refuse", "count", "is_refused")
+    __slots__ = ("_bodies", "_client", "_is_over", "_refuse", "count", "is_refused")
 
     def __init__(self, bodies: Bodies, client: str, refuse: Callable[[], None]) -> None:
         self._bodies = bodies
@@ -46,13 +46,14 @@ class Body:
         self._refuse = refuse
         self.count = 0
         self.is_refused = False
+        self._is_over = False
 
     def add(self, count: int) -> list["Body"]:
         """So many bytes more are held; who must leave for them.
 
         It may be this one, in the middle of what it reads.
         """
-        if self.is_refused:
+        if self.is_refused or self._is_over:
             return []
         self.count += count
         leaving = self._bodies.hold(self, self._client, self.count)
@@ -63,12 +64,13 @@ class Body:
 
     def pass_on(self, count: int) -> None:
         """So many bytes went where they were to go."""
-        if not self.is_refused:
+        if not (self.is_refused or self._is_over):
             self.count -= count
             self._bodies.hold(self, self._client, self.count)
 
     def release(self) -> None:
         """Nothing is held of it any more: it is whole and taken, or over."""
+        self._is_over = True
         self._bodies.release(self)
         self._refuse = _stay
 

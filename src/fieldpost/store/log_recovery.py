@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Final
 
 from fieldpost.durable import OS, Disk, make_dirs, remove, remove_leftovers, write_files
-from fieldpost.errors import Malformed, Misconfigured, NotFound
+from fieldpost.errors import Malformed, Misconfigured, NotFound, Unavailable
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.store.growing_edge import GrowingEdge, read_edge
 from fieldpost.store.log_files import (
@@ -69,12 +69,18 @@ def open_log(root: Path, *, disk: Disk = OS) -> LogFiles:
         behind.pop()
     _remove_torn(root, base.size, base.size + len(behind), disk)
     edge = base
+    # By the folder that holds them; those of the last size alone are asked for. A level that the
+    # last part did not reach has had its own from a part before.
+    incomplete: dict[str, tuple[str, bytes]] = {}
     for start in range(0, len(behind), MAX_BATCH_ENTRIES):
         edge, files = edge.grow(behind[start : start + MAX_BATCH_ENTRIES])
-        if edge.size < base.size + len(behind):
-            # No batch ends here, so nobody asks for the incomplete files of this size.
-            files = {path: data for path, data in files.items() if ".p/" not in path}
-        _complete({root / path: data for path, data in files.items()}, disk)
+        whole = {path: data for path, data in files.items() if ".p/" not in path}
+        _complete({root / path: data for path, data in whole.items()}, disk)
+        for path in whole:
+            incomplete.pop(f"{path}.p", None)
+        for path in files.keys() - whole.keys():
+            incomplete[path.rpartition("/")[0]] = path, files[path]
+    _complete({root / path: data for path, data in incomplete.values()}, disk)
     return LogFiles(root, edge, disk, superseded_directories(root, base.size, edge.size))
 
 
@@ -84,11 +90,19 @@ def _complete(files: Mapping[Path, bytes], disk: Disk) -> None:
     A file gets its name once an fsync of its bytes succeeded (`write_files`), so what a failed one
     left in the cache is nowhere among them; only names may not be durable yet.
     """
-    missing = {path: data for path, data in files.items() if not is_same(path, data)}
+    missing = {path: data for path, data in files.items() if not _stands(path, data)}
     directories = sorted({path.parent for path in files})
     write_files(missing, new=directories, disk=disk)
     for directory in directories:
         remove_leftovers(directory, disk=disk)
+
+
+def _stands(path: Path, data: bytes) -> bool:
+    try:
+        return is_same(path, data)
+    except Unavailable:
+        # As on a bad sector. It follows from the entries, so it is made anew like a missing one.
+        return False
 
 
 def _read_signed(root: Path) -> Checkpoint | None:

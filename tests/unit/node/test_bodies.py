@@ -190,3 +190,13 @@ def test_room_for_less_than_the_longest_body_is_refused() -> None:
     with pytest.raises(WrongSetting, match=advice) as refused:
         Limits(bodies_bytes=least - 1)
     assert refused.value.names == ("limits.bodies_bytes", "limits.posts_per_request")
+
+
+def test_what_still_comes_of_a_body_that_is_over_takes_no_place() -> None:
+    bodies = Bodies(Limits())
+    body = Body(bodies, "198.51.100.7", lambda: None)
+    body.add(5)
+    body.release()
+    assert body.add(7) == []
+    body.pass_on(7)
+    assert bodies.bytes_held == 0

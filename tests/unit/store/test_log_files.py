@@ -14,7 +14,7 @@ from fieldpost.durable import DiskFull
 from fieldpost.errors import Misconfigured, NotFound, Unavailable
 from fieldpost.keys import Algorithm
 from fieldpost.records.state_leaf import StateLeaf
-from fieldpost.store.log_files import LogFiles
+from fieldpost.store.log_files import MAX_BATCH_ENTRIES, LogFiles
 from fieldpost.store.log_recovery import open_log
 from fieldpost.testing.faults import FaultyDisk
 from fieldpost.testing.signers import DeterministicSigner
@@ -23,6 +23,7 @@ from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import Note, format_note
 from fieldpost.tlog.proof import prove_inclusion, verify_inclusion
 from fieldpost.tlog.tiles import Tile, entries_path, tile_at
+from fieldpost.tlog.tree import read_compact_range
 
 SIGNER = DeterministicSigner(Algorithm.ED25519, "log")
 
@@ -277,3 +278,38 @@ def test_a_tile_that_is_missing_or_wrong_takes_room(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="free some space"):
         open_log(tmp_path, disk=NoRoom())
     assert open_log(tmp_path).read_tile(Tile(0, 1)) == log.read_tile(Tile(0, 1)) != bytes(32 * 256)
+
+
+def test_a_tile_of_an_upper_level_that_the_last_entries_did_not_reach_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    """More than a part of the recovery lies behind the checkpoint, and its last part is short."""
+    log, _ = filled(tmp_path, *[1_999] * 8, 393)
+    assert log.size == MAX_BATCH_ENTRIES + 10
+    tile = tmp_path / "tile" / "1" / "000.p" / "64"
+    tile.unlink()
+    again = open_log(tmp_path)
+    assert tile.exists()
+    assert read_compact_range(again.hash_reader(), size=again.size) == log.compact_range()
+    sign(again)
+    assert open_log(tmp_path).size == log.size
+
+
+def test_tiles_that_the_disk_does_not_give_back_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad_sector(*_: object) -> bool:
+        raise Unavailable("cannot read it: Input/output error")
+
+    log, entries = filled(tmp_path, 9)
+    sign(log)
+    log.append(batch(10, 600))
+    before = names(tmp_path)
+    for path in (tmp_path / "tile" / "0").rglob("*"):
+        if path.is_file() and path.parent.name != "000.p":
+            path.write_bytes(b"unreadable")
+    monkeypatch.setattr("fieldpost.store.log_recovery.is_same", bad_sector)
+    again = open_log(tmp_path)
+    assert names(tmp_path) == before
+    assert read_compact_range(again.hash_reader(), size=again.size) == log.compact_range()
+    assert again.read_entries(0, len(entries)) == entries
