@@ -11,9 +11,11 @@ from pathlib import Path
 from fieldpost.engines.operator_keys import COSIGNER, GOVERNANCE, LOG, POST_QUANTUM, load_signer
 from fieldpost.engines.operator_keys import next_path as successor
 from fieldpost.engines.signed_mark import MARK, SignedMark
-from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable
-from fieldpost.keys import PublicKey
+from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable, Untrusted
+from fieldpost.keys import Algorithm, PublicKey
 from fieldpost.records.board import BoardRecord
+from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
+from fieldpost.tlog.note import ED25519, VerifierKey, parse_note
 from fieldpost.tlog.tree import CompactRange, HashReader, read_compact_range
 
 
@@ -66,6 +68,21 @@ def look_at_keys(folder: Path) -> KeyFiles:
     except (Misconfigured, Malformed) as error:
         mark = str(error)
     return KeyFiles(folder, public, mark, unread)
+
+
+def have_signed(keys: KeyFiles, note: bytes) -> bool:
+    """Whether a key that lies here signed this checkpoint, as the log key does."""
+    try:
+        origin = parse_checkpoint(parse_note(note).text).origin
+        known = {
+            VerifierKey(origin, ED25519, key.raw)
+            for key in keys.public.values()
+            if isinstance(key, PublicKey) and key.algorithm is Algorithm.ED25519
+        }
+        open_checkpoint(note, known)
+    except (Malformed, Untrusted):
+        return False
+    return True
 
 
 def wrong_keys(

@@ -39,9 +39,9 @@ _TABLES: Final = (
 class StateAudit:
     """A copy of a state database, the caller's to change, and beside it what it should be.
 
-    `notes`: older heads in it, by size; `broken`: what is wrong whatever the log says. All of it
-    raises Unavailable, DiskFull for want of room, where the copies cannot be worked with, which
-    says nothing of the file.
+    `notes`: older heads in it, by size, of any type; `broken`: what is wrong whatever the log says.
+    All of it raises Unavailable, DiskFull for want of room, where the copies cannot be worked with,
+    which says nothing of the file.
     """
 
     def __init__(self, copy: Path, scratch: Path) -> None:
@@ -51,13 +51,13 @@ class StateAudit:
         self._changes: list[StateChange] = []
         self._replaced: dict[int, dict[bytes, bytes | None]] = {}
         self._size = 0
-        self.notes: dict[int, bytes] = {}
+        self.notes: dict[int, object] = {}
         try:
             known = state_db_version(self._found)
             self._size = known[1] if known else 0
             db = StateDb(self._found)
             try:
-                self.notes = db.heads()
+                self.notes = {**db.heads()}
                 self._replaced = db.replaced()
                 # Tables are compared, and what waits for them is in none.
                 db.settle()
@@ -72,6 +72,11 @@ class StateAudit:
             self._wrong.append(str(error).replace(str(copy), copy.name))
         self.broken = tuple(self._wrong)
         self._expected = StateDb(self._made)
+
+    @property
+    def size(self) -> int:
+        """Of how many entries it was made; 0 where it is damaged, and nothing it says counts."""
+        return 0 if self.broken else self._size
 
     def follow(self, before: StateMap | None, size: int, batch: Batch) -> None:
         """The next batch of the log, which begins at `size` over the map `before`."""

@@ -92,6 +92,17 @@ def find_wrong(
     return None
 
 
+def end_of(log: Path, path: Path) -> int | None:
+    """How many entries a log has that a file below `log` is part of; None for no file of a log."""
+    name = path.relative_to(log).as_posix()
+    parse = parse_entries_path if name.startswith("tile/entries/") else parse_tile_path
+    try:
+        tile = parse(name)
+    except Malformed:
+        return None
+    return _span(tile)[1] << 8 * tile.level
+
+
 def _wanted(name: str, entries: Sequence[bytes], tree: HashReader) -> tuple[int, bytes | None]:
     """The end of a file, and what it must hold; None beyond the log. Raises Malformed."""
     if name.startswith("tile/entries/"):

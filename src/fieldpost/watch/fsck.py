@@ -153,7 +153,13 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
     folder = FolderCheck(data)
     read = through_growth(read)
     try:
-        held = _check(read, progress=progress, follow=folder.follow, marked=folder.marked())
+        held = _check(
+            read,
+            progress=progress,
+            follow=folder.follow,
+            marked=folder.marked(),
+            is_ours=folder.have_signed,
+        )
         damaged = [Finding(str(data / "log" / d.path), d.what, COPY_AGAIN) for d in held.damaged]
         if isinstance(held, _Broken):
             with progress("checking what proves itself", 1) as advance:
@@ -219,8 +225,12 @@ def _check(
     progress: Progress,
     follow: Follow = lambda _: None,
     marked: Sequence[Checkpoint] = (),
+    is_ours: Callable[[bytes], bool] = lambda _: False,
 ) -> _Held | _Broken:
-    """`marked`: heads that the files may prove where the checkpoint cannot be read, or lies."""
+    """`marked`: heads that the files may prove where the checkpoint cannot be read, or lies.
+
+    `is_ours` says whether the node's own key signed a checkpoint: then it is no lie.
+    """
     try:
         note = read("checkpoint")
         claimed = parse_checkpoint(parse_note(note).text)
@@ -240,7 +250,10 @@ def _check(
         raise
     except FieldpostError:
         with progress("looking for every damaged file", 1) as advance:
-            head, damaged = find_damage(read, [claimed, *marked])
+            # The mark was read first, or an old one was put back: what was signed since counts.
+            older = claimed.size if is_ours(note) else 0
+            later = [one for one in marked if one.size >= older]
+            head, damaged = find_damage(read, [claimed, *later])
             advance(1)
         if head is not claimed:
             lies = "it is damaged: the files make what the node signed last"

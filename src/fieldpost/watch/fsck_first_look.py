@@ -24,6 +24,11 @@ from fieldpost.watch.fsck_room import room_in
 
 COPY_AGAIN: Final = "copy it again from a mirror or a backup (docs/operations/lost-tail.md)"
 KEYS_AGAIN: Final = "put it back from your copy of the keys"
+# An older mark would allow a second history, and a copy of the keys may be old.
+MARK_AGAIN: Final = (
+    "put back no older one: that in your copy of the keys is right only if nothing was signed "
+    "since (docs/operations/lost-tail.md)"
+)
 DATABASES: Final = {
     "state.db": "stop the node and run `fieldpost node rebuild`",
     "catalog.db": "stop the node and remove it; it is filled again from the log",
@@ -50,7 +55,11 @@ class FirstLook:
         if (data / "keys").is_dir():
             self.keys = look_at_keys(data / "keys")
             unread = self.keys.unread.items()
-            self.told += [tell_unread(path, error, KEYS_AGAIN) for path, error in unread]
+            mark = self.keys.mark_path
+            self.told += [
+                tell_unread(path, error, MARK_AGAIN if path == mark else KEYS_AGAIN)
+                for path, error in unread
+            ]
         for name in DATABASES:
             self._copy(data / name)
         if self.keys is None:

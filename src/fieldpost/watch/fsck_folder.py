@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldpost.durable import DiskFull
-from fieldpost.engines.keys_audit import look_at_keys, wrong_keys
+from fieldpost.engines.keys_audit import KeyFiles, have_signed, look_at_keys, wrong_keys
 from fieldpost.engines.replaying import Replayed
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.state_audit import StateAudit
@@ -32,8 +32,8 @@ from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.statemap import StateMap
 from fieldpost.store.blob_copy import check_file
-from fieldpost.store.log_files import read_file
-from fieldpost.store.log_leftovers import LogEnd, WrongFile, find_wrong
+from fieldpost.store.log_files import read_checkpoint, read_file
+from fieldpost.store.log_leftovers import LogEnd, end_of, find_wrong
 from fieldpost.store.sqlite_copy import check_pages
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import VerifierKey, format_note, parse_note
@@ -43,6 +43,7 @@ from fieldpost.watch.fsck_first_look import (
     COPY_AGAIN,
     DATABASES,
     KEYS_AGAIN,
+    MARK_AGAIN,
     FirstLook,
     tell_unread,
     version_of,
@@ -59,6 +60,7 @@ _LOST: Final = (
     "remove nothing, and put back no older mark: look for the rest of the log "
     "(docs/operations/lost-tail.md)"
 )
+_NO_END: Final = "the log explains it, and the log lost its end"
 
 
 class FolderCheck:
@@ -74,6 +76,7 @@ class FolderCheck:
         self._folder = Path(self._scratch.name)
         self._records: dict[int, BoardRecord] = {}
         self._unjudged: list[Unchecked] = []
+        self._state_file = _file_at(data / "state.db")
         try:
             self._seen = FirstLook(data, self._folder)
             copy = self._seen.copies.get("state.db")
@@ -91,6 +94,10 @@ class FolderCheck:
         """What the node signed last, in its own words: a damaged checkpoint is not all there is."""
         mark = self._mark()
         return [Checkpoint("largest-signed", mark.size, mark.root)] if mark and mark.size else []
+
+    def have_signed(self, note: bytes) -> bool:
+        """Whether a key of this folder signed the checkpoint."""
+        return self._seen.keys is not None and have_signed(self._seen.keys, note)
 
     def follow(self, replayed: Replayed) -> None:
         """The next batch of the log."""
@@ -112,7 +119,12 @@ class FolderCheck:
         """
         tree = tree_of(entries)
         yield from self._told()
-        yield from self._log(entries, tree, signed)
+        is_short = self._is_short(len(entries))
+        yield from self._log(entries, tree, signed, is_short=is_short)
+        yield from self._keys(read_board(state.map), tree, len(entries))
+        if is_short:
+            yield from self._without_end(len(entries))
+            return
         if self._state is not None:
             with self._room():
                 wrong = [*self._wrong_heads(tree), *self._state.finish()]
@@ -120,7 +132,6 @@ class FolderCheck:
                 yield Finding(str(self._data / "state.db"), what, DATABASES["state.db"])
         yield from self._databases(entries, state)
         yield from self._blobs(state.map)
-        yield from self._keys(read_board(state.map), tree, len(entries))
 
     def findings_alone(self, end: LogEnd | None = None) -> Iterator[Finding]:
         """What is damaged whatever the log says: pages of databases, and blobs.
@@ -130,6 +141,9 @@ class FolderCheck:
         yield from self._told()
         for path, error in end.unread if end else ():
             yield from self._unread(path, error, COPY_AGAIN)
+        yield from self._alone()
+
+    def _alone(self) -> Iterator[Finding]:
         for name, copy in self._seen.copies.items():
             wrong = list(self._state.broken) if self._state and name == "state.db" else []
             try:
@@ -177,19 +191,53 @@ class FolderCheck:
         else:
             self._unjudged.append(one)
 
-    def _log(self, entries: LogEntries, tree: EntryTree, signed: int) -> Iterator[Finding]:
+    def _is_short(self, size: int) -> bool:
+        """Whether there were more than the `size` entries that the log has by now."""
         mark = self._mark()
-        is_short = mark is not None and mark.size > len(entries)
+        if mark is not None and mark.size > size:
+            return True
+        if self._state is None or self._state.size <= size:
+            return False
+        # A mirror that takes back what nobody published sets its state.db aside first.
+        if _file_at(self._data / "state.db") == self._state_file:
+            return True
+        self._unjudged.append(Unchecked("what is in state.db", "it was made anew meanwhile"))
+        self._state = None
+        return False
+
+    def _without_end(self, size: int) -> Iterator[Finding]:
+        """Where the log lost its end: what knows of it is no damage, and is nowhere else."""
+        mark = self._mark()
+        if self._state is not None and (mark is None or mark.size <= size):
+            what = f"it is of size {self._state.size}, the log has {size} entries"
+            yield Finding(str(self._data / "state.db"), what, _LOST)
+        self._unjudged += [Unchecked(f"what is in {name}", _NO_END) for name in self._seen.copies]
+        self._unjudged.append(Unchecked("who signed the manifests", _NO_END))
+        yield from self._alone()
+
+    def _log(
+        self, entries: LogEntries, tree: EntryTree, signed: int, *, is_short: bool
+    ) -> Iterator[Finding]:
+        mark = self._mark()
+        # Without a mark nobody knows how long the log was.
+        may_be_short = is_short or (self._seen.keys is not None and not (mark and mark.size))
+        log = self._data / "log"
         for path in self._seen.log:
             try:
-                wrong = find_wrong(self._data / "log", path, entries, tree)
+                wrong = find_wrong(log, path, entries, tree)
             except NotFound:
                 continue
             except Unavailable as error:
-                yield from self._unread(path, error, _REMOVE)
+                end = end_of(log, path)
+                advice = _advice(end, signed, may_be_short=may_be_short)
+                # A node that runs writes no full tile again.
+                if end is not None and end <= len(entries) and path.parent.suffix != ".p":
+                    advice = COPY_AGAIN
+                yield from self._unread(path, error, advice)
                 continue
             if wrong is not None:
-                yield Finding(str(path), wrong.what, _advice(wrong, signed, is_short=is_short))
+                advice = _advice(wrong.end, signed, may_be_short=may_be_short)
+                yield Finding(str(path), wrong.what, advice)
 
     def _wrong_heads(self, tree: EntryTree) -> Iterator[str]:
         assert self._state is not None  # the caller looked
@@ -197,6 +245,8 @@ class FolderCheck:
             record = self._records.get(size)
             if record is None:
                 yield f"it keeps a head of size {size}, where no batch ends"
+            elif not isinstance(note, bytes):
+                yield f"the head of size {size} in it is damaged: it is no note"
             else:
                 try:
                     check_note(note, record, read_compact_range(tree, size=size))
@@ -261,14 +311,36 @@ class FolderCheck:
         again = dict(wrong_keys(look_at_keys(keys.folder), record, tree, size)) if wrong else {}
         for path, what in wrong.items():
             if path in again:
-                is_ahead = path == keys.mark_path and mark is not None and mark.size > size
-                yield Finding(str(path), what, _LOST if is_ahead else KEYS_AGAIN)
+                is_ahead = mark is not None and mark.size > size
+                advice = _LOST if is_ahead else MARK_AGAIN
+                yield Finding(str(path), what, advice if path == keys.mark_path else KEYS_AGAIN)
+        if mark is not None and mark.size == 0:
+            yield from self._missing_mark(keys)
+
+    def _missing_mark(self, keys: KeyFiles) -> Iterator[Finding]:
+        """A mark comes before the first signature, so whoever signed has one."""
+        try:
+            note = read_checkpoint(self._data / "log")
+        except Unavailable:
+            return
+        again = look_at_keys(keys.folder).mark
+        if note and have_signed(keys, note) and isinstance(again, SignedMark) and not again.size:
+            what = "it is missing, and the log key here signed the checkpoint"
+            yield Finding(str(keys.mark_path), what, MARK_AGAIN)
 
 
-def _advice(wrong: WrongFile, signed: int, *, is_short: bool) -> str:
-    if wrong.end is None or wrong.end <= signed:
+def _file_at(path: Path) -> int | None:
+    """Which file has this name now."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def _advice(end: int | None, signed: int, *, may_be_short: bool) -> str:
+    if end is None or end <= signed:
         return _REMOVE
-    return _LOST if is_short else _AGAIN
+    return _LOST if may_be_short else _AGAIN
 
 
 def check_note(note: bytes, record: BoardRecord, range_: CompactRange) -> None:
