@@ -8,7 +8,15 @@ from tools import write_limits
 
 # Labels, versions, exit codes, numbers of standards and of mathematics, units.
 NO_LIMITS = {
-    *("VERSION", "FIRST_VERSION", "STATE_DB_VERSION", "_VERSION", "_FORMAT", "_NAMED_SINCE"),
+    *(
+        "VERSION",
+        "FIRST_VERSION",
+        "CATALOG_VERSION",
+        "STATE_DB_VERSION",
+        "_VERSION",
+        "_FORMAT",
+        "_NAMED_SINCE",
+    ),
     *("REVERTED", "UNFIT", "YES", "NO", "UNPROVEN", "USAGE", "BUG", "STOPPED", "_MALFORMED"),
     *("_TXT", "_IN", "SIGN", "SIGN1", "ENVELOPE", "SHA_256", "REPORT_ALL", "ED25519"),
     *("COSIGNATURE_ED25519", "COSIGNATURE_MLDSA44", "_P", "_L", "_D", "_SQRT_M1", "_P256_N"),

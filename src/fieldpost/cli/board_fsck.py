@@ -15,7 +15,7 @@ from fieldpost.cli.failures import FAMILIES
 from fieldpost.cli.options import board_option, home_options
 from fieldpost.client.transport import HttpClient
 from fieldpost.errors import Malformed, Misbehaviour, Misconfigured, NotFound, Untrusted
-from fieldpost.store.read_faults import is_lost
+from fieldpost.store.read_faults import is_lost, why_not_read
 
 if TYPE_CHECKING:
     from fieldpost.watch.fsck_log import Read
@@ -132,6 +132,8 @@ def _show(report: "Report", *, title: str, as_json: bool) -> None:
 
 def _reader(root: Path) -> "Read":
     def read(path: str) -> bytes:
+        if (wrong := why_not_read(root / path, _BUNDLE_BYTES)) is not None:
+            raise Untrusted("bad-proof", wrong)
         try:
             return (root / path).read_bytes()
         except FileNotFoundError as error:

@@ -14,6 +14,7 @@ from fieldpost.engines.signed_mark import MARK, SignedMark
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable, Untrusted
 from fieldpost.keys import Algorithm, PublicKey
 from fieldpost.records.board import BoardRecord
+from fieldpost.store.read_faults import why_not_read
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import ED25519, VerifierKey, parse_note
 from fieldpost.tlog.tree import CompactRange, HashReader, read_compact_range
@@ -45,12 +46,15 @@ def look_at_keys(folder: Path) -> KeyFiles:
     unread: dict[Path, Unavailable] = {}
     names = [LOG, COSIGNER, POST_QUANTUM, GOVERNANCE]
     paths = [path for name in names for path in (folder / f"{name}.pem", successor(folder, name))]
-    for path in (*paths, *sorted((folder / "retired").glob("*.pem"))):
+    for path in (*paths, *_retired(folder / "retired", unread)):
         try:
+            if (wrong := why_not_read(path)) is not None:
+                public[path] = wrong
+                continue
             with path.open("rb"):
                 pass
             public[path] = load_signer(path).public_key
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             unread[path] = Unavailable(f"cannot read {path}: {error.strerror}")
@@ -62,7 +66,7 @@ def look_at_keys(folder: Path) -> KeyFiles:
             public[path] = f"it cannot be used: {error}"
     mark: SignedMark | str | None = None
     try:
-        mark = SignedMark(folder)
+        mark = why_not_read(folder / MARK) or SignedMark(folder)
     except Unavailable as error:
         unread[folder / MARK] = error
     except (Misconfigured, Malformed) as error:
@@ -83,6 +87,18 @@ def have_signed(keys: KeyFiles, note: bytes) -> bool:
     except (Malformed, Untrusted):
         return False
     return True
+
+
+def _retired(folder: Path, unread: dict[Path, Unavailable]) -> list[Path]:
+    try:
+        # A glob would pass over a folder that it may not list.
+        return sorted(path for path in folder.iterdir() if path.suffix == ".pem")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        unread[folder] = Unavailable(f"cannot list {folder}: {error.strerror}")
+        unread[folder].__cause__ = error
+        return []
 
 
 def wrong_keys(

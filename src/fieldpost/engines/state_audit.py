@@ -22,7 +22,7 @@ from fieldpost.engines.writer import change_of
 from fieldpost.errors import Misconfigured, Unavailable
 from fieldpost.ledger.batch import Batch
 from fieldpost.statemap import StateMap
-from fieldpost.store.state_db import StateChange, StateDb
+from fieldpost.store.state_db import STATE_DB_VERSION, STEPS, StateChange, StateDb
 from fieldpost.store.state_files import state_db_version
 
 _AT_ONCE: Final = 256
@@ -41,7 +41,8 @@ class StateAudit:
 
     `notes`: older heads in it, by size, of any type; `broken`: what is wrong whatever the log says.
     All of it raises Unavailable, DiskFull for want of room, where the copies cannot be worked with,
-    which says nothing of the file.
+    which says nothing of the file; making it Misconfigured for a file of a version that this
+    program does not open, and so cannot judge.
     """
 
     def __init__(self, copy: Path, scratch: Path) -> None:
@@ -52,6 +53,8 @@ class StateAudit:
         self._replaced: dict[int, dict[bytes, bytes | None]] = {}
         self._size = 0
         self.notes: dict[int, object] = {}
+        _check_version(copy)
+        self._expected = _make(self._made)
         try:
             known = state_db_version(self._found)
             self._size = known[1] if known else 0
@@ -64,14 +67,15 @@ class StateAudit:
             finally:
                 db.close()
         except DiskFull:
+            self._expected.close()
             raise
         except (Unavailable, Misconfigured, ValueError, AssertionError) as error:
             cause = error.__cause__
             if isinstance(cause, sqlite3.Error) and not is_damage(cause):
+                self._expected.close()
                 raise Unavailable(f"cannot use {copy}: {cause}") from cause
             self._wrong.append(str(error).replace(str(copy), copy.name))
         self.broken = tuple(self._wrong)
-        self._expected = StateDb(self._made)
 
     @property
     def size(self) -> int:
@@ -108,6 +112,34 @@ class StateAudit:
         if self._changes:
             self._expected.commit_many(self._changes, keep=self._size)
             self._changes.clear()
+
+
+def _check_version(copy: Path) -> None:
+    try:
+        with closing(sqlite3.connect(copy)) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+    except (sqlite3.Error, UnicodeDecodeError):
+        return  # whoever opens it next says what is wrong
+    if version > STATE_DB_VERSION:
+        raise Misconfigured(
+            f"it is of version {version}, this program knows {STATE_DB_VERSION}: check it with the "
+            "program that wrote it"
+        )
+    if version not in (0, STATE_DB_VERSION, *STEPS):
+        raise Misconfigured(
+            f"it is of version {version}, which this program does not open: the next start makes "
+            "it anew from the log"
+        )
+
+
+def _make(path: Path) -> StateDb:
+    try:
+        return StateDb(path)
+    except Misconfigured as error:
+        raise Unavailable(
+            f"SQLite cannot write durably in {path.parent}: set TMPDIR to a folder on a local "
+            "file system"
+        ) from error
 
 
 def _differences(found: Path, made: Path) -> Iterator[str]:

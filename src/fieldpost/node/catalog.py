@@ -23,7 +23,7 @@ from fieldpost.records.release import decode_release_record
 from fieldpost.records.state_leaf import is_state_leaf
 
 _STEP: Final = 4_096
-_VERSION: Final = 3
+CATALOG_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS followed (board TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS releases (
@@ -71,7 +71,7 @@ class Catalog:
             self._connection.executescript(_SCHEMA)
             row = self._connection.execute("SELECT board, size FROM followed").fetchone()
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version != _VERSION or row is None or row[0] != board or row[1] > size:
+            if version != CATALOG_VERSION or row is None or row[0] != board or row[1] > size:
                 self._forget(board)
         except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
             raise Unavailable(f"cannot use {path}: {error}") from error
@@ -86,7 +86,7 @@ class Catalog:
         for table in ("followed", "releases", "lots", "makers", "named"):
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
         self._connection.execute("INSERT INTO followed VALUES (?, 0)", (board,))
-        self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+        self._connection.execute(f"PRAGMA user_version = {CATALOG_VERSION}")
         self._connection.execute("COMMIT")
 
     def close(self) -> None:

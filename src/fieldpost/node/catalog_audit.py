@@ -9,8 +9,8 @@ from typing import Final
 
 from fieldpost.database import is_damage, is_full
 from fieldpost.durable import DiskFull
-from fieldpost.errors import Unavailable
-from fieldpost.node.catalog import Catalog
+from fieldpost.errors import Misconfigured, Unavailable
+from fieldpost.node.catalog import CATALOG_VERSION, Catalog
 
 _TABLES: Final = ("followed", "releases", "lots", "makers", "named")
 _QUERIES: Final = (
@@ -23,7 +23,9 @@ _QUERIES: Final = (
 def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Path) -> Iterator[str]:
     """What is wrong in a copy of a catalog that nobody writes; `entries` is the whole log.
 
-    Raises Unavailable where `scratch` takes no other, DiskFull for want of room.
+    Raises Misconfigured for one of another version, also none, as while it is being made: there
+    is nothing to be judged then. Unavailable where `scratch` takes no other, DiskFull for want of
+    room.
     """
     try:
         with closing(sqlite3.connect(path)) as found:
@@ -31,7 +33,16 @@ def wrong_catalog(path: Path, entries: Sequence[bytes], board: str, scratch: Pat
             if checked != [("ok",)]:
                 yield f"SQLite says: {checked[0][0]}"
                 return
-            followed, size = found.execute("SELECT board, size FROM followed").fetchone()
+            version = found.execute("PRAGMA user_version").fetchone()[0]
+            if version != CATALOG_VERSION:
+                raise Misconfigured(
+                    f"it is of version {version}, this program knows {CATALOG_VERSION}: the node "
+                    "fills it anew when it starts"
+                )
+            row = found.execute("SELECT board, size FROM followed").fetchone()
+            if row is None:
+                raise Misconfigured("it follows no log: the node fills it anew when it starts")
+            followed, size = row
             if followed != board or not 0 <= size <= len(entries):
                 yield "it is of another board, or of a longer log"
                 return

@@ -22,12 +22,17 @@ def stored_files(blobs: Path) -> Iterator[Path]:
                 yield path
 
 
-def check_file(path: Path) -> None:
-    """Check that a finished blob or manifest is what its name says.
+def is_manifest(blobs: Path, path: Path) -> bool:
+    """Whether a file below a blob folder is a manifest; names above that folder say nothing."""
+    return path.relative_to(blobs).parts[0] == "manifests"
+
+
+def check_file(blobs: Path, path: Path) -> None:
+    """Check that a finished blob or manifest below a blob folder is what its name says.
 
     Raises Malformed, NotFound for one that was removed meanwhile, Unavailable.
     """
-    if "manifests" in path.parts:
+    if is_manifest(blobs, path):
         _check_manifest(path, read_file(path))
         return
     digest = sha256()
@@ -49,7 +54,7 @@ def copy_blobs(
         file = target / path.relative_to(source)
         make_dirs(file.parent, disk=disk)
         try:
-            if "manifests" in path.parts:
+            if is_manifest(source, path):
                 data = read_file(path)
                 _check_manifest(path, data)
                 write_file(file, data, disk=disk)

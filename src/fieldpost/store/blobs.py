@@ -93,6 +93,11 @@ class FileBlobs:
         name = _hex(digest)
         return self._root / "sha256" / name[:2] / name[2:4] / name
 
+    def manifest_path(self, digest: bytes) -> Path:
+        """Where a manifest lies."""
+        name = _hex(digest)
+        return self._root / "manifests" / name[:2] / name
+
     def is_stored(self, digest: bytes) -> bool:
         """See BlobStore."""
         return self.path(digest).is_file()
@@ -156,20 +161,16 @@ class FileBlobs:
 
     def save_manifest(self, digest: bytes, envelope: bytes) -> None:
         """See BlobStore."""
-        path = self._manifest(digest)
+        path = self.manifest_path(digest)
         make_dirs(path.parent, disk=self._disk)
         write_file(path, envelope, disk=self._disk)
 
     def load_manifest(self, digest: bytes) -> bytes:
         """See BlobStore."""
-        return read_file(self._manifest(digest))
+        return read_file(self.manifest_path(digest))
 
     def _partial(self, digest: bytes, maker: bytes) -> Path:
         return self._root / "partial" / f"{_hex(digest)}.{maker.hex()}"
-
-    def _manifest(self, digest: bytes) -> Path:
-        name = _hex(digest)
-        return self._root / "manifests" / name[:2] / name
 
 
 def _hex(digest: bytes) -> str:

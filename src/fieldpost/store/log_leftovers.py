@@ -17,8 +17,10 @@ from typing import Final
 from fieldpost.errors import Malformed, NotFound, Unavailable
 from fieldpost.store.log_files import read_bundle, read_file
 from fieldpost.store.log_recovery import bundles_behind
+from fieldpost.store.read_faults import why_not_read
 from fieldpost.tlog.tiles import (
     FULL_WIDTH,
+    MAX_ENTRY_BYTES,
     Tile,
     encode_entry_bundle,
     encode_tile,
@@ -28,6 +30,8 @@ from fieldpost.tlog.tiles import (
 )
 from fieldpost.tlog.tree import HashReader
 
+# No file of a log is longer than a whole bundle of the longest entries.
+BUNDLE_BYTES: Final = FULL_WIDTH * (MAX_ENTRY_BYTES + 2)
 _CUT_OFF: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
@@ -35,7 +39,8 @@ _CUT_OFF: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
 class LogEnd:
     """What lies behind a checkpoint: entries without a gap, whole batches or not.
 
-    `unread` are bundles that may continue them and cannot be read or decoded, and why.
+    `unread` are bundles, or folders of them, that may continue them and cannot be read or decoded,
+    and why.
     """
 
     entries: list[bytes]
@@ -48,14 +53,21 @@ def read_end(log: Path, size: int) -> LogEnd:
 
     def read(root: Path, tile: Tile) -> list[bytes]:
         try:
+            if (wrong := why_not_read(root / entries_path(tile), BUNDLE_BYTES)) is not None:
+                raise Malformed(wrong)
             return read_bundle(root, tile)
         except (Malformed, Unavailable) as error:
             unread[root / entries_path(tile)] = error
             raise NotFound(f"no {tile} that can be read") from error
 
-    bundles = list(bundles_behind(log, size, read))
-    entries = [entry for bundle in bundles for entry in bundle][size % FULL_WIDTH :]
-    return LogEnd(entries, [*unread.items()])
+    entries: list[bytes] = []
+    try:
+        for bundle in bundles_behind(log, size, read):
+            entries += bundle
+    except Unavailable as error:
+        at = Tile(0, (size + len(entries)) // FULL_WIDTH)
+        unread[log / f"{entries_path(at)}.p"] = error
+    return LogEnd(entries[size % FULL_WIDTH :], [*unread.items()])
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ def bundles_behind(
 ) -> Iterator[list[bytes]]:
     """The bundles from the one that entry `size` belongs to, as far as they go without a gap.
 
-    Raises what `read` raises, but NotFound and Malformed.
+    Raises what `read` raises, but NotFound and Malformed; Unavailable.
     """
     index = size // FULL_WIDTH
     while (bundle := _widest_bundle(root, index, read)) is not None:
@@ -168,6 +168,8 @@ def _partial_widths(root: Path, full: str) -> list[int]:
         names = [path.name for path in directory.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         names = []
+    except OSError as error:
+        raise Unavailable(f"cannot list {directory}: {error.strerror}") from error
     return [int(name) for name in names if name.isdecimal() and 0 < int(name) < FULL_WIDTH]
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from fieldpost.database import is_full
+from fieldpost.database import is_damage, is_full
 from fieldpost.durable import OS, Disk, DiskFull, publish, remove
 from fieldpost.errors import Malformed, Unavailable
 
@@ -41,11 +41,17 @@ def copy_database(source: Path, target: Path, *, disk: Disk = OS) -> None:
 
 
 def check_pages(path: Path) -> None:
-    """What SQLite can say of a database without knowing what belongs in it. Raises Malformed."""
+    """What SQLite can say of a database without knowing what belongs in it.
+
+    Raises Malformed; Unavailable where it cannot be asked, DiskFull for want of room.
+    """
     try:
         with closing(sqlite3.connect(path)) as db:
             (said,) = db.execute("PRAGMA integrity_check(1)").fetchone()
     except (sqlite3.Error, UnicodeDecodeError) as error:
+        if not is_damage(error):
+            family = DiskFull if is_full(error) else Unavailable
+            raise family(f"cannot check {path}: {error}") from error
         raise Malformed(f"SQLite cannot read it: {error}") from error
     if said != "ok":
         raise Malformed(f"SQLite finds it damaged: {said}")

@@ -106,7 +106,9 @@ class _Broken:
         if self.size is None:
             because.insert(0, Unchecked("entries and tiles", "no head says what they should be"))
         return Report(
-            facts | {"entries_judged": self.judged}, tuple(findings), (*because, *unchecked)
+            facts | {"entries_judged": self.judged},
+            _each_once(findings),
+            (*because, *unchecked),
         )
 
 
@@ -356,4 +358,9 @@ def _whole(entries: list[bytes]) -> int:
 def _report(
     held: _Held, damaged: Sequence[Finding], unchecked: Sequence[Unchecked], **more: object
 ) -> Report:
-    return Report(held.facts | more, tuple(damaged), tuple(unchecked))
+    return Report(held.facts | more, _each_once(damaged), tuple(unchecked))
+
+
+def _each_once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What is no file of its kind is met when files are listed, and again when they are read."""
+    return tuple(dict.fromkeys(findings))

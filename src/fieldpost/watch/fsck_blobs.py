@@ -7,6 +7,7 @@ an artifact must have the digest that names it. What is not there is no damage: 
 
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 from fieldpost.client.transport import HttpClient
@@ -20,7 +21,7 @@ from fieldpost.store.blobs import FileBlobs
 from fieldpost.suit.envelope import decode_envelope
 from fieldpost.watch.fsck_report import Finding, Progress, Unchecked
 
-_MOST_ENVELOPE: Final = 65_535
+MOST_ENVELOPE: Final = 65_535
 _MOST_BLOB: Final = 4 * 1024**3
 _NOT_HERE: Final = "it is not there; its maker may never have sent it"
 _ADVICE: Final = "ask another node or mirror, and tell this one"
@@ -58,15 +59,21 @@ def missing_from(
 ) -> Iterator[Unchecked]:
     """What the board names and a folder does not have. What cannot be read is named elsewhere."""
     for record in releases.records(state):
-        try:
-            blobs.load_manifest(record.manifest)
-        except NotFound:
+        if _is_absent(blobs.manifest_path(record.manifest)):
             yield Unchecked(f"manifest {record.manifest.hex()}", _NOT_HERE)
-        except Unavailable:
-            pass
         for digest, _ in _blobs_of(record):
-            if not blobs.is_stored(digest):
+            if _is_absent(blobs.path(digest)):
                 yield Unchecked(f"blob {digest.hex()}", _NOT_HERE)
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def check_site(
@@ -97,7 +104,7 @@ def _check_manifest(
 ) -> Iterator[Finding | Unchecked]:
     path = f"/v1/manifests/{record.manifest.hex()}"
     try:
-        data = http.fetch(path, most_bytes=_MOST_ENVELOPE)
+        data = http.fetch(path, most_bytes=MOST_ENVELOPE)
     except NotFound:
         yield Unchecked(f"manifest {record.manifest.hex()}", _NOT_HERE)
         return

@@ -9,7 +9,6 @@ A node may run meanwhile: what is compared is what there was before the log was 
 (`fsck_first_look`).
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,7 +30,7 @@ from fieldpost.records.board import BoardRecord
 from fieldpost.records.lot import LotRecord, decode_lot_record
 from fieldpost.records.state_leaf import is_state_leaf
 from fieldpost.statemap import StateMap
-from fieldpost.store.blob_copy import check_file
+from fieldpost.store.blob_copy import check_file, is_manifest
 from fieldpost.store.log_files import read_checkpoint, read_file
 from fieldpost.store.log_leftovers import LogEnd, end_of, find_wrong
 from fieldpost.store.sqlite_copy import check_pages
@@ -44,16 +43,16 @@ from fieldpost.watch.fsck_first_look import (
     DATABASES,
     KEYS_AGAIN,
     MARK_AGAIN,
+    UPLOAD_AGAIN,
     FirstLook,
     tell_unread,
     version_of,
 )
 from fieldpost.watch.fsck_log import EntryTree, LogEntries, tree_of
 from fieldpost.watch.fsck_report import Finding, Unchecked
-from fieldpost.watch.fsck_room import room_in
+from fieldpost.watch.fsck_room import room_in, scratch_folder
 
 _REMOVE: Final = "remove it; the node makes it again if it needs it"
-_UPLOAD: Final = "remove it; its maker uploads it again"
 # A batch that is being written has files beyond the end for a moment; so has one that a kill cut.
 _AGAIN: Final = "check again; if it is still named, stop the node and remove it"
 _LOST: Final = (
@@ -72,7 +71,7 @@ class FolderCheck:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._scratch = tempfile.TemporaryDirectory(prefix="fieldpost-audit-")
+        self._scratch = scratch_folder("fieldpost-audit-")
         self._folder = Path(self._scratch.name)
         self._records: dict[int, BoardRecord] = {}
         self._unjudged: list[Unchecked] = []
@@ -80,8 +79,12 @@ class FolderCheck:
         try:
             self._seen = FirstLook(data, self._folder)
             copy = self._seen.copies.get("state.db")
-            with self._room():
-                self._state = StateAudit(copy, self._folder) if copy else None
+            self._state: StateAudit | None = None
+            try:
+                with self._room():
+                    self._state = StateAudit(copy, self._folder) if copy else None
+            except Misconfigured as error:
+                self._unjudged.append(Unchecked("what is in state.db", str(error)))
         except BaseException:
             self.close()
             raise
@@ -139,8 +142,10 @@ class FolderCheck:
         `end`: that of a log of which the rest holds, if only this is damaged.
         """
         yield from self._told()
+        named = {one.file for one in self._seen.told if isinstance(one, Finding)}
         for path, error in end.unread if end else ():
-            yield from self._unread(path, error, COPY_AGAIN)
+            if str(path) not in named:
+                yield from self._unread(path, error, COPY_AGAIN)
         yield from self._alone()
 
     def _alone(self) -> Iterator[Finding]:
@@ -148,7 +153,12 @@ class FolderCheck:
             wrong = list(self._state.broken) if self._state and name == "state.db" else []
             try:
                 if not wrong:
-                    check_pages(copy)
+                    with self._room():
+                        check_pages(copy)
+            except DiskFull:
+                raise
+            except Unavailable as error:
+                self._unjudged.append(Unchecked(f"what is in {name}", str(error)))
             except Malformed as error:
                 wrong = [str(error)]
             for what in wrong:
@@ -282,11 +292,12 @@ class FolderCheck:
 
     def _blobs(self, map_: StateMap | None) -> Iterator[Finding]:
         """Those that are not what they are named after, or, if `map_` is known, not signed."""
+        blobs = self._data / "blobs"
         for path, version in self._seen.blobs.items():
             try:
-                check_file(path)
+                check_file(blobs, path)
                 what = None
-                if map_ is not None and "manifests" in path.parts:
+                if map_ is not None and is_manifest(blobs, path):
                     what = wrong_manifest(read_file(path), map_)
                 if what is not None and version_of(path) != version:
                     again = Unchecked(str(path), "it was sent again meanwhile: check again")
@@ -296,11 +307,14 @@ class FolderCheck:
                 what = str(error)
             except (NotFound, FileNotFoundError):
                 continue
+            except OSError as error:
+                self._unjudged.append(Unchecked(str(path), f"cannot read it: {error.strerror}"))
+                continue
             except Unavailable as error:
-                yield from self._unread(path, error, _UPLOAD)
+                yield from self._unread(path, error, UPLOAD_AGAIN)
                 continue
             if what is not None:
-                yield Finding(str(path), what, _UPLOAD)
+                yield Finding(str(path), what, UPLOAD_AGAIN)
 
     def _keys(self, record: BoardRecord, tree: EntryTree, size: int) -> Iterator[Finding]:
         if (keys := self._seen.keys) is None:

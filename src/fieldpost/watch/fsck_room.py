@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Room in a scratch folder: where it ends, that is said, and nothing of what was to be checked."""
 
+import errno
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +15,24 @@ from fieldpost.durable import OS, Disk, DiskFull, open_partial, remove
 from fieldpost.errors import Unavailable
 
 _STEP_BYTES: Final = 1024 * 1024
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+def scratch_folder(prefix: str) -> "tempfile.TemporaryDirectory[str]":
+    """A new folder in TMPDIR, or in /tmp where that is not set, and in no other place.
+
+    What Python tries next would fill a disk that nobody chose. Raises DiskFull, Unavailable.
+    """
+    parent = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - mkdtemp makes it safely
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix, dir=parent)
+    except OSError as error:
+        family = DiskFull if error.errno in _FULL else Unavailable
+        raise family(
+            f"cannot make a folder in {parent} for copies of the databases: {error.strerror}; set "
+            "TMPDIR to a folder on a disk with room, which this user may write",
+            None,
+        ) from error
 
 
 @contextmanager
@@ -43,6 +64,8 @@ def _is_for_room(error: Unavailable, scratch: Path, needed: int, disk: Disk) -> 
         return False
     if is_full(cause):
         return True
+    if cause.sqlite_errorcode & 0xFF != sqlite3.SQLITE_IOERR:
+        return False  # somebody else's lock, or no right
     probe = scratch / "room"
     try:
         # As large as what did not fit, of which nothing may be left.

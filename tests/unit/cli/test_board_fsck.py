@@ -8,7 +8,6 @@ was before.
 import json
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from hashlib import sha256
@@ -311,7 +310,7 @@ def test_where_copies_find_no_room_the_check_says_so_and_names_no_damage(
     need("mount", "umount")
     codes: list[int] = []
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m", "tmpfs") as disk:
-        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        monkeypatch.setenv("TMPDIR", str(disk))
         while 0 not in codes:
             (disk / "ballast").unlink(missing_ok=True)
             (disk / "ballast").write_bytes(bytes(free_bytes(disk) - len(codes) * STEP_BYTES))

@@ -151,10 +151,10 @@ def test_a_folder_that_this_user_may_not_list_is_told(data: Path) -> None:
 
 def test_a_blob_that_was_removed_meanwhile_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        check_file(tmp_path / "sha256" / "ab")
+        check_file(tmp_path, tmp_path / "sha256" / "ab")
     (tmp_path / "ab").symlink_to("/proc/self/mem")
     with pytest.raises(Unavailable, match="Input/output"):
-        check_file(tmp_path / "ab")
+        check_file(tmp_path, tmp_path / "ab")
 
 
 def test_a_database_that_is_taken_or_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
