@@ -14,6 +14,7 @@ from fieldpost.engines.signed_mark import MARK, SignedMark
 from fieldpost.errors import FieldpostError, Malformed, Misconfigured, Unavailable, Untrusted
 from fieldpost.keys import Algorithm, PublicKey
 from fieldpost.records.board import BoardRecord
+from fieldpost.signers.pkcs11_uri import parse_token_uri
 from fieldpost.store.read_faults import why_not_read
 from fieldpost.tlog.checkpoint import open_checkpoint, parse_checkpoint
 from fieldpost.tlog.note import ED25519, VerifierKey, parse_note
@@ -63,7 +64,11 @@ def look_at_keys(folder: Path) -> KeyFiles:
             # A token that is away.
             unread[path] = error
         except FieldpostError as error:
-            public[path] = f"it cannot be used: {error}"
+            if _names_token(path):
+                # Whole as far as it goes: the module, the PIN or the rights are another host's.
+                unread[path] = Unavailable(f"its token cannot be asked here: {error}")
+            else:
+                public[path] = f"it cannot be used: {error}"
     mark: SignedMark | str | None = None
     try:
         mark = why_not_read(folder / MARK) or SignedMark(folder)
@@ -72,6 +77,14 @@ def look_at_keys(folder: Path) -> KeyFiles:
     except (Misconfigured, Malformed) as error:
         mark = str(error)
     return KeyFiles(folder, public, mark, unread)
+
+
+def _names_token(path: Path) -> bool:
+    try:
+        parse_token_uri(path.read_text().strip())
+    except (OSError, UnicodeDecodeError, Misconfigured):
+        return False
+    return True
 
 
 def have_signed(keys: KeyFiles, note: bytes) -> bool:

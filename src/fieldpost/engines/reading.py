@@ -55,7 +55,7 @@ class PublishedReads(ABC):
         for index in indexes:
             if not 0 <= index < size <= now.size:
                 raise NotFound(f"no entry {index} in a published tree of size {size}")
-        return prove_inclusions(now.log.hash_reader(size), indexes=indexes, size=size)
+        return prove_inclusions(now.log.hash_reader(), indexes=indexes, size=size)
 
     def links(self, record_key: bytes, since: int, *, most_bytes: int) -> list[bytes]:
         """See Engine."""

@@ -298,7 +298,7 @@ def _load_head(note: bytes, log: LogFiles, db: StateDb, state: LedgerState) -> P
             cosignatures,
             record=record,
             state_leaf=leaf,
-            edge=read_compact_range(log.hash_reader(size), size=size - 1).edge(),
+            edge=read_compact_range(log.hash_reader(), size=size - 1).edge(),
             map_=map_,
         )
     except FieldpostError as error:

@@ -47,7 +47,7 @@ class SignedMark:
         if self.size == 0:
             return
         try:
-            root = read_compact_range(log.hash_reader(self.size), size=self.size).root()
+            root = read_compact_range(log.hash_reader(), size=self.size).root()
         except NotFound as error:
             raise Misconfigured(f"the log lacks tiles ({error}): {_WHAT_TO_DO}") from error
         if root != self._root:

@@ -93,9 +93,12 @@ class LogFiles:
         """The bytes of a tile. Raises NotFound, Unavailable."""
         return read_file(self._root / tile_path(tile))
 
-    def hash_reader(self, size: int | None = None) -> TileHashReader:
-        """The hashes of the tree of `size` (default: all that is durable)."""
-        return TileHashReader(self.read_tile, self._edge.size if size is None else size)
+    def hash_reader(self) -> TileHashReader:
+        """The hashes of all that is durable, and so those of every smaller tree.
+
+        A copy of a log has the incomplete tiles of its last size alone, none of older ones.
+        """
+        return TileHashReader(self.read_tile, self._edge.size)
 
     def read_entry(self, index: int) -> bytes:
         """One entry. Raises NotFound."""

@@ -183,7 +183,7 @@ def check_folder(data: Path, read: Read, *, progress: Progress) -> Report:
                 unchecked += [Unchecked(one, _NO_END) for one in folder.unexplained()]
             else:
                 entries = LogEntries(read, held.size, end.entries)
-                damaged += folder.findings(entries, state, signed=held.size)
+                damaged += folder.findings(entries, state, published=held.state)
             advance(1)
         unpublished = {"unpublished_entries": len(end.entries)} if end.entries else {}
         unchecked += missing_from(FileBlobs(data / "blobs"), held.releases, held.state)

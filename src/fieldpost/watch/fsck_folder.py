@@ -114,17 +114,22 @@ class FolderCheck:
             self._records[batch.state.size] = read_board(batch.state.map)
 
     def findings(
-        self, entries: LogEntries, state: LedgerState, *, signed: int
+        self, entries: LogEntries, state: LedgerState, *, published: LedgerState
     ) -> Iterator[Finding]:
         """All that is damaged. `entries` are all that lie there, `state` is after them.
 
-        The checkpoint is of the first `signed` of them.
+        The checkpoint is of those up to `published`.
         """
         tree = tree_of(entries)
         yield from self._told()
         is_short = self._is_short(len(entries))
-        yield from self._log(entries, tree, signed, is_short=is_short)
-        yield from self._keys(read_board(state.map), tree, len(entries))
+        yield from self._log(entries, tree, published.size, is_short=is_short)
+        record = read_board(state.map)
+        if self._gave_away(record, read_board(published.map)):
+            why = "the board was given to others: docs/operations/move-to-cluster.md"
+            self._unjudged.append(Unchecked("keys", why))
+        else:
+            yield from self._keys(record, tree, len(entries))
         if is_short:
             yield from self._without_end(len(entries))
             return
@@ -330,6 +335,14 @@ class FolderCheck:
                 yield Finding(str(path), what, advice if path == keys.mark_path else KEYS_AGAIN)
         if mark is not None and mark.size == 0:
             yield from self._missing_mark(keys)
+
+    def _gave_away(self, record: BoardRecord, published: BoardRecord) -> bool:
+        """Whether `record` names none of those of before, nor whose keys these are."""
+        before = {operator.name for operator in published.operators}
+        if self._seen.keys is None or before & {operator.name for operator in record.operators}:
+            return False
+        held = {key for key in self._seen.keys.public.values() if not isinstance(key, str)}
+        return not held & {operator.log_key.public_key for operator in record.operators}
 
     def _missing_mark(self, keys: KeyFiles) -> Iterator[Finding]:
         """A mark comes before the first signature, so whoever signed has one."""

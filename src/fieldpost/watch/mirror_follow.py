@@ -242,9 +242,7 @@ class BoardFollower:
             )
             path = prove_prefix(reader, old_size=here.size, size=there.size)
         elif here.size > there.size:
-            path = prove_prefix(
-                self.copy.log.hash_reader(here.size), old_size=there.size, size=here.size
-            )
+            path = prove_prefix(self.copy.log.hash_reader(), old_size=there.size, size=here.size)
         assert self.copy.state is not None  # there is a head
         links = self.copy.links(map_keys.board(), -1, size=here.size)
         board = self.copy.state.board

@@ -12,6 +12,7 @@ from fieldpost.durable import write_file
 from fieldpost.engines.backup import MANIFEST, MOVED, back_up, read_backup
 from fieldpost.engines.embedded import EmbeddedEngine
 from fieldpost.engines.exclusive import DirectoryLock
+from fieldpost.engines.recovery import open_board
 from fieldpost.engines.restore import RESTORING, check_usable, restore, say_newest
 from fieldpost.engines.signed_mark import SignedMark
 from fieldpost.engines.tail import Caught, catch_up, is_restored
@@ -20,6 +21,7 @@ from fieldpost.node.config import NodeConfig
 from fieldpost.node.start import open_engine
 from fieldpost.store.blobs import FileBlobs
 from fieldpost.testing.boards import BoardOnDisk
+from fieldpost.tlog.cosignature import cosign, format_cosignature
 from tests.unit.engines.mirrored_boards import damage, enrol, mirror, written
 
 NOW = 1_800_000_000
@@ -265,3 +267,24 @@ def test_a_backup_is_a_mirror(board: BoardOnDisk, tmp_path: Path) -> None:
     enrol(board, 2)
     back_up(board.data, tmp_path / "backup", now=NOW)
     assert catch_up(copied, [mirror(tmp_path / "backup")]) == Caught(grew=True, behind=None)
+
+
+def test_a_restored_node_starts_that_keeps_a_head_of_before_its_newest(tmp_path: Path) -> None:
+    """A copy of a log has no incomplete tiles of older sizes."""
+    board = BoardOnDisk(tmp_path / "data", witnesses=1)
+    writer = board.open()
+    writer.publish(board.time)
+    board.write(writer, board.maker.registration())
+    (witness,), head = board.witnesses, writer.committed
+    assert head is not None
+    name, size = witness.key.name, head.checkpoint.size
+    line = cosign(head.checkpoint, name=name, signer=witness.signer, timestamp=board.time)
+    writer.add_cosignatures(size, [format_cosignature(line, name=name)])
+    board.write(writer, board.maker.class_set())
+    assert set(writer.db.heads()) == {size} != {writer.log.size}
+    writer.close()
+    back_up(board.data, tmp_path / "backup", now=board.time, keys=True, final=True)
+    restore(tmp_path / "backup", tmp_path / "again")
+    again = open_board(tmp_path / "again")
+    assert set(again.db.heads()) == {size}
+    again.close()

@@ -22,7 +22,7 @@ from fieldpost.tlog.checkpoint import Checkpoint, format_checkpoint, sign_checkp
 from fieldpost.tlog.hashing import leaf_hash
 from fieldpost.tlog.note import Note, format_note
 from fieldpost.tlog.proof import prove_inclusion, verify_inclusion
-from fieldpost.tlog.tiles import Tile, entries_path, tile_at
+from fieldpost.tlog.tiles import Tile, TileHashReader, entries_path, tile_at
 from fieldpost.tlog.tree import read_compact_range
 
 SIGNER = DeterministicSigner(Algorithm.ED25519, "log")
@@ -110,7 +110,7 @@ def test_partial_files_stay_until_the_full_ones_are_there(tmp_path: Path) -> Non
         name.startswith(("tile/0/000.p", "tile/entries/000.p")) for name in names(tmp_path)
     )
     assert log.read_entries(0, 20) == entries
-    reader = log.hash_reader(20)
+    reader = TileHashReader(log.read_tile, 20)
     assert prove_inclusion(reader, index=0, size=20) == prove_inclusion(
         log.hash_reader(), index=0, size=20
     )

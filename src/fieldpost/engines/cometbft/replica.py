@@ -83,7 +83,7 @@ class Replica:
         """The root of the log at the state's size."""
         if self.log.size == self.state.size:
             return self.log.compact_range().root()
-        reader = self.log.hash_reader(self.state.size)
+        reader = self.log.hash_reader()
         return read_compact_range(reader, size=self.state.size).root()
 
     def computed(self, origin: str) -> Computed:
@@ -92,7 +92,7 @@ class Replica:
         if self.log.size == size:
             edge = self.log.last_edge()
         else:
-            edge = read_compact_range(self.log.hash_reader(size), size=size - 1).edge()
+            edge = read_compact_range(self.log.hash_reader(), size=size - 1).edge()
         return Computed(self.state, Checkpoint(origin, size, self.root), edge)
 
     def decide(self, posts: Sequence[bytes], *, time: int, memory: Memory) -> Decided:
@@ -108,7 +108,7 @@ class Replica:
         )
         root = self.root
         if batch.entries:
-            reader = self.log.hash_reader(self.state.size)
+            reader = self.log.hash_reader()
             range_ = (
                 self.log.compact_range()
                 if self.log.size == self.state.size
@@ -191,7 +191,7 @@ def open_replica(data: Path, base: Base, *, disk: Disk = OS) -> Replica:
 def check_base(log: LogFiles, base: Base) -> None:
     """Check that a log begins with what the cluster began with. Raises Misconfigured."""
     try:
-        found = read_compact_range(log.hash_reader(base.size), size=base.size).root()
+        found = read_compact_range(log.hash_reader(), size=base.size).root()
     except NotFound:
         found = None
     if log.size < base.size or found != base.root:

@@ -359,7 +359,7 @@ class _Published:
 
     def hash_reader(self) -> HashReader:
         """Every hash of the published tree."""
-        return self._copy.log.hash_reader(self._copy.published_size)
+        return self._copy.log.hash_reader()
 
 
 def _shown_size(eye: Eye) -> int:

@@ -138,7 +138,7 @@ def test_log_map_and_old_proofs_go_along_and_devices_notice_nothing(
     assert whole[:base] == open_log(log_directory(move.old.data)).read_entries(0, base)
     prefix = read_compact_range(log.hash_reader(), size=base).root()
     assert prefix == cluster.genesis.root
-    (path,) = prove_inclusions(log.hash_reader(size), indexes=[3], size=size)
+    (path,) = prove_inclusions(log.hash_reader(), indexes=[3], size=size)
     verify_inclusion(
         leaf_hash=leaf_hash(whole[3]), index=3, size=size, path=path, root=head.checkpoint.root
     )
